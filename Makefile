@@ -1,0 +1,70 @@
+# Shipway's commands. `make` lists them.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PACKAGES := libs/common libs/cli $(wildcard services/*)
+EDITABLE := $(foreach p,$(PACKAGES),-e $(p))
+UV_CACHE_ARGS := --quiet --python $(BIN)/python
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test fmt lint types unit e2e docs lock clean dev
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+$(BIN)/uv: lock/uv.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Shipway needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) -V). Try: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r lock/uv.txt
+	@touch $@
+
+$(VENV)/.runtime: $(BIN)/uv lock/runtime.txt $(addsuffix /pyproject.toml,$(PACKAGES))
+	@echo "installing Shipway into $(VENV)"
+	@$(BIN)/uv pip install $(UV_CACHE_ARGS) --require-hashes -r lock/runtime.txt
+	@$(BIN)/uv pip install $(UV_CACHE_ARGS) --no-build-isolation --no-deps $(EDITABLE)
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.runtime lock/dev.txt
+	@echo "installing the development tools into $(VENV)"
+	@$(BIN)/uv pip install $(UV_CACHE_ARGS) --require-hashes -r lock/dev.txt
+	@touch $@
+
+dev: $(VENV)/.dev ## set up .venv with Shipway and the development tools
+
+demo: $(VENV)/.runtime ## the whole loop on real flight data, on this machine, without Docker
+	@$(BIN)/shipway demo
+
+test: lint types unit e2e ## everything that must hold before a change lands
+
+lint: $(VENV)/.dev ## style, import rules, the lock
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/lint-imports --config pyproject.toml --no-timing
+	@! grep -nE '://' lock/*.txt || { echo "a lock file names a host: see CONTRIBUTING.md" >&2; exit 1; }
+
+types: $(VENV)/.dev ## mypy --strict
+	@$(BIN)/mypy
+
+unit: $(VENV)/.dev ## fast tests, beside the code
+	@$(BIN)/pytest libs services
+
+e2e: $(VENV)/.dev ## the loop with real processes on the embedded stack, faults included
+	@$(BIN)/pytest tests
+
+fmt: $(VENV)/.dev ## format the code
+	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
+
+docs: $(VENV)/.dev ## write what is generated: schemas, the topology drawing, the settings reference
+	@$(BIN)/python -m shipway.cli.generate
+
+OWN := shipway shipway-common $(patsubst services/%,shipway-%,$(wildcard services/*))
+COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-annotate --no-header $(foreach p,$(OWN),--no-emit-package $(p))
+lock: $(BIN)/uv ## renew the hash-pinned locks (no address in them, so any index serves)
+	@$(COMPILE) --upgrade pyproject.toml -o lock/runtime.txt
+	@$(COMPILE) --upgrade -c lock/runtime.txt pyproject.toml --group dev -o lock/dev.txt
+	@$(COMPILE) --upgrade lock/uv.in -o lock/uv.txt
+
+clean: ## remove .venv, caches and the embedded stack's data
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .shipway

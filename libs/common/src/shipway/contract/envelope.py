@@ -1,0 +1,111 @@
+"""CloudEvents 1.0 in Kafka binary mode: attributes in ``ce_`` headers, JSON in the value.
+
+Rules: https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/kafka-protocol-binding.md
+The trace goes along as W3C ``traceparent`` (the CloudEvents Distributed Tracing extension's name too).
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import msgspec
+from shipway.contract.errors import InvalidField, Permanent
+from shipway.contract.events import EVENT_TYPES, Payload, Presence
+
+Headers = list[tuple[str, bytes]]
+MAX_EVENT_BYTES = 1_000_000
+_encoder = msgspec.json.Encoder()
+_decoders = {name: msgspec.json.Decoder(t) for name, t in EVENT_TYPES.items()}
+
+
+@dataclass(frozen=True)
+class Envelope:
+    """An event on its way: ``id`` is unique within ``source``; both together name it for deduplication."""
+
+    id: str
+    source: str
+    time: datetime
+    payload: Payload
+    traceparent: str | None = None
+
+
+@dataclass(frozen=True)
+class WireMessage:
+    """A Kafka message's key, value and headers. A None value is a tombstone."""
+
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+
+def key_of(payload: Payload) -> bytes | None:
+    """The Kafka key: the model, or the instance for presence."""
+    if isinstance(payload, Presence):
+        return payload.instance.encode()
+    model = getattr(payload, "model", None)
+    return model.encode() if isinstance(model, str) else None
+
+
+def encode(event: Envelope) -> WireMessage:
+    """The event as a Kafka message."""
+    headers: Headers = [
+        ("ce_specversion", b"1.0"),
+        ("ce_id", event.id.encode()),
+        ("ce_source", event.source.encode()),
+        ("ce_type", event.payload.type.encode()),
+        ("ce_time", event.time.astimezone(UTC).isoformat().replace("+00:00", "Z").encode()),
+        ("content-type", b"application/json"),
+    ]
+    if event.traceparent:
+        headers.append(("traceparent", event.traceparent.encode()))
+    return WireMessage(key_of(event.payload), _encoder.encode(event.payload), headers)
+
+
+def decode(value: bytes | None, headers: Iterable[tuple[str, bytes]]) -> Envelope:
+    """The event of a Kafka message.
+
+    Raises:
+        Permanent: the message is not an event of the contract; the message says what is wrong with it.
+    """
+    attributes = text_headers(headers)
+    name = _required(attributes, "ce_type")
+    decoder = _decoders.get(name)
+    if decoder is None:
+        known = ", ".join(sorted(_decoders))
+        raise InvalidField("ce_type", f"{name[:100]!r} is not a type of event known here; known are {known}")
+    if value is None:
+        raise Permanent(f"a {name} without a value")
+    if len(value) > MAX_EVENT_BYTES:
+        raise Permanent(f"a {name} of {len(value)} bytes; the limit is {MAX_EVENT_BYTES}")
+    try:
+        payload = decoder.decode(value)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as err:
+        raise Permanent(f"not a valid {name}: {err}") from err
+    return Envelope(
+        id=_required(attributes, "ce_id"),
+        source=_required(attributes, "ce_source"),
+        time=_time(attributes),
+        payload=payload,
+        traceparent=attributes.get("traceparent"),
+    )
+
+
+def text_headers(headers: Iterable[tuple[str, bytes]]) -> dict[str, str]:
+    """The headers as text; what is not UTF-8 is shown, not raised (it can't be ours)."""
+    return {key: (value or b"").decode("utf-8", "backslashreplace") for key, value in headers}
+
+
+def _required(attributes: dict[str, str], name: str) -> str:
+    text = attributes.get(name, "")
+    if not text or len(text) > 256:
+        raise InvalidField(name, "a CloudEvents header of 1 to 256 characters is required")
+    return text
+
+
+def _time(attributes: dict[str, str]) -> datetime:
+    text = _required(attributes, "ce_time")
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError as err:
+        raise InvalidField("ce_time", f"{text[:40]!r} is not an RFC 3339 time") from err
+    return time if time.tzinfo else time.replace(tzinfo=UTC)

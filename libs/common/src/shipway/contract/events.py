@@ -1,0 +1,322 @@
+"""Every event, as a value. Names are past tense; type names on the wire carry a version.
+
+Readers ignore unknown fields and a type only ever gains optional ones: a change that breaks this is a
+new type. Times are timezone-aware UTC. ``docs/schemas/`` holds the JSON Schemas made from here.
+"""
+
+from datetime import datetime
+from typing import Any, ClassVar, Literal
+
+import msgspec
+
+Name = str
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """What all events share. ``model`` is the Kafka key, so one model's events stay in order."""
+
+    type: ClassVar[str]
+    model: Name
+
+
+class ModelDeclared(Event, frozen=True, kw_only=True):
+    """A model's file was accepted by the client; ``spec`` is its content (see contract.spec)."""
+
+    type: ClassVar[str] = "shipway.ModelDeclared.v1"
+    spec: dict[str, Any]
+    declared_by: str
+
+
+class TrainingRequested(Event, frozen=True, kw_only=True):
+    """Train a version of ``model`` on the data before ``until`` (none: all the data there is)."""
+
+    type: ClassVar[str] = "shipway.TrainingRequested.v1"
+    request_id: str
+    until: datetime | None = None
+    reason: str = "asked for"
+    requested_by: str = "unknown"
+
+
+class TrainingAccepted(Event, frozen=True, kw_only=True):
+    """The request is recorded in the trainer's database: it will not be lost any more."""
+
+    type: ClassVar[str] = "shipway.TrainingAccepted.v1"
+    request_id: str
+
+
+class TrainingProgressed(Event, frozen=True, kw_only=True):
+    """Where a training is. ``fraction`` is 0 to 1 of the whole job."""
+
+    type: ClassVar[str] = "shipway.TrainingProgressed.v1"
+    request_id: str
+    stage: str
+    fraction: float
+    message: str = ""
+
+
+class TrainingCompleted(Event, frozen=True, kw_only=True):
+    """A version exists: its bundle is whole in the object store under ``digest``."""
+
+    type: ClassVar[str] = "shipway.TrainingCompleted.v1"
+    request_id: str
+    version: int
+    digest: str
+    bundle_bytes: int
+    training_rows: int
+    set_aside_rows: dict[str, int]
+    train_from: datetime
+    train_to: datetime
+    holdout_from: datetime
+    holdout_to: datetime
+    metrics: dict[str, float]
+    duration_s: float
+
+
+class TrainingFailed(Event, frozen=True, kw_only=True):
+    """A request ended without a version, and why."""
+
+    type: ClassVar[str] = "shipway.TrainingFailed.v1"
+    request_id: str
+    stage: str
+    reason: str
+    attempts: int
+
+
+class Gate(msgspec.Struct, frozen=True, kw_only=True):
+    """One test of a version: the figure, the limit that it was held against, and the outcome in words."""
+
+    name: str
+    passed: bool
+    figure: float | None
+    limit: float | None
+    reason: str
+
+
+class ModelApproved(Event, frozen=True, kw_only=True):
+    """Every gate passed. Carries what the releaser needs, so that it reads nobody else's tables."""
+
+    type: ClassVar[str] = "shipway.ModelApproved.v1"
+    version: int
+    digest: str
+    request_id: str
+    gates: list[Gate]
+    metrics: dict[str, float]
+    champion_version: int | None
+    champion_metrics: dict[str, float]
+    signature: dict[str, Any]
+    release: dict[str, Any]
+    prediction_log: dict[str, Any]
+
+
+class ModelRejected(Event, frozen=True, kw_only=True):
+    """At least one gate failed; ``reason`` names it."""
+
+    type: ClassVar[str] = "shipway.ModelRejected.v1"
+    version: int
+    digest: str
+    request_id: str
+    gates: list[Gate]
+    metrics: dict[str, float]
+    champion_version: int | None
+    champion_metrics: dict[str, float]
+    reason: str
+
+
+class ReleaseProgressed(Event, frozen=True, kw_only=True):
+    """A release went from one state to another."""
+
+    type: ClassVar[str] = "shipway.ReleaseProgressed.v1"
+    version: int
+    release_id: str
+    from_state: str
+    to_state: str
+    candidate_share: float
+    generation: int
+    reason: str
+
+
+class ModelReleased(Event, frozen=True, kw_only=True):
+    """Enough instances hold the version, checked, and it answers its first share of traffic."""
+
+    type: ClassVar[str] = "shipway.ModelReleased.v1"
+    version: int
+    digest: str
+    release_id: str
+    generation: int
+    instances: list[str]
+    candidate_share: float
+
+
+class ReleasePromoted(Event, frozen=True, kw_only=True):
+    """The version is the champion; ``previous_version`` stays loaded as the last good one."""
+
+    type: ClassVar[str] = "shipway.ReleasePromoted.v1"
+    version: int
+    digest: str
+    release_id: str
+    generation: int
+    previous_version: int | None
+    reason: str
+
+
+class ReleaseRolledBack(Event, frozen=True, kw_only=True):
+    """The version takes no traffic any more; ``champion_version`` answers."""
+
+    type: ClassVar[str] = "shipway.ReleaseRolledBack.v1"
+    version: int
+    digest: str
+    release_id: str
+    generation: int
+    champion_version: int | None
+    champion_digest: str | None
+    reason: str
+
+
+class ReleaseSuperseded(Event, frozen=True, kw_only=True):
+    """A waiting release was passed over for a newer approved version."""
+
+    type: ClassVar[str] = "shipway.ReleaseSuperseded.v1"
+    version: int
+    release_id: str
+    by_version: int
+
+
+class ModelDegraded(Event, frozen=True, kw_only=True):
+    """A serving version broke its service level: replaced first, retired after."""
+
+    type: ClassVar[str] = "shipway.ModelDegraded.v1"
+    version: int
+    figure: str
+    value: float
+    limit: float
+    reason: str
+
+
+class ModelRetired(Event, frozen=True, kw_only=True):
+    """The version is to be served no more, by rule ``policy``."""
+
+    type: ClassVar[str] = "shipway.ModelRetired.v1"
+    version: int
+    policy: str
+    reason: str
+
+
+class RetirementDeferred(Event, frozen=True, kw_only=True):
+    """A retirement waits, because the version is still needed."""
+
+    type: ClassVar[str] = "shipway.RetirementDeferred.v1"
+    version: int
+    reason: str
+
+
+class TrainingCancelRequested(Event, frozen=True, kw_only=True):
+    """An operator's command: end this training."""
+
+    type: ClassVar[str] = "shipway.TrainingCancelRequested.v1"
+    request_id: str
+    requested_by: str = "unknown"
+
+
+class FeedbackReceived(Event, frozen=True, kw_only=True):
+    """The true label of a prediction, as the client learnt it."""
+
+    type: ClassVar[str] = "shipway.FeedbackReceived.v1"
+    prediction_id: str
+    label: str | float | bool
+    observed_at: datetime
+
+
+class Traffic(msgspec.Struct, frozen=True, kw_only=True):
+    """A version's share of a model's requests, 0 to 1."""
+
+    version: int
+    share: float
+
+
+class HeldVersion(msgspec.Struct, frozen=True, kw_only=True):
+    """A version that instances must hold, with all that serving it needs."""
+
+    version: int
+    digest: str
+    role: Literal["champion", "candidate", "last_good", "standby"]
+    signature: dict[str, Any]
+    prediction_log: dict[str, Any] = {}
+
+
+class DesiredState(Event, frozen=True, kw_only=True):
+    """What instances must hold of a model and how its traffic splits. ``generation`` only ever grows."""
+
+    type: ClassVar[str] = "shipway.DesiredState.v1"
+    generation: int
+    versions: list[HeldVersion]
+    traffic: list[Traffic]
+
+
+class LoadedVersion(msgspec.Struct, frozen=True, kw_only=True):
+    """What an instance says of one version; the counts are since it was loaded."""
+
+    model: Name
+    version: int
+    digest: str
+    state: Literal["loading", "ready", "failed"]
+    reason: str = ""
+    answered: int = 0
+    errors: int = 0
+
+
+class Presence(msgspec.Struct, frozen=True, kw_only=True):
+    """What an instance says it is and holds. Key: ``instance``; a null value says goodbye."""
+
+    type: ClassVar[str] = "shipway.Presence.v1"
+    instance: str
+    url: str
+    started_at: datetime
+    library_versions: dict[str, str]
+    generations: dict[Name, int]
+    versions: list[LoadedVersion]
+
+
+class DeadLettered(msgspec.Struct, frozen=True, kw_only=True):
+    """A message that a consumer refused: where it came from, why, and the message itself, unchanged."""
+
+    type: ClassVar[str] = "shipway.DeadLettered.v1"
+    service: str
+    topic: str
+    partition: int
+    offset: int
+    reason: str
+    error: str
+    at: datetime
+    key: bytes | None
+    value: bytes | None
+    headers: list[tuple[str, bytes]]
+
+
+Payload = Event | Presence | DeadLettered
+
+EVENT_TYPES: dict[str, type[Payload]] = {
+    t.type: t
+    for t in (
+        ModelDeclared,
+        TrainingRequested,
+        TrainingAccepted,
+        TrainingProgressed,
+        TrainingCompleted,
+        TrainingFailed,
+        TrainingCancelRequested,
+        ModelApproved,
+        ModelRejected,
+        ReleaseProgressed,
+        ModelReleased,
+        ReleasePromoted,
+        ReleaseRolledBack,
+        ReleaseSuperseded,
+        ModelDegraded,
+        ModelRetired,
+        RetirementDeferred,
+        FeedbackReceived,
+        DesiredState,
+        Presence,
+        DeadLettered,
+    )
+}

@@ -1,0 +1,110 @@
+"""The prediction log's records: columnar Arrow batches as Kafka values, one row a prediction, refused ones too.
+
+A batch is a CloudEvent by its headers (``ce_id``, ``ce_source``), so that readers take it once in effect.
+"""
+
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
+
+import pyarrow as pa
+from shipway.contract.envelope import Headers, WireMessage
+from shipway.contract.errors import Permanent
+
+TYPE = "shipway.PredictionBatch.v1"
+CONTENT_TYPE = "application/vnd.apache.arrow.stream"
+MAX_BATCH_BYTES = 4_000_000
+MAX_BATCH_ROWS = 100_000
+
+Outcome = Literal["answered", "refused", "failed"]
+
+SCHEMA = pa.schema(
+    [
+        pa.field("prediction_id", pa.string(), nullable=False),
+        pa.field("at", pa.timestamp("us", tz="UTC"), nullable=False),
+        pa.field("model", pa.string(), nullable=False),
+        pa.field("version", pa.int32()),
+        pa.field("generation", pa.int64()),
+        pa.field("instance", pa.string(), nullable=False),
+        pa.field("role", pa.string()),
+        pa.field("outcome", pa.string(), nullable=False),
+        pa.field("reason", pa.string()),
+        pa.field("latency_us", pa.int64(), nullable=False),
+        pa.field("client_id", pa.string()),
+        pa.field("trace_id", pa.string()),
+        pa.field("features", pa.list_(pa.float64())),
+        pa.field("scores", pa.list_(pa.float64())),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionRecord:
+    """One prediction. ``features`` are the encoded numbers in the signature's order, NaN where redacted or missing;
+    None where the spec's sample leaves them out or there are none (a refused request). ``latency_us`` is the
+    time that the writer spent on it.
+    """
+
+    prediction_id: str
+    at: datetime
+    model: str
+    version: int | None
+    generation: int | None
+    instance: str
+    role: str | None
+    outcome: Outcome
+    reason: str | None
+    latency_us: int
+    client_id: str | None
+    trace_id: str | None
+    features: list[float] | None
+    scores: list[float] | None
+
+
+_COLUMNS = tuple(SCHEMA.names)
+
+
+def encode_batch(records: list[PredictionRecord], source: str, instance: str) -> WireMessage:
+    """The records as one Kafka message."""
+    columns = [pa.array([getattr(r, name) for r in records], SCHEMA.field(name).type) for name in _COLUMNS]
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, SCHEMA, options=pa.ipc.IpcWriteOptions(compression="lz4")) as writer:
+        writer.write_batch(pa.record_batch(columns, schema=SCHEMA))
+    headers: Headers = [
+        ("ce_specversion", b"1.0"),
+        ("ce_id", uuid.uuid4().hex.encode()),
+        ("ce_source", source.encode()),
+        ("ce_type", TYPE.encode()),
+        ("ce_time", datetime.now(UTC).isoformat().replace("+00:00", "Z").encode()),
+        ("content-type", CONTENT_TYPE.encode()),
+    ]
+    return WireMessage(instance.encode(), sink.getvalue().to_pybytes(), headers)
+
+
+def decode_batch(value: bytes | None) -> pa.Table:
+    """The records of a message as an Arrow table of SCHEMA; what a writer does not know yet is null.
+
+    Raises:
+        Permanent: it is not such a batch, or too large.
+    """
+    if value is None or len(value) > MAX_BATCH_BYTES:
+        raise Permanent(f"a prediction batch must have 1 to {MAX_BATCH_BYTES} bytes")
+    try:
+        with pa.ipc.open_stream(value) as reader:
+            if reader.schema.names != SCHEMA.names or reader.schema.types != SCHEMA.types:
+                raise Permanent("the columns of the prediction batch are not those of the contract")
+            batches, rows = [], 0
+            for batch in reader:
+                rows += batch.num_rows
+                if rows > MAX_BATCH_ROWS:
+                    raise Permanent(f"a prediction batch has at most {MAX_BATCH_ROWS} rows")
+                batch.validate(full=True)
+                batches.append(batch)
+    except (pa.ArrowException, OSError, ValueError) as err:
+        raise Permanent(f"not an Arrow stream of predictions: {err}") from err
+    table = pa.Table.from_batches(batches, SCHEMA)
+    for name in ("prediction_id", "at", "model", "outcome", "latency_us", "instance"):
+        if table.column(name).null_count:
+            raise Permanent(f"{name}: must not be null")
+    return table

@@ -1,0 +1,215 @@
+"""A version's signature: its features in order, and what its output means; rows are encoded by it alone.
+
+Categories travel with the version, because codes made again from the data of the day are other codes
+(LightGBM issue 5244).
+"""
+
+import difflib
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import msgspec
+from shipway.contract.errors import InvalidField, Permanent
+
+Scalar = str | int | float | bool | None
+FeatureType = Literal["number", "category", "boolean"]
+OutputKind = Literal["binary", "multiclass", "regression"]
+MAX_PROBLEMS = 20
+MAX_CATEGORIES = 100_000
+UNSEEN = -1.0  # LightGBM sends a negative category the way of a missing one; the log can still tell them apart
+
+
+class Feature(msgspec.Struct, frozen=True, kw_only=True):
+    """One column of the model's input.
+
+    ``categories`` are the known values of a category, in the order of their codes. ``nullable`` allows null
+    (a missing value); ``optional`` allows the field to be left out, which means null. ``unseen`` says what a
+    value outside ``categories`` is: a missing value, or an error.
+    """
+
+    name: str
+    type: FeatureType
+    categories: list[str] = []
+    nullable: bool = True
+    optional: bool = False
+    unseen: Literal["missing", "error"] = "missing"
+
+
+class Signature(msgspec.Struct, frozen=True, kw_only=True):
+    """The features in the order of the model's columns, and the output.
+
+    ``classes`` are the names of the classes in the order of the model's outputs; empty for regression.
+    """
+
+    features: list[Feature]
+    output: OutputKind
+    target: str
+    classes: list[str] = []
+
+    @property
+    def outputs_per_row(self) -> int:
+        """How many numbers the model gives for a row."""
+        return len(self.classes) if self.output == "multiclass" else 1
+
+
+class InvalidRows(Permanent):
+    """Rows that the signature refuses, with every problem found (the first twenty)."""
+
+    def __init__(self, problems: Sequence[InvalidField]) -> None:
+        super().__init__("; ".join(str(p) for p in problems))
+        self.problems = list(problems)
+
+
+def parse_signature(raw: Any) -> Signature:
+    """The signature from JSON-like data.
+
+    Raises:
+        Permanent: the data is not a consistent signature.
+    """
+    try:
+        signature = msgspec.convert(raw, Signature)
+    except msgspec.ValidationError as err:
+        raise Permanent(f"signature: {err}") from err
+    names = [f.name for f in signature.features]
+    if not names or len(set(names)) != len(names):
+        raise InvalidField("signature.features", "needs one feature or more, each name once")
+    for f in signature.features:
+        if len(f.categories) > MAX_CATEGORIES or len(set(f.categories)) != len(f.categories):
+            raise InvalidField(f"signature.features.{f.name}.categories", "at most 100,000, each once")
+    wanted = {"binary": 2, "regression": 0}.get(signature.output)
+    if (wanted is not None and len(signature.classes) != wanted) or (wanted is None and len(signature.classes) < 2):
+        raise InvalidField("signature.classes", f"{len(signature.classes)} do not fit {signature.output} output")
+    return signature
+
+
+def to_builtins(signature: Signature) -> dict[str, Any]:
+    """The signature as JSON-like data; the inverse of parse_signature."""
+    built: dict[str, Any] = msgspec.to_builtins(signature)
+    return built
+
+
+class RowEncoder:
+    """Turns named values into the model's numbers; made once a version, used for every request.
+
+    A missing value is NaN; a category is its code, or UNSEEN; a boolean is 0 or 1.
+    """
+
+    def __init__(self, signature: Signature) -> None:
+        self.signature = signature
+        self._names = frozenset(f.name for f in signature.features)
+        self._columns = [(f, {c: float(i) for i, c in enumerate(f.categories)}) for f in signature.features]
+
+    def encode(self, rows: Sequence[Mapping[str, Any]]) -> list[list[float]]:
+        """Rows of named values, as rows of numbers, each ``len(features)`` long.
+
+        Raises:
+            InvalidRows: with every field that is missing, unknown or of the wrong type.
+        """
+        problems: list[InvalidField] = []
+        encoded = [self._row(i, row, problems) for i, row in enumerate(rows) if len(problems) < MAX_PROBLEMS]
+        if problems:
+            raise InvalidRows(problems[:MAX_PROBLEMS])
+        return encoded
+
+    def _row(self, index: int, row: Any, problems: list[InvalidField]) -> list[float]:
+        if not isinstance(row, Mapping):
+            problems.append(InvalidField(f"rows[{index}]", "must be an object of feature names and values"))
+            return []
+        numbers: list[float] = []
+        for feature, codes in self._columns:
+            try:
+                numbers.append(_number(feature, codes, row))
+            except InvalidField as err:
+                problems.append(InvalidField(f"rows[{index}].{err.field}", err.problem))
+        if len(row) > len(numbers) or not row.keys() <= self._names:
+            problems.extend(
+                InvalidField(f"rows[{index}].{str(name)[:100]}", self._unknown(str(name)[:100]))
+                for name in row
+                if name not in self._names
+            )
+        return numbers
+
+    def _unknown(self, name: str) -> str:
+        close = difflib.get_close_matches(name, self._names, 1)
+        hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(sorted(self._names))}"
+        return f"is not a feature of this model; {hint}"
+
+
+_ABSENT = object()
+
+
+def _number(feature: Feature, codes: Mapping[str, float], row: Mapping[str, Any]) -> float:
+    value = row.get(feature.name, _ABSENT)
+    if value is _ABSENT:
+        if feature.optional:
+            return math.nan
+        remedy = f"send a {feature.type}" + (" or null" if feature.nullable else "")
+        raise InvalidField(feature.name, f"is missing; {remedy}")
+    if value is None:
+        if feature.nullable:
+            return math.nan
+        raise InvalidField(feature.name, f"must not be null; send a {feature.type}")
+    if feature.type == "category":
+        return _code(feature, codes, value)
+    if feature.type == "boolean":
+        if isinstance(value, bool):
+            return float(value)
+        raise InvalidField(feature.name, f"must be true or false, not {_kind(value)}")
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InvalidField(feature.name, f"must be a number, not {_kind(value)}")
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise InvalidField(feature.name, "must be a finite number; send null for a missing value")
+    return number
+
+
+def category_text(value: Any) -> str | None:
+    """A category's value as the text it is known by, or None where the value can't be a category's."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, int) else None
+
+
+def _code(feature: Feature, codes: Mapping[str, float], value: Any) -> float:
+    text = category_text(value)
+    if text is None:
+        raise InvalidField(feature.name, f"must be a category (text), not {_kind(value)}")
+    code = codes.get(text)
+    if code is not None:
+        return code
+    if feature.unseen == "missing":
+        return UNSEEN
+    close = difflib.get_close_matches(text[:100], list(codes)[:1000], 3)
+    hint = f"did you mean {' or '.join(map(repr, close))}?" if close else f"it has {len(codes)} known values"
+    raise InvalidField(feature.name, f"{text[:100]!r} is not a known category; {hint}")
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true/false"
+    if isinstance(value, str):
+        return f"text ({value[:40]!r})"
+    return {int: "a number", float: "a number", list: "a list", dict: "an object"}.get(type(value), "that")
+
+
+def describe_output(signature: Signature, numbers: Sequence[float]) -> dict[str, Any]:
+    """A row's output in words: ``{"label", "probability"}``, ``{"label", "probabilities"}`` or ``{"value"}``.
+
+    ``numbers`` are the model's ``outputs_per_row`` numbers: the probability of the second class for binary,
+    one probability a class for multiclass, the value for regression.
+    """
+    if signature.output == "regression":
+        return {"value": numbers[0]}
+    if signature.output == "binary":
+        return {"label": signature.classes[int(numbers[0] >= 0.5)], "probability": numbers[0]}
+    best = max(range(len(numbers)), key=numbers.__getitem__)
+    return {
+        "label": signature.classes[best],
+        "probabilities": dict(zip(signature.classes, numbers, strict=True)),
+    }

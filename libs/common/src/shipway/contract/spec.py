@@ -1,0 +1,373 @@
+"""The model file: one TOML file that says everything about a model. Every wrong field is named, with the remedy."""
+
+import difflib
+import re
+import tomllib
+from datetime import timedelta
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    model_validator,
+)
+from shipway.contract.errors import InvalidField, Permanent
+
+NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
+_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)")
+MAX_MODEL_FILE_BYTES = 1_000_000
+
+
+def parse_duration(text: object) -> timedelta:
+    """A duration such as ``"90d"``, ``"1.5h"`` or ``"250ms"``.
+
+    Raises:
+        ValueError: it is not one.
+    """
+    if isinstance(text, timedelta):
+        return text
+    match = _DURATION.fullmatch(text) if isinstance(text, str) else None
+    if match is None or float(match[1]) * _UNITS[match[2]] > 36525 * 86400:
+        raise ValueError('must be a duration of at most a century such as "90d", "12h", "30m", "10s" or "250ms"')
+    return timedelta(seconds=float(match[1]) * _UNITS[match[2]])
+
+
+def format_duration(duration: timedelta) -> str:
+    """The shortest text that parse_duration reads back."""
+    seconds = duration.total_seconds()
+    for unit in ("d", "h", "m", "s"):
+        if seconds >= _UNITS[unit] and seconds % _UNITS[unit] == 0:
+            return f"{int(seconds // _UNITS[unit])}{unit}"
+    return f"{round(seconds * 1000)}ms"
+
+
+Duration = Annotated[timedelta, BeforeValidator(parse_duration), PlainSerializer(format_duration)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+
+class Data(_Section):
+    """Where the rows are, and which of them a training and its judgement see.
+
+    A training request ``until`` T trains on ``[T - holdout - gap - train, T - holdout - gap)`` and is judged on
+    ``[T - holdout, T)``, which training never sees.
+    """
+
+    source: str = Field(
+        min_length=1,
+        max_length=1000,
+        description='a Parquet folder ("folder:/data/x"), or a prefix in the object store ("objects:x/")',
+    )
+    time_column: str = Field(min_length=1, description="a timestamp or date column; rows are put in windows by it")
+    id_column: str | None = Field(default=None, description="a column that names the row, for reports only")
+    train: Duration = Field(description="length of the training window")
+    holdout: Duration = Field(description="length of the holdout window, the newest part")
+    gap: Duration = Field(default=timedelta(0), description="left out between the two, where labels ripen late")
+    max_rows: int = Field(default=5_000_000, ge=100, le=100_000_000, description="more rows in a window are an error")
+
+
+class Target(_Section):
+    """The column to predict. Rows without it are set aside and counted."""
+
+    column: str = Field(min_length=1)
+    kind: Literal["binary", "multiclass", "regression"]
+    classes: list[str] | None = Field(
+        default=None,
+        min_length=2,
+        max_length=1000,
+        description="in the order of the output; default: as found, sorted",
+    )
+
+
+class FeatureSpec(_Section):
+    """One input column."""
+
+    type: Literal["number", "category", "boolean"]
+    categories: list[str] | None = Field(
+        default=None, min_length=1, description="known values; default: those in the training window"
+    )
+    nullable: bool = Field(default=True, description="null is allowed, and is a missing value")
+    optional: bool = Field(default=False, description="a prediction may leave the field out")
+    unseen: Literal["missing", "error"] = Field(default="missing", description="what an unknown category is")
+
+    @model_validator(mode="after")
+    def _categories_for_categories(self) -> "FeatureSpec":
+        if self.categories is not None and self.type != "category":
+            raise ValueError('categories go with type = "category"')
+        return self
+
+
+_PARAMS: dict[str, tuple[type, ...]] = {
+    "learning_rate": (float, int),
+    "num_leaves": (int,),
+    "max_depth": (int,),
+    "min_data_in_leaf": (int,),
+    "min_sum_hessian_in_leaf": (float, int),
+    "feature_fraction": (float, int),
+    "feature_fraction_bynode": (float, int),
+    "bagging_fraction": (float, int),
+    "bagging_freq": (int,),
+    "lambda_l1": (float, int),
+    "lambda_l2": (float, int),
+    "min_gain_to_split": (float, int),
+    "max_bin": (int,),
+    "max_cat_threshold": (int,),
+    "cat_l2": (float, int),
+    "cat_smooth": (float, int),
+    "max_cat_to_onehot": (int,),
+    "scale_pos_weight": (float, int),
+    "is_unbalance": (bool,),
+    "extra_trees": (bool,),
+    "path_smooth": (float, int),
+    "boosting": (str,),
+    "objective": (str,),
+    "alpha": (float, int),
+    "tweedie_variance_power": (float, int),
+}
+_OBJECTIVES = {
+    "binary": {"binary", "cross_entropy"},
+    "multiclass": {"multiclass", "multiclassova"},
+    "regression": {
+        "regression",
+        "regression_l1",
+        "huber",
+        "fair",
+        "poisson",
+        "quantile",
+        "mape",
+        "gamma",
+        "tweedie",
+    },
+}
+
+
+class Training(_Section):
+    """How LightGBM is run, and its limits."""
+
+    rounds: int = Field(default=300, ge=1, le=20_000, description="boosting rounds at most")
+    early_stopping_rounds: int | None = Field(
+        default=30,
+        ge=1,
+        description="stop after so many rounds without a better validation loss; needs validation > 0",
+    )
+    validation: Share = Field(
+        default=0.15,
+        lt=0.9,
+        description="share of the training window, its newest rows, held out for early stopping",
+    )
+    seed: int = Field(default=1, ge=0, le=2**31 - 1)
+    min_rows: int = Field(default=100, ge=10, description="fewer rows with a target fail the training")
+    time_limit: Duration = Field(default=timedelta(hours=1), description="a training that takes longer is ended")
+    max_attempts: int = Field(default=3, ge=1, le=20, description="tries before the request fails")
+    threads: int = Field(default=0, ge=0, le=256, description="0: as many as the machine has cores")
+    params: dict[str, Any] = Field(default_factory=dict, description="LightGBM parameters")
+
+    @model_validator(mode="after")
+    def _known_params(self) -> "Training":
+        for name, value in self.params.items():
+            allowed = _PARAMS.get(name)
+            if allowed is None:
+                close = difflib.get_close_matches(name, _PARAMS, 1)
+                hint = f"did you mean {close[0]!r}?" if close else f"allowed are {', '.join(sorted(_PARAMS))}"
+                raise ValueError(f"params.{name} is not an allowed LightGBM parameter; {hint}")
+            if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
+                raise ValueError(f"params.{name} must be {allowed[0].__name__}, not {value!r}")
+        return self
+
+
+class Gates(_Section):
+    """What a version must show before it is released, on the holdout window."""
+
+    metric: Literal["auc", "log_loss", "accuracy", "rmse", "mae"] | None = Field(
+        default=None,
+        description="what versions are compared by; default: auc, log_loss or rmse by the target's kind",
+    )
+    floor: float | None = Field(default=None, description="the metric must be at least (a loss: at most) this")
+    max_regression: float = Field(
+        default=0.0, ge=0, description="how much worse than the champion it may be, in the metric's unit"
+    )
+    min_holdout_rows: int = Field(default=100, ge=1)
+    max_bundle_mb: float = Field(default=200, gt=0)
+
+
+class Release(_Section):
+    """How a version takes over."""
+
+    min_instances: int = Field(
+        default=1, ge=1, le=1000, description="instances that must hold it, checked, before it takes traffic"
+    )
+    canary: list[Share] = Field(
+        default=[0.1, 0.5], max_length=20, description="shares of traffic, step by step; empty: all at once"
+    )
+    step: Duration = Field(default=timedelta(seconds=60), description="how long each canary step lasts")
+    min_requests: int = Field(default=20, ge=0, description="answers needed in a step to judge it")
+    max_error_share: Share = Field(default=0.01, description="more errors than this in a step roll it back")
+    loading_deadline: Duration = Field(default=timedelta(minutes=5), description="not ready by then: rolled back")
+    step_deadline: Duration = Field(
+        default=timedelta(minutes=30), description="too few answers by then: on_insufficient decides"
+    )
+    on_insufficient: Literal["promote", "roll_back"] = Field(
+        default="promote", description="what too little traffic to judge by ends in"
+    )
+
+    @model_validator(mode="after")
+    def _rising(self) -> "Release":
+        if list(self.canary) != sorted(set(self.canary)) or any(share in (0, 1) for share in self.canary):
+            raise ValueError("canary must be rising shares between 0 and 1, such as [0.1, 0.5]")
+        return self
+
+
+class Retirement(_Section):
+    """When a version goes. One that is still needed never does: champion, last good, or in a release."""
+
+    max_age: Duration = Field(description="older versions go, once unused")
+    unused_for: Duration = Field(description="time without a prediction after which a version counts as unused")
+    keep_bundles: bool = Field(default=True, description="whether a retired version's bundle stays in the object store")
+
+
+class ServiceLevels(_Section):
+    """Targets; the monitor measures against them."""
+
+    max_error_share: Share = Field(default=0.05, description="a champion that fails more is degraded, and rolled back")
+    error_window: Duration = Field(default=timedelta(minutes=1))
+    min_requests: int = Field(default=50, ge=1, description="fewer requests in the window are no evidence")
+    request_to_serving: Duration = Field(
+        default=timedelta(hours=1), description="from the training request to the champion"
+    )
+
+
+class PredictionLogSpec(_Section):
+    """What is kept of every prediction."""
+
+    sample: Share = Field(default=1.0, description="share of predictions whose features are kept (all are counted)")
+    redact: list[str] = Field(default_factory=list, description="features never written to the log")
+
+
+class ModelSpec(_Section):
+    """The whole model file."""
+
+    name: str = Field(description="lower-case letters, digits and dashes, 63 at most")
+    description: str = Field(default="", max_length=2000)
+    owner: str = Field(default="", max_length=200)
+    data: Data
+    target: Target
+    features: dict[str, FeatureSpec] = Field(min_length=1, max_length=10_000)
+    training: Training = Training()
+    gates: Gates = Gates()
+    release: Release = Release()
+    retirement: Retirement
+    service_levels: ServiceLevels = ServiceLevels()
+    prediction_log: PredictionLogSpec = PredictionLogSpec()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "ModelSpec":
+        if not NAME.fullmatch(self.name):
+            raise ValueError("name: must be lower-case letters, digits and dashes, starting with a letter, 63 at most")
+        for taken in (self.target.column, self.data.time_column):
+            if taken in self.features:
+                raise ValueError(f"features.{taken}: is the target or the time column, which would leak; remove it")
+        if any(not n.isprintable() or '"' in n or len(n) > 200 for n in self.features):
+            raise ValueError("features: names must be printable, without quotes, 200 characters at most")
+        if self.target.kind == "binary" and self.target.classes and len(self.target.classes) != 2:
+            raise ValueError("target.classes: a binary target has two")
+        objective = self.training.params.get("objective")
+        if objective is not None and objective not in _OBJECTIVES[self.target.kind]:
+            allowed = ", ".join(sorted(_OBJECTIVES[self.target.kind]))
+            raise ValueError(f"training.params.objective: a {self.target.kind} target allows {allowed}")
+        fits = {
+            "binary": {"auc", "log_loss", "accuracy"},
+            "multiclass": {"log_loss", "accuracy"},
+            "regression": {"rmse", "mae"},
+        }
+        if self.gates.metric and self.gates.metric not in fits[self.target.kind]:
+            raise ValueError(
+                f"gates.metric: a {self.target.kind} target allows {', '.join(sorted(fits[self.target.kind]))}"
+            )
+        unknown = set(self.prediction_log.redact) - set(self.features)
+        if unknown:
+            raise ValueError(f"prediction_log.redact: {sorted(unknown)[0]!r} is not a feature")
+        if not self.data.source.startswith(("folder:", "objects:")):
+            raise ValueError('data.source: must be "folder:/path/to/parquet" or "objects:prefix/"')
+        return self
+
+    @property
+    def metric(self) -> str:
+        """The metric that versions are compared by."""
+        return self.gates.metric or {"binary": "auc", "multiclass": "log_loss", "regression": "rmse"}[self.target.kind]
+
+
+class InvalidSpec(Permanent):
+    """A model file with wrong fields; ``problems`` has each, the field first."""
+
+    def __init__(self, problems: list[InvalidField]) -> None:
+        super().__init__("; ".join(str(p) for p in problems))
+        self.problems = problems
+
+
+def parse_spec(raw: Any) -> ModelSpec:
+    """The model file's content, checked.
+
+    Raises:
+        InvalidSpec: names every wrong field and the remedy.
+    """
+    try:
+        return ModelSpec.model_validate(raw)
+    except ValidationError as err:
+        raise InvalidSpec([_problem(e, raw) for e in err.errors(include_url=False)]) from err
+    except RecursionError as err:
+        raise InvalidSpec([InvalidField("model file", "nested too deeply")]) from err
+
+
+def parse_toml(text: str) -> ModelSpec:
+    """The same from TOML text.
+
+    Raises:
+        InvalidSpec: also for text that is not TOML, with line and column.
+    """
+    try:
+        raw = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as err:
+        raise InvalidSpec([InvalidField("model file", f"not valid TOML: {err}")]) from err
+    return parse_spec(raw)
+
+
+def to_builtins(spec: ModelSpec) -> dict[str, Any]:
+    """The spec as JSON-like data that parse_spec reads back."""
+    return spec.model_dump(mode="json")
+
+
+def _problem(error: Any, raw: Any) -> InvalidField:
+    location = [str(part) for part in error["loc"]]
+    kind, message = error["type"], str(error["msg"])
+    path = ".".join(location)
+    if kind == "missing":
+        return InvalidField(path, "is required; add it")
+    if kind == "extra_forbidden":
+        return InvalidField(path, f"is not a known field; {_nearest(location)}")
+    if kind == "value_error":
+        message = message.removeprefix("Value error, ")
+        field, separator, rest = message.partition(": ")
+        if separator and " " not in field:
+            return InvalidField(".".join([*location, field]), rest)
+        return InvalidField(path or "model file", message)
+    got = error.get("input")
+    shown = "" if isinstance(got, dict | list) else f", got {got!r}"[:100]
+    return InvalidField(path or "model file", message[0].lower() + message[1:] + shown)
+
+
+def _nearest(location: list[str]) -> str:
+    model: Any = ModelSpec
+    for part in location[:-1]:
+        field = model.model_fields.get(part) if isinstance(model, type) and issubclass(model, BaseModel) else None
+        model = FeatureSpec if part == "features" else (field.annotation if field is not None else model)
+    fields = list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []
+    close = difflib.get_close_matches(location[-1], fields, 1)
+    return f"did you mean {close[0]!r}?" if close else f"known here are {', '.join(fields)}"

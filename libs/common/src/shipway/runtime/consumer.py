@@ -1,0 +1,202 @@
+"""Consuming events: inbox and effect in one transaction, the offset after it, and the error's type decides.
+
+FastStream carries the messages; what could lose one is taken into our own hands: acknowledgement is manual,
+headers are made safe before FastStream decodes them (its issue 2458), and no exception reaches its loop,
+which would log it and move on.
+"""
+
+import asyncio
+import dataclasses
+import traceback
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from aiokafka import ConsumerRecord
+from aiokafka.errors import KafkaError
+from faststream import AckPolicy
+from faststream.kafka import KafkaBroker
+from faststream.kafka.annotations import KafkaMessage
+from shipway.contract.envelope import Envelope, decode, text_headers
+from shipway.contract.errors import Permanent, Transient
+from shipway.contract.events import DeadLettered, Payload
+from shipway.contract.topics import Service, consumed_by
+from shipway.runtime import idle_fetch, log, metrics, trace
+from shipway.runtime.database import Database, Transaction
+from shipway.runtime.deadletters import dead_letter
+from shipway.runtime.delivery import count_crash, emit, first_time
+from shipway.runtime.relay import Relay
+from shipway.runtime.settings import KafkaSettings
+
+_log = log.get(__name__)
+Handler = Callable[[Transaction, Any, Envelope], Awaitable[None]]
+RawHandler = Callable[[Transaction, ConsumerRecord], Awaitable[None]]
+CRASHES_ALLOWED = 3
+
+
+class Consumer:
+    """One service's place in its consumer group.
+
+    ``handlers`` maps each type of event to its handler ``(transaction, payload, envelope)``; events of other
+    types are passed over. ``raw`` handles whole messages of topics that carry no events (the prediction
+    log). Handlers do database work only; long work is a row that a reconciler picks up.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        settings: KafkaSettings,
+        database: Database,
+        relay: Relay,
+        handlers: Mapping[type[Payload], Handler],
+        *,
+        raw: Mapping[str, RawHandler] | None = None,
+        after_commit: Callable[[], None] = lambda: None,
+        on_bug: Callable[[BaseException], None],
+    ) -> None:
+        idle_fetch.set_pause(settings.idle_fetch_pause_ms)
+        self._service = service
+        self._database = database
+        self._relay = relay
+        self._handlers = {t.type: handler for t, handler in handlers.items()}
+        self._raw = dict(raw or {})
+        self._after_commit = after_commit
+        self._on_bug = on_bug
+        self.problem: str | None = "not started"
+        self.topics = [t.name for t in consumed_by(service)]
+        self.broker = KafkaBroker(
+            settings.bootstrap,
+            client_id=f"shipway-{service}",
+            request_timeout_ms=settings.request_timeout_ms,
+            logger=None,
+        )
+        subscriber = self.broker.subscriber(
+            *self.topics,
+            group_id=f"shipway.{service}",
+            auto_offset_reset="earliest",
+            ack_policy=AckPolicy.MANUAL,
+            max_poll_interval_ms=30 * 60 * 1000,
+            session_timeout_ms=10_000,
+            heartbeat_interval_ms=1_000,
+            parser=_safe_headers,
+            decoder=_undecoded,
+        )
+        subscriber(self._on_message)
+
+    async def start(self) -> None:
+        """Joins the group.
+
+        Raises:
+            Transient: the broker does not answer.
+        """
+        try:
+            await self.broker.start()
+        except (KafkaError, OSError) as err:
+            await self.stop()
+            raise Transient(f"Kafka: {err or type(err).__name__}") from err
+        self.problem = None
+
+    async def stop(self) -> None:
+        """Leaves the group, after the event in hand, within bounds."""
+        self.problem = "stopped"
+        try:
+            await asyncio.wait_for(self.broker.stop(), 10)
+        except (KafkaError, OSError, TimeoutError) as err:
+            _log.warning("consumer did not stop in time", reason=str(err) or type(err).__name__)
+
+    async def _on_message(self, message: KafkaMessage) -> None:
+        record = message.raw_message
+        assert isinstance(record, ConsumerRecord)
+        headers = text_headers(record.headers)
+        with trace.within(headers.get("traceparent")):
+            try:
+                await self._until_settled(record)
+            except Exception as bug:  # noqa: BLE001  FastStream would log it and go on: it must stop the service
+                self._on_bug(bug)
+                await asyncio.Event().wait()  # never acknowledge, never fetch on: the process is ending
+        try:
+            await message.ack()
+        except KafkaError as err:
+            # It comes again, and the inbox knows it.
+            _log.warning("offset not committed", reason=str(err) or type(err).__name__)
+
+    async def _until_settled(self, record: ConsumerRecord) -> None:
+        pause_s = 0.1
+        while True:
+            try:
+                await self._settle(record)
+            except Transient as err:
+                self.problem = f"waiting to handle an event of {record.topic}: {err}"
+                _log.warning("waiting", reason=str(err), topic=record.topic, offset=record.offset)
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, 5.0)
+            else:
+                self.problem = None
+                self._relay.wake()
+                self._after_commit()
+                return
+
+    async def _settle(self, record: ConsumerRecord) -> None:
+        try:
+            if record.topic in self._raw:
+                await self._handle_raw(record)
+            else:
+                await self._handle(record)
+        except Permanent as err:
+            await self._refuse(record, dead_letter(self._service, record, err))
+
+    async def _handle_raw(self, record: ConsumerRecord) -> None:
+        headers = text_headers(record.headers)
+        source, event_id = headers.get("ce_source", ""), headers.get("ce_id", "")
+        if not source or not event_id:
+            raise Permanent("ce_id, ce_source: headers are required")
+        async with self._database.begin() as tx:
+            if await first_time(tx, source, event_id):
+                await self._raw[record.topic](tx, record)
+        metrics.CONSUMED.labels(record.topic, "handled").inc()
+
+    async def _handle(self, record: ConsumerRecord) -> None:
+        event = decode(record.value, record.headers)
+        handler = self._handlers.get(event.payload.type)
+        if handler is None:
+            metrics.CONSUMED.labels(event.payload.type, "passed over").inc()
+            return
+        try:
+            async with self._database.begin() as tx:
+                if not await first_time(tx, event.source, event.id):
+                    metrics.CONSUMED.labels(event.payload.type, "repeated").inc()
+                    return
+                await handler(tx, event.payload, event)
+        except (Transient, Permanent, asyncio.CancelledError):
+            raise
+        except Exception as bug:
+            if await self._crashed_too_often(event):
+                why = "".join(traceback.format_exception(bug))[-2000:]
+                reason = Permanent(f"handling it crashed {CRASHES_ALLOWED} times: {why}")
+                await self._refuse(record, dead_letter(self._service, record, reason))
+                return
+            raise
+        _log.info("event handled", type=event.payload.type, event_id=event.id)
+        metrics.CONSUMED.labels(event.payload.type, "handled").inc()
+
+    async def _crashed_too_often(self, event: Envelope) -> bool:
+        async with self._database.begin() as tx:
+            return await count_crash(tx, event.source, event.id) >= CRASHES_ALLOWED
+
+    async def _refuse(self, record: ConsumerRecord, letter: DeadLettered) -> None:
+        place = f"{record.topic}/{record.partition}/{record.offset}/{record.timestamp}"
+        async with self._database.begin() as tx:
+            if await first_time(tx, "dead-letters", place):
+                await emit(tx, f"shipway/{self._service}", letter)
+        _log.warning("event refused", topic=record.topic, offset=record.offset, reason=letter.reason)
+        metrics.DEAD_LETTERED.labels(record.topic).inc()
+
+
+async def _safe_headers(record: ConsumerRecord, parse: Callable[[Any], Awaitable[Any]]) -> Any:
+    safe = tuple((key, value.encode()) for key, value in text_headers(record.headers).items())
+    message = await parse(dataclasses.replace(record, headers=safe))
+    message.raw_message = record
+    return message
+
+
+async def _undecoded(message: Any) -> Any:
+    return message.body

@@ -1,0 +1,85 @@
+"""PostgreSQL's edge: one pool a service, transactions, and driver errors sorted into Transient and bugs."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import asyncpg
+from shipway.contract.errors import Transient
+from shipway.runtime.settings import DatabaseSettings
+from sqlalchemy import text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+Transaction = AsyncConnection
+
+# SQLSTATE classes that say "not now": connection, rollback (deadlock, serialization), resources, operator.
+_TRANSIENT_CLASSES = ("08", "40", "53", "57", "58")
+
+
+class Database:
+    """A service's tables, in the schema of its name. Its queries name no schema: the search path does."""
+
+    def __init__(self, settings: DatabaseSettings, schema: str) -> None:
+        self.schema = schema
+        self._settings = settings
+        url = make_url(settings.url.get_secret_value()).set(drivername="postgresql+asyncpg")
+        self.engine: AsyncEngine = create_async_engine(
+            url,
+            pool_size=settings.pool_size,
+            max_overflow=0,
+            pool_timeout=settings.timeout_s,
+            pool_pre_ping=True,
+            connect_args={
+                "timeout": settings.timeout_s,
+                "command_timeout": 60,
+                "server_settings": {"search_path": schema, "application_name": f"shipway-{schema}"},
+            },
+        )
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[Transaction]:
+        """A transaction: committed at the end, rolled back by an exception.
+
+        Raises:
+            Transient: the database is away, or asks to try again. The commit may or may not have happened.
+        """
+        try:
+            async with self.engine.begin() as connection:
+                yield connection
+        except (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as err:
+            if is_transient(err):
+                raise Transient(f"PostgreSQL: {_first_line(err)}") from err
+            raise
+
+    async def probe(self) -> None:
+        """Asks the database for a sign of life.
+
+        Raises:
+            Transient: there is none.
+        """
+        async with self.begin() as tx:
+            await tx.execute(text("select 1"))
+
+    async def close(self) -> None:
+        """Closes the pool."""
+        await self.engine.dispose()
+
+
+def is_transient(err: BaseException) -> bool:
+    """Whether a driver's error is an outage, rather than a bug in a statement."""
+    if isinstance(err, OSError | TimeoutError | PoolTimeoutError | asyncpg.InterfaceError):
+        return True
+    if isinstance(err, asyncpg.PostgresError):
+        return str(getattr(err, "sqlstate", "")).startswith(_TRANSIENT_CLASSES)
+    if isinstance(err, DBAPIError):
+        state = str(getattr(err.orig, "sqlstate", "") or "")
+        if state:
+            return state.startswith(_TRANSIENT_CLASSES)
+        return err.connection_invalidated or isinstance(err, InterfaceError | OperationalError)
+    return False
+
+
+def _first_line(err: BaseException) -> str:
+    return (str(err).splitlines() or [""])[0][:300] or type(err).__name__

@@ -1,0 +1,114 @@
+"""The tables behind "at least once on the wire, once in effect": inbox, outbox, crashes; the same in every schema.
+
+The inbox row of an event and its effect commit in one transaction, and so do a state change and the events
+that tell of it. Consumer offsets are committed after that.
+"""
+
+import uuid
+from datetime import UTC, datetime
+
+import msgspec
+import sqlalchemy as sa
+from alembic import op
+from shipway.contract.envelope import Envelope, WireMessage, encode
+from shipway.contract.events import Payload
+from shipway.contract.topics import topic_of
+from shipway.runtime import trace
+from shipway.runtime.database import Transaction
+from sqlalchemy.dialects.postgresql import insert
+
+metadata = sa.MetaData()
+
+inbox = sa.Table(
+    "inbox",
+    metadata,
+    sa.Column("source", sa.Text, primary_key=True),
+    sa.Column("event_id", sa.Text, primary_key=True),
+    sa.Column("received_at", sa.DateTime(timezone=True), server_default=sa.func.now(), nullable=False, index=True),
+)
+
+crashes = sa.Table(
+    "crashes",
+    metadata,
+    sa.Column("source", sa.Text, primary_key=True),
+    sa.Column("event_id", sa.Text, primary_key=True),
+    sa.Column("times", sa.Integer, nullable=False),
+)
+
+outbox = sa.Table(
+    "outbox",
+    metadata,
+    sa.Column("seq", sa.BigInteger, sa.Identity(), primary_key=True),
+    sa.Column("event_id", sa.Text, nullable=False),
+    sa.Column("topic", sa.Text, nullable=False),
+    sa.Column("key", sa.LargeBinary),
+    sa.Column("value", sa.LargeBinary),
+    sa.Column("headers", sa.LargeBinary, nullable=False),
+    sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.func.now(), nullable=False),
+    sa.Column("published_at", sa.DateTime(timezone=True)),
+    sa.Column("partition", sa.Integer),
+    sa.Column("broker_offset", sa.BigInteger),
+    sa.Index("outbox_waiting", "seq", postgresql_where=sa.text("published_at is null")),
+    sa.Index("outbox_placed", "topic", "partition", "broker_offset"),
+)
+
+
+def create_tables_v1() -> None:
+    """For a service's first migration: the delivery tables as they were first."""
+    for table in (inbox, crashes, outbox):
+        columns = [column.copy() for column in table.columns]
+        op.create_table(table.name, *columns)
+    op.create_index("outbox_waiting", "outbox", ["seq"], postgresql_where=sa.text("published_at is null"))
+    op.create_index("outbox_placed", "outbox", ["topic", "partition", "broker_offset"])
+
+
+def drop_tables_v1() -> None:
+    """The inverse of create_tables_v1."""
+    for table in (outbox, crashes, inbox):
+        op.drop_table(table.name)
+
+
+async def first_time(tx: Transaction, source: str, event_id: str) -> bool:
+    """Records the event in the inbox; False where it is there already, so that its effect has happened."""
+    statement = insert(inbox).values(source=source, event_id=event_id).on_conflict_do_nothing()
+    return (await tx.execute(statement)).rowcount == 1
+
+
+async def count_crash(tx: Transaction, source: str, event_id: str) -> int:
+    """Counts that handling the event ended in a bug; gives how often by now."""
+    statement = (
+        insert(crashes)
+        .values(source=source, event_id=event_id, times=1)
+        .on_conflict_do_update(index_elements=["source", "event_id"], set_={"times": crashes.c.times + 1})
+        .returning(crashes.c.times)
+    )
+    return int((await tx.execute(statement)).scalar_one())
+
+
+async def emit(tx: Transaction, source: str, payload: Payload, *, event_id: str | None = None) -> str:
+    """Puts an event into the outbox, to be published once ``tx`` has committed; gives its id.
+
+    It is a span of the current trace, so that one trace runs from the request to the retirement.
+    """
+    event = Envelope(
+        id=event_id or uuid.uuid4().hex,
+        source=source,
+        time=datetime.now(UTC),
+        payload=payload,
+        traceparent=trace.child(trace.current()),
+    )
+    await emit_message(tx, topic_of(payload).name, event.id, encode(event))
+    return event.id
+
+
+async def emit_message(tx: Transaction, topic: str, event_id: str, message: WireMessage) -> None:
+    """Puts a ready-made message into the outbox."""
+    await tx.execute(
+        sa.insert(outbox).values(
+            event_id=event_id,
+            topic=topic,
+            key=message.key,
+            value=message.value,
+            headers=msgspec.msgpack.encode(message.headers),
+        )
+    )

@@ -1,0 +1,147 @@
+"""The broker's edge: a producer whose every wait is bounded, and the errors of aiokafka sorted by kind."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from aiokafka import AIOKafkaClient, AIOKafkaProducer
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError
+from shipway.contract.envelope import Envelope, Headers, encode
+from shipway.contract.errors import Permanent, Transient
+from shipway.contract.events import Payload
+from shipway.contract.topics import topic_of
+from shipway.runtime import trace
+from shipway.runtime.settings import KafkaSettings
+from shipway.runtime.waiting import until_reachable
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where the broker put a message."""
+
+    partition: int
+    offset: int
+
+
+def client_arguments(settings: KafkaSettings) -> dict[str, Any]:
+    """The arguments that every aiokafka client of these settings takes."""
+    return {
+        "bootstrap_servers": settings.bootstrap,
+        "request_timeout_ms": settings.request_timeout_ms,
+    }
+
+
+async def probe(settings: KafkaSettings) -> None:
+    """Asks the broker for its metadata.
+
+    Raises:
+        Transient: it does not answer.
+    """
+    client = AIOKafkaClient(**client_arguments(settings))
+    try:
+        await asyncio.wait_for(client.bootstrap(), settings.request_timeout_ms / 1000)
+    except (KafkaError, OSError, TimeoutError) as err:
+        raise Transient(f"Kafka at {settings.bootstrap}: {err or type(err).__name__}") from err
+    finally:
+        await stop_bounded(client.close(), 2)
+
+
+class Producer:
+    """Sends messages, each acknowledged by all in-sync replicas.
+
+    Not idempotent on purpose: aiokafka's idempotent producer never recovers from a broker that lost its
+    state; duplicates are what the inbox is for.
+    """
+
+    def __init__(self, settings: KafkaSettings, client_id: str) -> None:
+        self._settings = settings
+        self._client_id = client_id
+        self._producer: AIOKafkaProducer | None = None
+
+    async def start(self) -> None:
+        """Connects.
+
+        Raises:
+            Transient: the broker does not answer.
+        """
+        await probe(self._settings)
+        producer = AIOKafkaProducer(
+            **client_arguments(self._settings),
+            client_id=self._client_id,
+            acks="all",
+            enable_idempotence=False,
+            max_request_size=8_000_000,
+        )
+        try:
+            await asyncio.wait_for(producer.start(), 2 * self._settings.request_timeout_ms / 1000)
+        except (KafkaError, OSError, TimeoutError) as err:
+            await stop_bounded(producer.stop(), 2)
+            raise Transient(f"Kafka at {self._settings.bootstrap}: {err or type(err).__name__}") from err
+        self._producer = producer
+
+    async def stop(self) -> None:
+        """Sends what is pending, but for no longer than the request timeout."""
+        if self._producer is not None:
+            await stop_bounded(self._producer.stop(), self._settings.request_timeout_ms / 1000 + 1)
+
+    async def send(self, topic: str, key: bytes | None, value: bytes | None, headers: Headers) -> Position:
+        """Sends one message and waits for its acknowledgement. A None value is a tombstone.
+
+        Raises:
+            Transient: no acknowledgement in time; the message may or may not be there.
+            Permanent: the broker will never take it (too large).
+        """
+        if self._producer is None:
+            raise Transient("the producer is not connected yet")
+        try:
+            sent = await asyncio.wait_for(
+                self._producer.send_and_wait(topic, value, key=key, headers=headers),
+                2 * self._settings.request_timeout_ms / 1000,
+            )
+        except MessageSizeTooLargeError as err:
+            raise Permanent(f"a message of {len(value or b'')} bytes is too large for {topic}") from err
+        except (KafkaError, OSError, TimeoutError) as err:
+            raise Transient(f"Kafka did not take a message for {topic}: {err or type(err).__name__}") from err
+        return Position(sent.partition, sent.offset)
+
+    async def publish(self, source: str, payload: Payload, *, event_id: str | None = None) -> Envelope:
+        """Sends an event to its topic, as a span of the current trace; gives the envelope it went in.
+
+        Raises:
+            Transient: as of send.
+        """
+        event = Envelope(
+            id=event_id or uuid.uuid4().hex,
+            source=source,
+            time=datetime.now(UTC),
+            payload=payload,
+            traceparent=trace.child(trace.current()),
+        )
+        message = encode(event)
+        await self.send(topic_of(payload).name, message.key, message.value, message.headers)
+        return event
+
+
+@asynccontextmanager
+async def connected_producer(
+    settings: KafkaSettings, client_id: str, report: Any = lambda _: None
+) -> AsyncIterator[Producer]:
+    """A producer, once the broker answers; waits for that as long as it takes."""
+    producer = Producer(settings, client_id)
+    await until_reachable("Kafka", producer.start, report)
+    try:
+        yield producer
+    finally:
+        await producer.stop()
+
+
+async def stop_bounded(stopping: Any, limit_s: float) -> None:
+    """aiokafka's stop can hang with the broker down (issue 1101): nothing is lost by giving up on it."""
+    try:
+        await asyncio.wait_for(stopping, limit_s)
+    except (KafkaError, OSError, TimeoutError):
+        return

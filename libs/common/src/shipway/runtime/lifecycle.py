@@ -1,0 +1,166 @@
+"""A service's life: HTTP first (so /livez answers while it waits), then its parts, then a clean stop.
+
+``run_service`` is the whole of a ``__main__``. The body enters its parts as async context managers, spawns
+its loops, and awaits ``life.stopped()``; parts leave in reverse order. A loop that ends by an exception is a
+bug: it is logged and the process exits with 1, for its supervisor to start it again.
+"""
+
+import asyncio
+import signal
+import socket
+import sys
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+import uvicorn
+from fastapi import FastAPI
+from shipway.runtime import log
+from shipway.runtime.ops import Readiness, add_ops_routes
+from shipway.runtime.settings import HttpSettings, ServiceSettings
+
+_log = log.get(__name__)
+STOP_WITHIN_S = 25.0
+Asgi = Callable[[Any, Any, Any], Awaitable[None]]
+
+
+class Life:
+    """What a service's body is handed: its HTTP app, its readiness, its loops and the stop."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.readiness = Readiness()
+        self.app = FastAPI(title=f"Shipway {name}", docs_url="/docs", redoc_url=None)
+        add_ops_routes(self.app, self.readiness)
+        self.asgi: Asgi = self.app
+        self._stop = asyncio.Event()
+        self._loops: set[asyncio.Task[None]] = set()
+        self._bug: BaseException | None = None
+
+    def ready(self) -> None:
+        """Says that the start is over; readiness is now up to the checks."""
+        self.readiness.report("start", None)
+        _log.info("started")
+
+    def spawn(self, name: str, loop: Coroutine[Any, Any, None]) -> None:
+        """Runs a loop until the stop; its end before that is a bug."""
+        task = asyncio.create_task(loop, name=name)
+        self._loops.add(task)
+        task.add_done_callback(self._loop_ended)
+
+    def fail(self, bug: BaseException) -> None:
+        """Stops the service loudly."""
+        if self._bug is None:
+            self._bug = bug
+            _log.error("stopping because of a bug", exc_info=bug)
+        self._stop.set()
+
+    def stop(self) -> None:
+        """Asks for a clean stop."""
+        self._stop.set()
+
+    async def stopped(self) -> None:
+        """Returns when the service is to stop; readiness says so from then on."""
+        await self._stop.wait()
+        self.readiness.report("stop", "stopping")
+
+    def _loop_ended(self, task: asyncio.Task[None]) -> None:
+        self._loops.discard(task)
+        if not task.cancelled() and not self._stop.is_set():
+            self.fail(task.exception() or RuntimeError(f"the loop {task.get_name()!r} ended"))
+
+    async def _cancel_loops(self) -> None:
+        for task in self._loops:
+            task.cancel()
+        await asyncio.gather(*self._loops, return_exceptions=True)
+
+
+Body = Callable[[Life], Awaitable[None]]
+
+
+def run_service(name: str, settings: ServiceSettings, body: Body) -> NoReturn:
+    """Runs a service until SIGTERM or SIGINT; exits 0 after a clean stop, 1 after a bug."""
+    log.configure(settings.log, name)
+    runner = asyncio.Runner(loop_factory=_loop_factory())
+    with runner:
+        code = runner.run(_run(name, settings.http, body))
+    sys.exit(code)
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:  # not made for this platform
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory
+
+
+async def _run(name: str, http: HttpSettings, body: Body) -> int:
+    life = Life(name)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, life.stop)
+    listening = _listen(http)
+    server = _Server(
+        uvicorn.Config(
+            lambda scope, receive, send: life.asgi(scope, receive, send),
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            interface="asgi3",
+            timeout_graceful_shutdown=10,
+        )
+    )
+    serving = asyncio.create_task(server.serve(sockets=[listening]))
+    main = asyncio.create_task(_guarded(life, body))
+    stopping = asyncio.create_task(life.stopped())
+    await asyncio.wait({main, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    try:
+        await asyncio.wait_for(asyncio.shield(main), STOP_WITHIN_S)
+    except TimeoutError:
+        _log.error("did not stop in time; ending anyway", limit_s=STOP_WITHIN_S)
+        main.cancel()
+    await life._cancel_loops()
+    server.should_exit = True
+    await serving
+    _log.info("stopped")
+    return 1 if life._bug is not None else 0
+
+
+async def _guarded(life: Life, body: Body) -> None:
+    """The body, ended by the stop also while it still waits for its parts."""
+    work = asyncio.ensure_future(body(life))
+    stop = asyncio.ensure_future(life.stopped())
+    await asyncio.wait({work, stop}, return_when=asyncio.FIRST_COMPLETED)
+    if not work.done() and "start" in life.readiness.problems():
+        work.cancel()
+    try:
+        await work
+    except asyncio.CancelledError:
+        pass
+    except Exception as bug:  # noqa: BLE001  the end of the line: logged, and the process exits with 1
+        life.fail(bug)
+    life.stop()
+
+
+def _listen(http: HttpSettings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in http.host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((http.host, http.port))
+    except OSError as err:
+        _log.error("can't listen; set HTTP__HOST and HTTP__PORT", host=http.host, port=http.port, reason=str(err))
+        raise SystemExit(2) from None
+    listening.listen(1024)
+    return listening
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, with the signals left to the service."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Installs no handlers."""
+        yield

@@ -1,0 +1,129 @@
+"""Settings from the environment: ``SHIPWAY_<SERVICE>__<SECTION>__<KEY>``, else ``SHIPWAY__<SECTION>__<KEY>``."""
+
+import sys
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+SHARED_PREFIX = "SHIPWAY__"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class KafkaSettings(_Section):
+    """How the broker is reached."""
+
+    bootstrap: str = Field(default="127.0.0.1:9092", min_length=3, description="host:port of brokers, comma-separated")
+    request_timeout_ms: int = Field(default=5000, ge=500, description="longest wait for one answer of the broker")
+    idle_fetch_pause_ms: int = Field(
+        default=0,
+        ge=0,
+        le=1000,
+        description="pause after an empty fetch, for a broker that does not long-poll",
+    )
+    provision: bool = Field(default=True, description="create missing topics on start")
+    replication_factor: int = Field(default=1, ge=1, description="of topics that are created")
+    beat_s: float = Field(
+        default=5.0, gt=0, description="seconds between looks at whether the broker kept what it acknowledged"
+    )
+
+
+class DatabaseSettings(_Section):
+    """How PostgreSQL is reached; the service's tables live in a schema with its name."""
+
+    url: SecretStr = Field(
+        default=SecretStr("postgresql://shipway@127.0.0.1:5432/shipway"),
+        description="postgresql://user:password@host:port/database",
+    )
+    pool_size: int = Field(default=5, ge=1, le=100, description="connections at most")
+    timeout_s: float = Field(default=5.0, gt=0, description="longest wait for a connection")
+
+
+class ObjectsSettings(_Section):
+    """Where bundles and data lie."""
+
+    url: str = Field(default="file:///var/lib/shipway/objects", description="file:///folder or s3://bucket")
+    endpoint: str = Field(default="http://127.0.0.1:9000", description="S3 endpoint, with http:// or https://")
+    access_key: str = Field(default="", description="S3 access key")
+    secret_key: SecretStr = Field(default=SecretStr(""), description="S3 secret key")
+    region: str = Field(default="us-east-1", description="S3 region")
+    timeout_s: float = Field(default=10.0, gt=0, description="longest wait for the store")
+
+
+class HttpSettings(_Section):
+    """Where the service listens."""
+
+    host: str = Field(default="127.0.0.1", description="address to bind")
+    port: int = Field(default=8080, ge=1, le=65535, description="port to bind")
+
+
+class LogSettings(_Section):
+    """How the service logs, to standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="least level shown")
+    format: Literal["json", "console"] = Field(default="json", description="json, or console for people")
+
+
+class ServiceSettings(BaseSettings):
+    """What every service can be told. Subclasses set ``env_prefix`` and add sections of their own."""
+
+    model_config = SettingsConfigDict(env_nested_delimiter="__", extra="ignore", frozen=True)
+
+    kafka: KafkaSettings = KafkaSettings()
+    http: HttpSettings = HttpSettings()
+    log: LogSettings = LogSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The service's own variables first, the shared ones behind them."""
+        return init_settings, env_settings, EnvSettingsSource(settings_cls, env_prefix=SHARED_PREFIX)
+
+    @classmethod
+    def load(cls) -> Self:
+        """The settings, or the end of the process with one clear line (exit code 2)."""
+        try:
+            return cls()
+        except ValidationError as err:
+            lines = [f"{_variable(cls, e['loc'])}: {e['msg']}" for e in err.errors()]
+            sys.stderr.write("shipway: wrong setting: " + "; ".join(lines) + "\n")
+            raise SystemExit(2) from None
+
+
+def _variable(cls: type[ServiceSettings], location: tuple[int | str, ...]) -> str:
+    prefix = cls.model_config.get("env_prefix") or SHARED_PREFIX
+    return prefix + "__".join(str(part).upper() for part in location)
+
+
+def describe(cls: type[ServiceSettings]) -> list[tuple[str, str, str]]:
+    """Every setting of a class as (variable, default, description), for help texts and docs."""
+    rows: list[tuple[str, str, str]] = []
+    for name, field in cls.model_fields.items():
+        section = field.annotation
+        if isinstance(section, type) and issubclass(section, BaseModel):
+            given = field.get_default(call_default_factory=True)
+            for key, inner in section.model_fields.items():
+                rows.append((_variable(cls, (name, key)), str(getattr(given, key)), inner.description or ""))
+        else:
+            rows.append(
+                (
+                    _variable(cls, (name,)),
+                    str(field.get_default(call_default_factory=True)),
+                    field.description or "",
+                )
+            )
+    return rows
