@@ -101,7 +101,7 @@ class FeatureSpec(_Section):
     @model_validator(mode="after")
     def _categories_for_categories(self) -> "FeatureSpec":
         if self.categories is not None and self.type != "category":
-            raise ValueError('categories go with type = "category"')
+            raise ValueError('categories: go with type = "category"; remove them or change the type')
         return self
 
 
@@ -177,9 +177,9 @@ class Training(_Section):
             if allowed is None:
                 close = difflib.get_close_matches(name, _PARAMS, 1)
                 hint = f"did you mean {close[0]!r}?" if close else f"allowed are {', '.join(sorted(_PARAMS))}"
-                raise ValueError(f"params.{name} is not an allowed LightGBM parameter; {hint}")
+                raise ValueError(f"params.{name}: is not an allowed LightGBM parameter; {hint}")
             if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
-                raise ValueError(f"params.{name} must be {allowed[0].__name__}, not {value!r}")
+                raise ValueError(f"params.{name}: must be {allowed[0].__name__}, not {value!r}")
         return self
 
 
@@ -221,7 +221,7 @@ class Release(_Section):
     @model_validator(mode="after")
     def _rising(self) -> "Release":
         if list(self.canary) != sorted(set(self.canary)) or any(share in (0, 1) for share in self.canary):
-            raise ValueError("canary must be rising shares between 0 and 1, such as [0.1, 0.5]")
+            raise ValueError("canary: must be rising shares between 0 and 1, such as [0.1, 0.5]")
         return self
 
 

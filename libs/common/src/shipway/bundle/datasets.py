@@ -1,0 +1,142 @@
+"""Reading a model's data: the rows of a time window from a Parquet folder or from a prefix in the object store.
+
+All calls are blocking.
+"""
+
+import io
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+from shipway.bundle.manifest import Windows
+from shipway.contract.errors import InvalidField, Transient
+from shipway.contract.spec import ModelSpec, format_duration
+from shipway.runtime.objects import ObjectStore
+
+MAX_OBJECT_BYTES = 4_000_000_000
+
+
+def windows_of(spec: ModelSpec, until: datetime) -> Windows:
+    """The windows of a training on the data before ``until``; training never sees the holdout."""
+    holdout_from = until - spec.data.holdout
+    train_to = holdout_from - spec.data.gap
+    return Windows(train_to - spec.data.train, train_to, holdout_from, until)
+
+
+def newest_time(store: ObjectStore, spec: ModelSpec) -> datetime:
+    """Just after the newest row's time: the ``until`` that takes in all the data.
+
+    Raises:
+        Permanent: no data, or no such time column. Transient: the source is away.
+    """
+    column = spec.data.time_column
+    newest: datetime | None = None
+    for dataset in _datasets(store, spec):
+        _time_type(dataset.schema, column)
+        found = pc.max(dataset.to_table(columns=[column]).column(column)).as_py()
+        if found is not None:
+            moment = _aware(found)
+            newest = moment if newest is None else max(newest, moment)
+    if newest is None:
+        raise InvalidField("data.source", f"{spec.data.source} holds no rows with a {column}")
+    return newest + timedelta(microseconds=1)
+
+
+def read_window(store: ObjectStore, spec: ModelSpec, start: datetime, end: datetime) -> pa.Table:
+    """The rows with ``start <= time < end``: features, target, time and id columns, in the order of time.
+
+    Raises:
+        Permanent: no data, a column that is missing, or more rows than ``data.max_rows``.
+        Transient: the source is away.
+    """
+    wanted = [*spec.features, spec.target.column, spec.data.time_column]
+    if spec.data.id_column:
+        wanted.append(spec.data.id_column)
+    tables = []
+    for dataset in _datasets(store, spec):
+        _check_columns(dataset.schema, wanted, spec)
+        kind = _time_type(dataset.schema, spec.data.time_column)
+        time_field = ds.field(spec.data.time_column)
+        in_window = (time_field >= _bound(start, kind)) & (time_field < _bound(end, kind))
+        if dataset.count_rows(filter=in_window) > spec.data.max_rows:
+            raise InvalidField(
+                "data.max_rows", f"the window holds more than {spec.data.max_rows} rows; raise it or narrow the window"
+            )
+        tables.append(dataset.to_table(columns=list(dict.fromkeys(wanted)), filter=in_window))
+    table = pa.concat_tables(tables, promote_options="permissive")
+    if table.num_rows > spec.data.max_rows:
+        raise InvalidField("data.max_rows", f"the window holds {table.num_rows} rows; raise it or narrow the window")
+    return table.sort_by(spec.data.time_column)
+
+
+def describe_window(spec: ModelSpec, windows: Windows) -> str:
+    """The training window in words, for messages."""
+    length, start, end = format_duration(spec.data.train), windows.train_from, windows.train_to
+    return f"{length} from {start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M}"
+
+
+def _datasets(store: ObjectStore, spec: ModelSpec) -> list[Any]:
+    kind, _, place = spec.data.source.partition(":")
+    try:
+        if kind == "folder":
+            return [_folder(Path(place))]
+        keys = [key for key in store.list(place) if key.endswith(".parquet")]
+        if not keys:
+            raise InvalidField("data.source", f"there is no .parquet object under {place!r} in the object store")
+        return [ds.InMemoryDataset(pq.read_table(io.BytesIO(store.get(key, MAX_OBJECT_BYTES)))) for key in keys]
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as err:
+        raise InvalidField("data.source", f"{place}: not readable as Parquet: {err}") from err
+    except OSError as err:
+        raise Transient(f"data.source {place}: {err}") from err
+
+
+def _folder(path: Path) -> Any:
+    if not path.is_absolute():
+        raise InvalidField("data.source", f"folder:{path} must be an absolute path")
+    if not path.exists():
+        raise InvalidField("data.source", f"{path} does not exist where the trainer runs")
+    files = [path] if path.is_file() else sorted(path.rglob("*.parquet"))
+    if not files:
+        raise InvalidField("data.source", f"{path} holds no .parquet file")
+    return ds.dataset([str(file) for file in files], format="parquet")
+
+
+def _check_columns(schema: pa.Schema, wanted: list[str], spec: ModelSpec) -> None:
+    missing = [name for name in wanted if name not in schema.names]
+    if missing:
+        there = ", ".join(schema.names[:50])
+        raise InvalidField(missing[0], f"is not a column of {spec.data.source}; it has {there}")
+
+
+def _time_type(schema: pa.Schema, column: str) -> pa.DataType:
+    if column not in schema.names:
+        raise InvalidField("data.time_column", f"{column!r} is not a column; there are {', '.join(schema.names[:50])}")
+    kind = schema.field(column).type
+    if not (pa.types.is_timestamp(kind) or pa.types.is_date(kind)):
+        raise InvalidField("data.time_column", f"{column!r} is of type {kind}; it must be a timestamp or a date")
+    return kind
+
+
+def _bound(moment: datetime, kind: pa.DataType) -> pa.Scalar:
+    """A window's bound as the column's own type; a column without a zone is taken as UTC.
+
+    A date column is compared by its midnights: a bound within a day moves to the next day's.
+    """
+    moment = moment.astimezone(UTC)
+    if pa.types.is_date(kind):
+        midnight = datetime.combine(moment.date(), time(), UTC)
+        day = moment.date() if moment == midnight else moment.date() + timedelta(days=1)
+        return pa.scalar(day, pa.date32()).cast(kind)
+    if kind.tz is None:
+        return pa.scalar(moment.replace(tzinfo=None), pa.timestamp("us")).cast(kind, safe=False)
+    return pa.scalar(moment, pa.timestamp("us", "UTC")).cast(kind, safe=False)
+
+
+def _aware(found: datetime | date) -> datetime:
+    if not isinstance(found, datetime):
+        return datetime.combine(found, time(), UTC)
+    return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)

@@ -1,0 +1,195 @@
+"""Bundles in the object store: ``bundles/<digest>/<file>``, the manifest last, every byte checked on the way back.
+
+All calls are blocking; async code calls them with ``asyncio.to_thread``.
+"""
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+from shipway.bundle.manifest import (
+    FORMAT,
+    MANIFEST,
+    MAX_MANIFEST_BYTES,
+    REQUIRED_FILES,
+    FileEntry,
+    Manifest,
+    Windows,
+    check_digest,
+    decode_manifest,
+    encode_manifest,
+    sha256,
+)
+from shipway.contract.errors import Permanent
+from shipway.contract.signature import Signature, parse_signature
+from shipway.contract.spec import ModelSpec, parse_spec
+from shipway.runtime.objects import ObjectStore
+
+Matrix = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The largest files that are taken in, in bytes, and the most golden rows."""
+
+    model_bytes: int = 500_000_000
+    file_bytes: int = 50_000_000
+    golden_rows: int = 10_000
+
+
+@dataclass(frozen=True)
+class WrittenBundle:
+    """A bundle's name and its size in bytes."""
+
+    digest: str
+    total_bytes: int
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle that was read and whose hashes hold.
+
+    ``golden_rows`` is (rows, features), ``golden_scores`` (rows, outputs): what the model gave for them.
+    """
+
+    digest: str
+    manifest: Manifest
+    model_text: bytes
+    signature: Signature
+    golden_rows: Matrix
+    golden_scores: Matrix
+    spec: ModelSpec
+    files: Mapping[str, bytes]
+
+
+def bundle_key(digest: str, name: str) -> str:
+    """The object key of a bundle's file."""
+    return f"bundles/{check_digest(digest)}/{name}"
+
+
+def write_bundle(
+    store: ObjectStore,
+    files: Mapping[str, bytes],
+    *,
+    model: str,
+    library_versions: Mapping[str, str],
+    windows: Windows,
+    created_at: datetime | None = None,
+) -> WrittenBundle:
+    """Writes a bundle, the manifest last, so that a half-written one is never taken for whole.
+
+    Raises:
+        Transient: the store is away; calling again with the same files mends what is half-written.
+        ValueError: a required file is not among ``files``.
+    """
+    missing = [name for name in REQUIRED_FILES if name not in files]
+    if missing:
+        raise ValueError(f"a bundle needs {missing}")
+    manifest = Manifest(
+        format=FORMAT,
+        model=model,
+        files={name: FileEntry(sha256(data), len(data)) for name, data in sorted(files.items())},
+        library_versions=dict(library_versions),
+        created_at=created_at or datetime.now(UTC),
+        train_from=windows.train_from,
+        train_to=windows.train_to,
+        holdout_from=windows.holdout_from,
+        holdout_to=windows.holdout_to,
+    )
+    raw = encode_manifest(manifest)
+    digest = sha256(raw)
+    for name, data in files.items():
+        store.put(bundle_key(digest, name), data)
+    store.put(bundle_key(digest, MANIFEST), raw)
+    return WrittenBundle(digest, len(raw) + sum(map(len, files.values())))
+
+
+def read_manifest(store: ObjectStore, digest: str) -> Manifest:
+    """The manifest of a bundle.
+
+    Raises:
+        ObjectMissing, Permanent, Transient: as read_bundle.
+    """
+    return decode_manifest(store.get(bundle_key(digest, MANIFEST), MAX_MANIFEST_BYTES), digest)
+
+
+def read_bundle(store: ObjectStore, digest: str, *, limits: Limits | None = None) -> Bundle:
+    """Reads a bundle and checks every hash. The model file itself is still hostile: see bundle.modelfile.
+
+    Raises:
+        ObjectMissing: a file is not there (a kind of Permanent).
+        Permanent: a file is too large, or not the one that was written, or not what it should be.
+        Transient: the store is away.
+    """
+    limits = limits or Limits()
+    manifest = read_manifest(store, digest)
+    files = {}
+    for name, entry in manifest.files.items():
+        limit = limits.model_bytes if name == "model.txt" else limits.file_bytes
+        if not 0 <= entry.size <= limit:
+            raise Permanent(f"bundle {digest[:12]}: {name} has {entry.size} bytes; the limit is {limit}")
+        data = store.get(bundle_key(digest, name), entry.size + 1)
+        if len(data) != entry.size or sha256(data) != entry.sha256:
+            raise Permanent(f"bundle {digest[:12]}: {name} is damaged (its hash differs from the manifest's)")
+        files[name] = data
+    signature = parse_signature(_json(files, "signature.json", digest))
+    rows, scores = decode_golden(files["golden.parquet"], signature, limits.golden_rows)
+    return Bundle(
+        digest=digest,
+        manifest=manifest,
+        model_text=files["model.txt"],
+        signature=signature,
+        golden_rows=rows,
+        golden_scores=scores,
+        spec=parse_spec(_json(files, "spec.json", digest)),
+        files=files,
+    )
+
+
+def delete_bundle(store: ObjectStore, digest: str) -> None:
+    """Removes a bundle, the manifest first, so that what is left is never taken for whole."""
+    for key in sorted(store.list(f"bundles/{check_digest(digest)}/"), key=lambda k: not k.endswith(MANIFEST)):
+        store.delete(key)
+
+
+def encode_golden(rows: Matrix, scores: Matrix) -> bytes:
+    """``golden.parquet``: encoded rows as columns f0, f1, ..., and their scores as score0, score1, ..."""
+    columns = {f"f{i}": rows[:, i] for i in range(rows.shape[1])}
+    columns |= {f"score{i}": scores[:, i] for i in range(scores.shape[1])}
+    sink = io.BytesIO()
+    pq.write_table(pa.table({name: pa.array(values, pa.float64()) for name, values in columns.items()}), sink)
+    return sink.getvalue()
+
+
+def decode_golden(data: bytes, signature: Signature, max_rows: int) -> tuple[Matrix, Matrix]:
+    """The rows (rows, features) and scores (rows, outputs) of ``golden.parquet``.
+
+    Raises:
+        Permanent: it does not hold them.
+    """
+    wanted = [f"f{i}" for i in range(len(signature.features))]
+    outputs = [f"score{i}" for i in range(signature.outputs_per_row)]
+    try:
+        file = pq.ParquetFile(io.BytesIO(data))
+        if not 1 <= file.metadata.num_rows <= max_rows:
+            raise Permanent(f"golden.parquet: has {file.metadata.num_rows} rows; 1 to {max_rows} are allowed")
+        if file.schema_arrow.names != wanted + outputs or set(file.schema_arrow.types) != {pa.float64()}:
+            raise Permanent(f"golden.parquet: needs the float64 columns {wanted[0]} to {outputs[-1]}")
+        table = file.read()
+    except (pa.ArrowException, OSError, ValueError) as err:
+        raise Permanent(f"golden.parquet: {err}") from err
+    matrix = np.column_stack([table.column(name).to_numpy() for name in wanted + outputs])
+    return np.ascontiguousarray(matrix[:, : len(wanted)]), np.ascontiguousarray(matrix[:, len(wanted) :])
+
+
+def _json(files: Mapping[str, bytes], name: str, digest: str) -> object:
+    try:
+        return msgspec.json.decode(files[name])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as err:
+        raise Permanent(f"bundle {digest[:12]}: {name}: {err}") from err

@@ -1,0 +1,115 @@
+"""The contract: golden events, CloudEvents by their own SDK, topics, and what hostile messages meet."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import msgspec
+import pytest
+from cloudevents.core.bindings.kafka import KafkaMessage, from_binary_event
+from hypothesis import given
+from hypothesis import strategies as st
+from shipway.contract import events
+from shipway.contract.envelope import decode, encode
+from shipway.contract.errors import Permanent
+from shipway.contract.events import EVENT_TYPES
+from shipway.contract.schemas import json_schema
+from shipway.contract.topics import SERVICES, TOPICS, topic_of
+
+GOLDEN = Path(__file__).parent / "golden"
+FILES = sorted(GOLDEN.glob("*.json"))
+
+
+def golden(name: str) -> tuple[bytes, list[tuple[str, bytes]]]:
+    raw = json.loads((GOLDEN / f"{name}.json").read_text())
+    return json.dumps(raw["value"]).encode(), [(k, v.encode()) for k, v in raw["headers"].items()]
+
+
+def test_every_type_has_a_golden_example() -> None:
+    assert {f.stem for f in FILES} == set(EVENT_TYPES)
+
+
+@pytest.mark.parametrize("name", sorted(EVENT_TYPES))
+def test_golden_events_are_read_and_written_unchanged(name: str) -> None:
+    raw = json.loads((GOLDEN / f"{name}.json").read_text())
+    event = decode(*golden(name))
+    message = encode(event)
+    assert json.loads(message.value or b"") == raw["value"]
+    assert {k: v.decode() for k, v in message.headers} == raw["headers"]
+    assert (message.key.decode() if message.key else None) == raw["key"]
+
+
+@pytest.mark.parametrize("name", sorted(EVENT_TYPES))
+def test_golden_events_fit_their_schema_and_topic(name: str) -> None:
+    raw = json.loads((GOLDEN / f"{name}.json").read_text())["value"]
+    jsonschema.validate(raw, json_schema(EVENT_TYPES[name]))
+    assert topic_of(decode(*golden(name)).payload).types
+
+
+@pytest.mark.parametrize("name", sorted(EVENT_TYPES))
+def test_the_cloudevents_sdk_reads_our_events(name: str) -> None:
+    value, headers = golden(name)
+    theirs = from_binary_event(KafkaMessage(headers=dict(headers), key=b"k", value=value))
+    ours = decode(value, headers)
+    assert (theirs.get_id(), theirs.get_source(), theirs.get_type()) == (ours.id, ours.source, name)
+    assert theirs.get_time() == ours.time
+
+
+@pytest.mark.parametrize("name", sorted(EVENT_TYPES))
+def test_unknown_fields_are_ignored(name: str) -> None:
+    value, headers = golden(name)
+    grown = json.dumps(json.loads(value) | {"a_field_of_tomorrow": 1}).encode()
+    assert decode(grown, headers) == decode(value, headers)
+
+
+@given(
+    value=st.one_of(st.none(), st.binary(max_size=50)), headers=st.lists(st.tuples(st.text(), st.binary()), max_size=5)
+)
+def test_any_bytes_are_refused_or_read(value: bytes | None, headers: list[tuple[str, bytes]]) -> None:
+    with pytest.raises(Permanent):
+        decode(value, headers)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda x: st.lists(x) | st.dictionaries(st.text(), x),
+    max_leaves=8,
+)
+
+
+@given(name=st.sampled_from(sorted(EVENT_TYPES)), data=st.data())
+def test_mangled_events_are_refused_or_still_valid(name: str, data: st.DataObject) -> None:
+    value, headers = golden(name)
+    raw: dict[str, Any] = json.loads(value)
+    raw[data.draw(st.sampled_from(sorted(raw)))] = data.draw(JSON)
+    try:
+        event = decode(json.dumps(raw).encode(), headers)
+    except Permanent:
+        return
+    assert isinstance(event.payload, EVENT_TYPES[name])
+
+
+@pytest.mark.parametrize("value", [b"[" * 500_000, b"{" * 10, b"\xff\xfe", b"null", b'{"model": 1}', b" " * 1_000_001])
+def test_hostile_values_are_refused_in_words(value: bytes) -> None:
+    _, headers = golden("shipway.TrainingRequested.v1")
+    with pytest.raises(Permanent, match=r"TrainingRequested"):
+        decode(value, headers)
+
+
+def test_the_table_is_consistent() -> None:
+    assert len({t.name for t in TOPICS}) == len(TOPICS)
+    carried = [t.type for topic in TOPICS if topic.key != "none" for t in topic.types]
+    assert sorted(carried) == sorted(set(EVENT_TYPES) - {"shipway.DeadLettered.v1"}), "each type has one topic"
+    for topic in TOPICS:
+        assert set(topic.producers) <= {*SERVICES, "client"}
+        assert bool(topic.tables) <= (topic.retention_h is None), f"{topic.name}: a table must be compacted"
+
+
+def test_every_event_is_of_the_contract() -> None:
+    declared = {
+        t.type
+        for t in vars(events).values()
+        if isinstance(t, type) and issubclass(t, msgspec.Struct) and isinstance(getattr(t, "type", None), str)
+    }
+    assert declared == set(EVENT_TYPES)

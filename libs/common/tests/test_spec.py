@@ -1,0 +1,81 @@
+"""The model file: every wrong field is named, with the remedy."""
+
+import pytest
+from shipway.contract.spec import InvalidSpec, format_duration, parse_duration, parse_spec, parse_toml, to_builtins
+
+GOOD = """
+name = "flights"
+[data]
+source = "folder:/data/flights"
+time_column = "at"
+train = "75d"
+holdout = "14d"
+[target]
+column = "late"
+kind = "binary"
+[features]
+distance = { type = "number" }
+carrier = { type = "category" }
+[training]
+rounds = 50
+[training.params]
+num_leaves = 31
+[retirement]
+max_age = "30d"
+unused_for = "1d"
+"""
+
+
+def test_a_good_file_comes_back_from_json() -> None:
+    spec = parse_toml(GOOD)
+    assert parse_spec(to_builtins(spec)) == spec
+    assert spec.metric == "auc"
+
+
+@pytest.mark.parametrize(
+    ("line", "instead", "field", "remedy"),
+    [
+        ('name = "flights"', 'name = "Flights!"', "name", "lower-case"),
+        ('train = "75d"', 'train = "75 days"', "data.train", "must be a duration"),
+        ('train = "75d"', 'trian = "75d"', "data.trian", "did you mean 'train'"),
+        ('train = "75d"', "", "data.train", "is required"),
+        ('kind = "binary"', 'kind = "ternary"', "target.kind", "multiclass"),
+        ("distance = {", "late = {", "features.late", "would leak"),
+        ('{ type = "number" }', '{ type = "numeric" }', "features.distance.type", "number"),
+        ('{ type = "number" }', '{ typ = "number" }', "features.distance.typ", "did you mean 'type'"),
+        ("num_leaves = 31", "num_leafs = 31", "training.params.num_leafs", "did you mean 'num_leaves'"),
+        ("num_leaves = 31", 'num_leaves = "31"', "training.params.num_leaves", "must be int"),
+        ("num_leaves = 31", 'input_model = "/etc/passwd"', "training.params.input_model", "not an allowed"),
+        ("num_leaves = 31", 'objective = "poisson"', "training.params.objective", "a binary target allows"),
+        ("rounds = 50", "rounds = 0", "training.rounds", "greater than or equal to 1"),
+        ("[retirement]\nmax_age", "[other]\nmax_age", "retirement", "is required"),
+        ('"folder:/data/flights"', '"/data/flights"', "data.source", "folder:"),
+        ("[retirement]", "[release]\ncanary = [0.5, 0.1]\n[retirement]", "release.canary", "rising"),
+        ("[retirement]", '[gates]\nmetric = "rmse"\n[retirement]', "gates.metric", "binary target allows"),
+        ("[retirement]", '[prediction_log]\nredact = ["age"]\n[retirement]', "prediction_log.redact", "not a feature"),
+    ],
+)
+def test_a_wrong_field_is_named_with_the_remedy(line: str, instead: str, field: str, remedy: str) -> None:
+    assert line in GOOD
+    with pytest.raises(InvalidSpec) as caught:
+        parse_toml(GOOD.replace(line, instead, 1))
+    problems = {p.field: p.problem for p in caught.value.problems}
+    assert field in problems, problems
+    assert remedy in problems[field]
+
+
+@pytest.mark.parametrize("text", ["", "name = ", "a" * 10, "[" * 100_000, "x = " + "[" * 5000])
+def test_what_is_not_a_model_file_is_refused(text: str) -> None:
+    with pytest.raises(InvalidSpec):
+        parse_toml(text)
+
+
+@pytest.mark.parametrize("raw", [None, 1, [], "x", {"name": []}, {"features": {"a": 1}}, {"data": {"data": {}}}])
+def test_any_data_is_refused_without_a_crash(raw: object) -> None:
+    with pytest.raises(InvalidSpec):
+        parse_spec(raw)
+
+
+@pytest.mark.parametrize("text", ["90d", "12h", "30m", "10s", "250ms", "36h"])
+def test_durations(text: str) -> None:
+    assert parse_duration(format_duration(parse_duration(text))) == parse_duration(text)
