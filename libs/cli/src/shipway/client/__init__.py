@@ -1,1 +1,18 @@
-"""."""
+"""Shipway from Python: declare, train, predict, look. ``Shipway`` blocks, ``AsyncShipway`` is for async code."""
+
+from shipway.client.blocking import Shipway
+from shipway.client.client import Addresses, AsyncShipway, Prediction, Predictions
+from shipway.client.errors import Refused, ShipwayError, Unreachable
+from shipway.client.journey import Journey
+
+__all__ = [
+    "Addresses",
+    "AsyncShipway",
+    "Journey",
+    "Prediction",
+    "Predictions",
+    "Refused",
+    "Shipway",
+    "ShipwayError",
+    "Unreachable",
+]

@@ -61,12 +61,15 @@ class Consumer:
         self._raw = dict(raw or {})
         self._after_commit = after_commit
         self._on_bug = on_bug
+        self._crashed = False
         self.problem: str | None = "not started"
         self.topics = [t.name for t in consumed_by(service)]
         self.broker = KafkaBroker(
             settings.bootstrap,
             client_id=f"shipway-{service}",
             request_timeout_ms=settings.request_timeout_ms,
+            # A broker that came back empty has no partitions to assign until its topics are made again.
+            metadata_max_age_ms=3_000,
             logger=None,
         )
         subscriber = self.broker.subscriber(
@@ -99,7 +102,7 @@ class Consumer:
         """Leaves the group, after the event in hand, within bounds."""
         self.problem = "stopped"
         try:
-            await asyncio.wait_for(self.broker.stop(), 10)
+            await asyncio.wait_for(self.broker.stop(), 1 if self._crashed else 10)
         except (KafkaError, OSError, TimeoutError) as err:
             _log.warning("consumer did not stop in time", reason=str(err) or type(err).__name__)
 
@@ -111,6 +114,7 @@ class Consumer:
             try:
                 await self._until_settled(record)
             except Exception as bug:  # noqa: BLE001  FastStream would log it and go on: it must stop the service
+                self._crashed = True
                 self._on_bug(bug)
                 await asyncio.Event().wait()  # never acknowledge, never fetch on: the process is ending
         try:

@@ -56,11 +56,12 @@ async def _provision(admin: AIOKafkaAdminClient, settings: KafkaSettings, topics
             if code and error is not TopicAlreadyExistsError:
                 raise error(f"creating {name}")
             changed.append(name)
-    for described in await admin.describe_topics([t.name for t in topics if t.name in there]):
-        wanted = next(t for t in topics if t.name == described["topic"])
-        if 0 < len(described["partitions"]) < wanted.partitions:
-            await admin.create_partitions({wanted.name: NewPartitions(wanted.partitions)})
-            changed.append(wanted.name)
+    present = {t.name: t.partitions for t in topics if t.name in there}
+    for described in await admin.describe_topics(list(present)) if present else []:
+        name, wanted = described["topic"], present.get(described["topic"], 0)
+        if 0 < len(described["partitions"]) < wanted:
+            await admin.create_partitions({name: NewPartitions(wanted)})
+            changed.append(name)
     if changed:
         _log.info("topics provisioned", topics=changed)
     return changed

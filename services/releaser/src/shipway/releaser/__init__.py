@@ -1,1 +1,6 @@
-"""The releaser."""
+"""The releaser: the only writer of what is served.
+
+Reads ModelApproved, ModelDegraded, ModelRetired and the presence of the instances. Writes the desired state of
+every model, and ReleaseProgressed, ModelReleased, ReleasePromoted, ReleaseRolledBack, ReleaseSuperseded and
+RetirementDeferred. Owns the releases, the versions and their roles. The decisions are in ``release``.
+"""

@@ -1,0 +1,56 @@
+"""The command's commands, and what becomes of errors: one line that says what is wrong, and an exit code.
+
+Exit codes: 0 done; 1 it ended badly (a training failed, a version was rejected); 2 the input is wrong;
+3 a part of Shipway does not answer; 130 interrupted.
+"""
+
+import sys
+
+import typer
+from shipway.cli import config, demo, doctor, events, models, predict, stack, status, train
+from shipway.cli.output import errors
+from shipway.client import Refused, ShipwayError, Unreachable
+from shipway.contract.errors import Permanent
+from shipway.contract.spec import InvalidSpec
+
+app = typer.Typer(
+    help="From a training request to served predictions and back to retirement, event by event.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("demo")(demo.demo)
+app.command("up")(stack.up)
+app.command("down")(stack.down)
+app.add_typer(models.app, name="model", help="Declare models and look at them.")
+app.command("train")(train.train)
+app.command("predict")(predict.predict)
+app.command("status")(status.status)
+app.command("events")(events.events)
+app.command("doctor")(doctor.doctor)
+app.command("config")(config.config)
+
+
+def main() -> None:
+    """Runs the command, and turns errors into a line and an exit code."""
+    try:
+        app()
+    except InvalidSpec as err:
+        errors.print(f"[red]wrong model file[/red]: {len(err.problems)} to mend")
+        for problem in err.problems:
+            errors.print(f"  [bold]{problem.field}[/bold]: {problem.problem}", highlight=False, markup=True)
+        sys.exit(2)
+    except Refused as err:
+        errors.print("[red]refused[/red]:", str(err), markup=True, highlight=False)
+        sys.exit(2)
+    except Unreachable as err:
+        errors.print("[red]unreachable[/red]:", str(err), highlight=False)
+        errors.print("shipway doctor says what is missing and what to do")
+        sys.exit(3)
+    except (ShipwayError, Permanent) as err:
+        errors.print("[red]error[/red]:", str(err), highlight=False)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        errors.print("interrupted")
+        sys.exit(130)

@@ -1,0 +1,38 @@
+"""How the command speaks: rich text for people on a terminal, JSON for programs, errors on standard error."""
+
+import json
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+console = Console(highlight=False)
+errors = Console(stderr=True, highlight=False)
+
+
+def print_json(data: Any) -> None:
+    """One JSON document to standard output, as a program wants it."""
+    console.out(json.dumps(data, indent=2, default=str), highlight=False)
+
+
+def print_json_line(data: Any) -> None:
+    """One JSON document on one line."""
+    console.out(json.dumps(data, default=str), highlight=False)
+
+
+def table(title: str, *columns: str) -> Table:
+    """An empty table in the command's style; columns that begin with '>' are flush right."""
+    made = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="dim", title_style="bold")
+    for column in columns:
+        made.add_column(column.removeprefix(">"), justify="right" if column.startswith(">") else "left")
+    return made
+
+
+def share(value: float | None) -> str:
+    """A share as a percentage."""
+    return "" if value is None else f"{100 * value:.0f} %"
+
+
+def figures(metrics: dict[str, float]) -> str:
+    """Metrics on one line."""
+    return ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())

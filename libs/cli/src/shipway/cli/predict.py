@@ -1,0 +1,77 @@
+"""``shipway predict``: rows from the command line, a file or standard input, through the gateway."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from shipway.cli.output import console, print_json, table
+from shipway.cli.target import DEFAULT_FOLDER, AsJson, Folder, Gateway, addresses
+from shipway.client import Shipway
+
+
+def predict(
+    model: Annotated[str, typer.Argument(help="the model's name")],
+    features: Annotated[
+        list[str] | None, typer.Argument(help="one row as name=value ... (value as JSON, else text)")
+    ] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option("--file", "-f", help="rows as JSON (a list, or an object a line); - is standard input"),
+    ] = None,
+    as_json: AsJson = False,
+    data: Folder = DEFAULT_FOLDER,
+    gateway: Gateway = None,
+) -> None:
+    """Ask for predictions: shipway predict flights carrier=UA distance_miles=1400 ..."""
+    if (file is None) == (not features):
+        raise typer.BadParameter("give one row as name=value ..., or rows with --file")
+    rows = read_rows(file) if file is not None else [parse_row(features or [])]
+    with Shipway(addresses(data, gateway)) as shipway:
+        answer = shipway.predict(model, rows)
+    if as_json:
+        print_json(msgspec.to_builtins(answer))
+        return
+    shown = table(f"{answer.model}, version {answer.version}", "prediction", ">answer", ">probability")
+    for prediction in answer.predictions:
+        chance = prediction.probability
+        if prediction.probabilities is not None and prediction.label is not None:
+            chance = prediction.probabilities[prediction.label]
+        text = prediction.label if prediction.label is not None else f"{prediction.value:.6g}"
+        shown.add_row(prediction.id, text, "" if chance is None else f"{chance:.4f}")
+    console.print(shown)
+
+
+def parse_row(pairs: list[str]) -> dict[str, Any]:
+    """A row from ``name=value`` pairs; a value that is not JSON is text."""
+    row: dict[str, Any] = {}
+    for pair in pairs:
+        name, separator, text = pair.partition("=")
+        if not separator or not name:
+            raise typer.BadParameter(f"{pair!r} must be name=value")
+        try:
+            row[name] = json.loads(text)
+        except ValueError:
+            row[name] = text
+    return row
+
+
+def read_rows(file: Path) -> list[dict[str, Any]]:
+    """Rows from a file: a JSON list, one object, or an object a line."""
+    try:
+        text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as err:
+        raise typer.BadParameter(f"{file}: {err}") from err
+    try:
+        found = json.loads(text)
+    except ValueError:
+        try:
+            found = [json.loads(line) for line in text.splitlines() if line.strip()]
+        except ValueError as err:
+            raise typer.BadParameter(f"{file}: neither JSON nor an object a line: {err}") from err
+    rows = found if isinstance(found, list) else [found]
+    if not rows or not all(isinstance(row, dict) for row in rows):
+        raise typer.BadParameter(f"{file}: needs one object or more, each a row of feature names and values")
+    return rows

@@ -1,0 +1,121 @@
+"""``shipway train``: publish a training request, and follow it until the version serves."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from shipway.cli.output import console, errors, figures, print_json, share
+from shipway.cli.target import DEFAULT_FOLDER, AsJson, Folder, Kafka, addresses
+from shipway.client import AsyncShipway, Journey
+
+
+def train(
+    model: Annotated[str, typer.Argument(help="the model's name")],
+    until: Annotated[
+        str | None, typer.Option(help="train on the data before this time (2013-04-01); default: all")
+    ] = None,
+    reason: Annotated[str, typer.Option(help="why, for the record")] = "asked for on the command line",
+    wait: Annotated[bool, typer.Option("--wait", help="follow it until the version serves, or will not")] = False,
+    as_json: AsJson = False,
+    data: Folder = DEFAULT_FOLDER,
+    kafka: Kafka = None,
+) -> None:
+    """Publish a training request. With --wait, exit 0 means: the new version serves."""
+    moment = parse_time(until) if until else None
+
+    async def run() -> Journey:
+        async with AsyncShipway(addresses(data, kafka=kafka)) as shipway:
+            if not wait:
+                return await shipway.request_training(model, until=moment, reason=reason)
+            journeys = shipway.train(model, until=moment, reason=reason)
+            return await last_of(journeys) if as_json else await show_journey(journeys)
+
+    journey = asyncio.run(run())
+    if as_json:
+        print_json(journey_as_json(journey))
+    elif not wait and journey.state != "failed":
+        console.print(f"accepted as request [bold]{journey.request_id}[/bold]; follow it: shipway events")
+    elif not wait:
+        errors.print(f"[red]failed[/red]: {journey.reason}")
+    if journey.state in ("failed", "rejected", "rolled back", "superseded"):
+        raise typer.Exit(1)
+
+
+def parse_time(text: str) -> datetime:
+    """A date or a time; without a zone it is UTC."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a time such as 2013-04-01 or 2013-04-01T12:00:00Z") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def journey_as_json(journey: Journey) -> dict[str, Any]:
+    """The journey as JSON-like data."""
+    built: dict[str, Any] = msgspec.to_builtins(journey)
+    return built | {"succeeded": journey.succeeded}
+
+
+async def last_of(journeys: AsyncIterator[Journey]) -> Journey:
+    """The journey at its end."""
+    return [journey async for journey in journeys][-1]
+
+
+async def show_journey(journeys: AsyncIterator[Journey]) -> Journey:
+    """Shows a journey as it goes: a bar for the training, then the gates, then the rollout; gives its end."""
+    last = await anext(journeys)
+    with Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=30),
+        TextColumn("{task.fields[message]}", style="dim"),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+    ) as progress:
+        bar = progress.add_task("asking for a training", total=1.0, message="")
+        async for journey in journeys:
+            for line in _news(last, journey):
+                progress.console.print(line)
+            released = journey.state in ("releasing", "serving")
+            progress.update(
+                bar,
+                description=f"{journey.state}{': ' + journey.stage if journey.stage else ''}",
+                completed=journey.share if released else journey.fraction,
+                message=journey.reason if released else journey.message,
+            )
+            last = journey
+    return last
+
+
+def _news(before: Journey, after: Journey) -> list[str]:
+    """What is worth a line that stays."""
+    lines = []
+    if after.state == "accepted":
+        lines.append(f"[green]accepted[/green]  request {after.request_id}")
+    if after.state == "trained":
+        lines.append(
+            f"[green]trained[/green]   version {after.version} on {after.training_rows:,} rows; "
+            f"on validation {figures(after.training_metrics)}"
+        )
+    if after.gates and not before.gates:
+        versus = (
+            f" (champion, version {after.champion_version}: {figures(after.champion_metrics)})"
+            if after.champion_version
+            else ""
+        )
+        lines.append(f"[green]judged[/green]    {figures(after.metrics)}{versus}")
+        for gate in after.gates:
+            mark = "[green]passed[/green]" if gate.passed else "[red]failed[/red]"
+            lines.append(f"          {mark} {gate.name}: {gate.reason}")
+    if after.state == "releasing" and (before.stage, before.share) != (after.stage, after.share) and after.reason:
+        lines.append(f"[green]rollout[/green]   {after.stage}, {share(after.share)} of the traffic: {after.reason}")
+    if after.state == "serving":
+        lines.append(f"[green]serving[/green]   version {after.version} is the champion: {after.reason}")
+    if after.state in ("failed", "rejected", "rolled back", "superseded"):
+        lines.append(f"[red]{after.state}[/red]  {after.reason}")
+    return lines

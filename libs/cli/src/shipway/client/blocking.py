@@ -1,0 +1,97 @@
+"""The same client for code that blocks: every call runs the async one to its end."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+from shipway.client.client import Addresses, AsyncShipway, Predictions
+from shipway.client.journey import Journey
+from shipway.contract.spec import ModelSpec
+
+T = TypeVar("T")
+
+
+class Shipway:
+    """Shipway, for scripts and notebooks; a context manager. Methods and errors are those of AsyncShipway."""
+
+    def __init__(self, addresses: Addresses | None = None, *, timeout_s: float = 10.0) -> None:
+        self._runner = asyncio.Runner()
+        self._client = AsyncShipway(addresses, timeout_s=timeout_s)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self._run(self._client.__aexit__(None, None, None))
+        self._runner.close()
+
+    def declare(self, model_file: str | Path | ModelSpec) -> ModelSpec:
+        """See AsyncShipway.declare."""
+        return self._run(self._client.declare(model_file))
+
+    def train(
+        self,
+        model: str,
+        *,
+        until: datetime | None = None,
+        reason: str = "asked for",
+        wait: bool = True,
+        on_progress: Callable[[Journey], None] = lambda _: None,
+    ) -> Journey:
+        """Requests a training; with ``wait`` returns when the version serves (or will not), else once accepted."""
+
+        async def follow() -> Journey:
+            last: Journey | None = None
+            async for last in self._client.train(model, until=until, reason=reason):
+                on_progress(last)
+            assert last is not None, "train gives at least the request itself"
+            return last
+
+        if wait:
+            return self._run(follow())
+        return self._run(self._client.request_training(model, until=until, reason=reason))
+
+    def cancel(self, model: str, request_id: str) -> None:
+        """See AsyncShipway.cancel."""
+        self._run(self._client.cancel(model, request_id))
+
+    def predict(
+        self, model: str, rows: Sequence[Mapping[str, Any]], *, client_ids: Sequence[str] | None = None
+    ) -> Predictions:
+        """See AsyncShipway.predict."""
+        return self._run(self._client.predict(model, rows, client_ids=client_ids))
+
+    def feedback(
+        self, model: str, prediction_id: str, label: str | float | bool, observed_at: datetime | None = None
+    ) -> None:
+        """See AsyncShipway.feedback."""
+        self._run(self._client.feedback(model, prediction_id, label, observed_at))
+
+    def models(self) -> list[dict[str, Any]]:
+        """See AsyncShipway.models."""
+        return self._run(self._client.models())
+
+    def model(self, name: str) -> dict[str, Any]:
+        """See AsyncShipway.model."""
+        return self._run(self._client.model(name))
+
+    def usage(self, name: str) -> dict[str, Any]:
+        """See AsyncShipway.usage."""
+        return self._run(self._client.usage(name))
+
+    def instances(self) -> dict[str, Any]:
+        """See AsyncShipway.instances."""
+        return self._run(self._client.instances())
+
+    def status(self) -> dict[str, Any]:
+        """See AsyncShipway.status."""
+        return self._run(self._client.status())
+
+    def _run(self, call: Coroutine[Any, Any, T]) -> T:
+        return self._runner.run(call)

@@ -1,0 +1,265 @@
+"""The async client: events over Kafka, predictions and look-ups over HTTP."""
+
+import asyncio
+import getpass
+import uuid
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self
+
+import httpx
+from shipway.client.errors import Refused, ShipwayError, Unreachable
+from shipway.client.follow import Followed, following
+from shipway.client.journey import Journey
+from shipway.contract import topics
+from shipway.contract.errors import Transient
+from shipway.contract.events import ModelDeclared, Payload, TrainingCancelRequested, TrainingRequested
+from shipway.contract.spec import ModelSpec, parse_toml, to_builtins
+from shipway.runtime import trace
+from shipway.runtime.kafka import Producer
+from shipway.runtime.settings import KafkaSettings
+
+JOURNEY_TOPICS = (topics.TRAINING_EVENTS, topics.EVALUATION_EVENTS, topics.RELEASE_EVENTS)
+ASK_AGAIN_S = 5.0
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """Where Shipway is. Predictions need only the gateway; look-ups the monitor; declaring and training Kafka."""
+
+    gateway: str = "http://127.0.0.1:8080"
+    monitor: str = "http://127.0.0.1:8090"
+    kafka: KafkaSettings = field(default_factory=KafkaSettings)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One row's answer. ``label`` and ``probability`` (binary) or ``probabilities`` (multiclass), or ``value``."""
+
+    id: str
+    label: str | None = None
+    probability: float | None = None
+    probabilities: dict[str, float] | None = None
+    value: float | None = None
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """The answers, in the order of the rows, and the version that gave them."""
+
+    model: str
+    version: int
+    predictions: list[Prediction]
+
+
+class AsyncShipway:
+    """Shipway, for async code; an async context manager."""
+
+    def __init__(self, addresses: Addresses | None = None, *, timeout_s: float = 10.0) -> None:
+        self.addresses = addresses or Addresses()
+        self._http = httpx.AsyncClient(timeout=timeout_s)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._http.aclose()
+
+    async def declare(self, model_file: str | Path | ModelSpec) -> ModelSpec:
+        """Declares a model, by its file or its spec, and returns once the broker has it.
+
+        Raises:
+            contract.spec.InvalidSpec: names every wrong field. Unreachable: the broker does not answer.
+        """
+        spec = model_file if isinstance(model_file, ModelSpec) else parse_toml(await _read(Path(model_file)))
+        async with self._producing() as producer:
+            await _publish(
+                producer,
+                ModelDeclared(model=spec.name, spec=to_builtins(spec), declared_by=_whoami()),
+                uuid.uuid4().hex,
+            )
+        return spec
+
+    async def request_training(
+        self, model: str, *, until: datetime | None = None, reason: str = "asked for"
+    ) -> Journey:
+        """Publishes a TrainingRequested and returns once the trainer has recorded it (or has refused it).
+
+        Raises:
+            Unreachable: the broker or the trainer does not answer.
+        """
+        async for journey in self.train(model, until=until, reason=reason):
+            if journey.state != "requested":
+                return journey
+        raise ShipwayError("the training's events ended")  # pragma: no cover  (train ends with an end state)
+
+    async def train(
+        self, model: str, *, until: datetime | None = None, reason: str = "asked for", accept_within_s: float = 30.0
+    ) -> AsyncIterator[Journey]:
+        """Publishes a TrainingRequested and gives the journey at each step, until it ends.
+
+        The request is asked again, under the same event id, until the trainer says that it has it: only then
+        it can't be lost. ``until`` takes in the data before it; None takes all.
+
+        Raises:
+            Unreachable: the broker does not answer, or no trainer takes the request in ``accept_within_s``.
+        """
+        journey = Journey(request_id=uuid.uuid4().hex, model=model)
+        request = TrainingRequested(
+            model=model, request_id=journey.request_id, until=until, reason=reason, requested_by=_whoami()
+        )
+        settings = self.addresses.kafka
+        async with following(settings, JOURNEY_TOPICS) as follower, self._producing() as producer:
+            with trace.within(None):
+                asking = asyncio.create_task(_ask_until_cancelled(producer, request))
+            events = aiter(follower)
+            deadline = asyncio.get_running_loop().time() + accept_within_s
+            yield journey
+            try:
+                while not journey.ended:
+                    found = await _next_before(events, deadline if journey.state == "requested" else None, asking)
+                    after = journey.after(found.event.payload) if found.event else journey
+                    if after is not journey:
+                        journey = after
+                        asking.cancel()
+                        yield journey
+            finally:
+                asking.cancel()
+
+    async def cancel(self, model: str, request_id: str) -> None:
+        """Asks for the end of a training."""
+        async with self._producing() as producer:
+            await _publish(
+                producer,
+                TrainingCancelRequested(model=model, request_id=request_id, requested_by=_whoami()),
+                uuid.uuid4().hex,
+            )
+
+    async def predict(
+        self, model: str, rows: Sequence[Mapping[str, Any]], *, client_ids: Sequence[str] | None = None
+    ) -> Predictions:
+        """Predictions for rows of named features.
+
+        Raises:
+            Refused: with every wrong field. Unreachable: the gateway does not answer.
+        """
+        body: dict[str, Any] = {"rows": list(rows)}
+        if client_ids is not None:
+            body["client_ids"] = list(client_ids)
+        answer = await self._call("POST", f"{self.addresses.gateway}/predict/{model}", body)
+        return Predictions(answer["model"], answer["version"], [Prediction(**p) for p in answer["predictions"]])
+
+    async def feedback(
+        self, model: str, prediction_id: str, label: str | float | bool, observed_at: datetime | None = None
+    ) -> None:
+        """Tells the true label of a prediction. Raises as predict does."""
+        moment = (observed_at or datetime.now(UTC)).isoformat()
+        body = {"model": model, "prediction_id": prediction_id, "label": label, "observed_at": moment}
+        await self._call("POST", f"{self.addresses.gateway}/feedback", body)
+
+    async def models(self) -> list[dict[str, Any]]:
+        """Every model, as the monitor knows it."""
+        found: list[dict[str, Any]] = (await self._look("/api/models"))["models"]
+        return found
+
+    async def model(self, name: str) -> dict[str, Any]:
+        """One model: its spec, versions, gates and figures."""
+        return await self._look(f"/api/models/{name}")
+
+    async def usage(self, name: str) -> dict[str, Any]:
+        """How many predictions of each version were answered, failed and refused, by the prediction log."""
+        return await self._look(f"/api/models/{name}/usage")
+
+    async def instances(self) -> dict[str, Any]:
+        """The predictor instances, as the gateway's registry has them."""
+        found: dict[str, Any] = await self._call("GET", f"{self.addresses.gateway}/instances")
+        return found
+
+    async def status(self) -> dict[str, Any]:
+        """Models, releases in progress and instances at a glance."""
+        return await self._look("/api/status")
+
+    @asynccontextmanager
+    async def events(self, *, from_start: bool = False) -> AsyncIterator[AsyncIterator[Followed]]:
+        """Follows every event from now on (or from the start of what the broker keeps)."""
+        carried = [t for t in topics.TOPICS if t.types and t is not topics.PRESENCE]
+        async with following(self.addresses.kafka, carried, from_start=from_start) as follower:
+            yield aiter(follower)
+
+    async def _look(self, path: str) -> dict[str, Any]:
+        found: dict[str, Any] = await self._call("GET", self.addresses.monitor + path)
+        return found
+
+    async def _call(self, method: str, url: str, body: Any = None) -> Any:
+        try:
+            response = await self._http.request(method, url, json=body)
+        except httpx.HTTPError as err:
+            raise Unreachable(f"{url} does not answer: {err or type(err).__name__}") from err
+        if response.is_success:
+            return response.json() if response.content else None
+        try:
+            problem = response.json()
+        except ValueError:
+            problem = {}
+        raise Refused(response.status_code, problem if isinstance(problem, dict) else {})
+
+    @asynccontextmanager
+    async def _producing(self) -> AsyncIterator[Producer]:
+        producer = Producer(self.addresses.kafka, "shipway-client")
+        try:
+            await producer.start()
+        except Transient as err:
+            raise Unreachable(str(err)) from err
+        try:
+            yield producer
+        finally:
+            await producer.stop()
+
+
+async def _publish(producer: Producer, payload: Payload, event_id: str) -> None:
+    try:
+        await producer.publish("shipway/client", payload, event_id=event_id)
+    except Transient as err:
+        raise Unreachable(str(err)) from err
+
+
+async def _ask_until_cancelled(producer: Producer, request: TrainingRequested) -> None:
+    while True:
+        await _publish(producer, request, request.request_id)
+        await asyncio.sleep(ASK_AGAIN_S)
+
+
+async def _next_before(
+    events: AsyncIterator[Followed], deadline: float | None, asking: "asyncio.Task[None]"
+) -> Followed:
+    """The next event; ends with the error of asking, or with Unreachable at the deadline."""
+    following_next = asyncio.ensure_future(anext(events))
+    limit_s = None if deadline is None else max(0.0, deadline - asyncio.get_running_loop().time())
+    waited: set[asyncio.Future[Any]] = {following_next} if asking.done() else {following_next, asking}
+    try:
+        await asyncio.wait(waited, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
+        if following_next.done():
+            return following_next.result()
+        if asking.done() and not asking.cancelled() and (error := asking.exception()) is not None:
+            raise error
+        raise Unreachable("the request was published, but no trainer has taken it; is one running? (shipway status)")
+    finally:
+        if not following_next.done():
+            following_next.cancel()
+
+
+async def _read(path: Path) -> str:
+    try:
+        return await asyncio.to_thread(path.read_text, encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as err:
+        raise ShipwayError(f"{path}: {err}") from err
+
+
+def _whoami() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"

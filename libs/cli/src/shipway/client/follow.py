@@ -1,0 +1,92 @@
+"""Following the topics from now on, as any program could: no group, no offsets kept."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaError
+from shipway.client.errors import Unreachable
+from shipway.contract.envelope import Envelope, decode
+from shipway.contract.errors import Permanent
+from shipway.contract.topics import Topic
+from shipway.runtime import idle_fetch
+from shipway.runtime.kafka import client_arguments, stop_bounded
+from shipway.runtime.settings import KafkaSettings
+
+
+@dataclass(frozen=True)
+class Followed:
+    """A message: the event that it is, or why it is none."""
+
+    topic: str
+    partition: int
+    offset: int
+    event: Envelope | None
+    problem: str | None
+
+
+class Follower:
+    """Reads topics from where they were when it was opened (or from their start)."""
+
+    def __init__(self, consumer: AIOKafkaConsumer) -> None:
+        self._consumer = consumer
+
+    async def __aiter__(self) -> AsyncIterator[Followed]:
+        while True:
+            try:
+                for records in (await self._consumer.getmany(timeout_ms=200)).values():
+                    for record in records:
+                        yield _followed(record)
+            except KafkaError:
+                await asyncio.sleep(0.5)  # the broker is away: it goes on when it is back
+
+
+@asynccontextmanager
+async def following(
+    settings: KafkaSettings, topics: Sequence[Topic], *, from_start: bool = False
+) -> AsyncIterator[Follower]:
+    """Opens a follower; what is published after this returns is not missed.
+
+    Raises:
+        Unreachable: the broker does not answer, or lacks the topics.
+    """
+    idle_fetch.set_pause(settings.idle_fetch_pause_ms)
+    consumer = AIOKafkaConsumer(**client_arguments(settings), enable_auto_commit=False, auto_offset_reset="earliest")
+    try:
+        try:
+            await asyncio.wait_for(consumer.start(), 10)
+            there = await consumer.topics()
+            places = [TopicPartition(t.name, p) for t in topics if t.name in there for p in _partitions(consumer, t)]
+            if not places:
+                raise Unreachable(
+                    f"Kafka at {settings.bootstrap} has none of Shipway's topics yet; is a stack running?"
+                )
+            consumer.assign(places)
+            if from_start:
+                await consumer.seek_to_beginning(*places)
+            else:
+                for place, end in (await consumer.end_offsets(places)).items():
+                    consumer.seek(place, end)
+        except (KafkaError, OSError, TimeoutError) as err:
+            raise Unreachable(f"Kafka at {settings.bootstrap} does not answer: {err or type(err).__name__}") from err
+        yield Follower(consumer)
+    finally:
+        await stop_bounded(consumer.stop(), 2)
+
+
+def _partitions(consumer: AIOKafkaConsumer, topic: Topic) -> list[int]:
+    return sorted(consumer.partitions_for_topic(topic.name) or range(topic.partitions))
+
+
+def _followed(record: ConsumerRecord) -> Followed:
+    event, problem = None, None
+    if record.value is None:
+        problem = "a tombstone"
+    else:
+        try:
+            event = decode(record.value, list(record.headers))
+        except Permanent as err:
+            problem = str(err)
+    return Followed(record.topic, record.partition, record.offset, event, problem)

@@ -1,0 +1,147 @@
+"""The values that releases are decided over: a model with its versions and releases, and what instances say."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Literal
+
+from shipway.contract.spec import Release as Policy
+
+State = Literal["approved", "loading", "canary", "active", "rolled_back", "superseded"]
+Role = Literal["waiting", "candidate", "champion", "last_good", "standby", "leaving", "gone"]
+HeldRole = Literal["champion", "candidate", "last_good", "standby"]
+IN_PROGRESS: tuple[State, ...] = ("loading", "canary")
+ENDED: tuple[State, ...] = ("active", "rolled_back", "superseded")
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What an instance says of one version. Counts are since it was loaded; ``answered`` is without ``errors``."""
+
+    digest: str
+    state: Literal["loading", "ready", "failed"]
+    reason: str = ""
+    answered: int = 0
+    errors: int = 0
+
+
+@dataclass(frozen=True)
+class Instance:
+    """A live instance, and what it holds of one model, by version."""
+
+    name: str
+    started_at: datetime
+    loaded: Mapping[int, Loaded]
+
+
+@dataclass(frozen=True)
+class Count:
+    """The counts that an instance last reported, and the start of the process that counted."""
+
+    started_at: datetime
+    answered: int
+    errors: int
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the candidate answered in the current canary step; ``seen`` is by instance, for the whole release."""
+
+    answered: int = 0
+    errors: int = 0
+    seen: dict[str, Count] = field(default_factory=dict)
+
+    @property
+    def requests(self) -> int:
+        """Requests that the candidate was given and that ended, well or not."""
+        return self.answered + self.errors
+
+    @property
+    def error_share(self) -> float:
+        """The share of them that failed; 0 where there were none."""
+        return self.errors / self.requests if self.requests else 0.0
+
+
+@dataclass(frozen=True)
+class Version:
+    """A version and its place. ``degraded`` and ``retiring`` hold the reason once that was said of it.
+
+    ``leaving`` is still held, until ``routed_until`` (when it last had a share of traffic) is long enough ago;
+    ``gone`` is no longer held.
+    """
+
+    number: int
+    digest: str
+    role: Role = "waiting"
+    degraded: str | None = None
+    retiring: str | None = None
+    deferred: bool = False
+    routed_until: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Release:
+    """One rollout of one version. ``since`` is when its state, or its canary step, began."""
+
+    id: str
+    version: int
+    policy: Policy
+    since: datetime
+    state: State = "approved"
+    step: int = 0
+    deadline: datetime | None = None
+    evidence: Evidence = Evidence()
+    reason: str = ""
+
+    @property
+    def share(self) -> float:
+        """The candidate's share of the traffic."""
+        if self.state == "canary":
+            return self.policy.canary[self.step]
+        return 1.0 if self.state == "active" else 0.0
+
+
+@dataclass(frozen=True)
+class Desired:
+    """What instances must hold, by version and role, and how traffic splits (shares above 0 only)."""
+
+    held: tuple[tuple[int, HeldRole], ...] = ()
+    traffic: tuple[tuple[int, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class Model:
+    """All that is decided over together. Versions that are gone may be left out, and their releases."""
+
+    name: str
+    generation: int = 0
+    desired: Desired = Desired()
+    versions: Mapping[int, Version] = field(default_factory=dict)
+    releases: Mapping[int, Release] = field(default_factory=dict)
+
+    def with_role(self, role: Role) -> list[Version]:
+        """The versions in that role, newest first."""
+        return sorted((v for v in self.versions.values() if v.role == role), key=lambda v: -v.number)
+
+    @property
+    def champion(self) -> Version | None:
+        """The version that answers."""
+        return next(iter(self.with_role("champion")), None)
+
+    @property
+    def last_good(self) -> Version | None:
+        """The one to go back to."""
+        return next(iter(self.with_role("last_good")), None)
+
+    @property
+    def in_progress(self) -> Release | None:
+        """The release that is under way; there is never more than one."""
+        return next((r for r in self.releases.values() if r.state in IN_PROGRESS), None)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What holds for every model: see RolloutSettings."""
+
+    drain: timedelta
+    standby: int
