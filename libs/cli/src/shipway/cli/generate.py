@@ -5,16 +5,17 @@
 
 import json
 import sys
+from datetime import timedelta
 from pathlib import Path
 
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 from shipway.cli.config import settings_class
 from shipway.contract.events import EVENT_TYPES
 from shipway.contract.schemas import json_schema
+from shipway.contract.spec import FeatureSpec, ModelSpec, format_duration
 from shipway.contract.topics import SERVICES, SHARED_TOPICS, Topic
 from shipway.runtime.settings import describe
-
-BEGIN = "<!-- topology: made by `make docs` from shipway.contract.topics -->"
-END = "<!-- end of topology -->"
 
 
 def generated(root: Path) -> dict[Path, str]:
@@ -24,11 +25,18 @@ def generated(root: Path) -> dict[Path, str]:
         for name, event in EVENT_TYPES.items()
     }
     files[root / "docs" / "settings.md"] = settings_page()
-    architecture = root / "ARCHITECTURE.md"
-    before, _, rest = architecture.read_text(encoding="utf-8").partition(BEGIN)
-    after = rest.partition(END)[2]
-    files[architecture] = f"{before}{BEGIN}\n{topology()}{END}{after}"
+    files[root / "ARCHITECTURE.md"] = _between(root / "ARCHITECTURE.md", "topology", topology())
+    files[root / "docs" / "your-own-model.md"] = _between(root / "docs" / "your-own-model.md", "fields", spec_fields())
     return files
+
+
+def _between(path: Path, name: str, text: str) -> str:
+    """The file's content with ``text`` in the place that is marked with ``name``."""
+    content = path.read_text(encoding="utf-8")
+    begin = next(line for line in content.splitlines() if line.startswith(f"<!-- {name}: "))
+    end = f"<!-- end of {name} -->"
+    before, _, rest = content.partition(begin)
+    return f"{before}{begin}\n{text}{end}{rest.partition(end)[2]}"
 
 
 def topology() -> str:
@@ -53,6 +61,32 @@ def _row(topic: Topic) -> str:
     kept = "last of each key" if topic.retention_h is None else f"{topic.retention_h} h"
     readers = ", ".join((*topic.consumers, *(f"{t} (table)" for t in topic.tables)))
     return f"| `{topic.name}` | {names} | {topic.key} | {', '.join(topic.producers)} | {readers} | {kept} |"
+
+
+def spec_fields() -> str:
+    """The rows of the table of the model file's fields."""
+    return "".join(f"| `{name}` | {default} | {text} |\n" for name, default, text in _fields(ModelSpec, ""))
+
+
+def _fields(section: type[BaseModel], prefix: str) -> list[tuple[str, str, str]]:
+    rows = []
+    for name, field in section.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            rows += _fields(field.annotation, f"{prefix}{name}.")
+        elif name == "features":
+            rows += _fields(FeatureSpec, "features.NAME.")
+        else:
+            rows.append((prefix + name, _default(field), field.description or ""))
+    return rows
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    value = field.get_default(call_default_factory=True)
+    if isinstance(value, timedelta):
+        value = format_duration(value)
+    return "" if value in (None, "", {}, []) else f"`{json.dumps(value)}`"
 
 
 def settings_page() -> str:

@@ -1,7 +1,7 @@
 """Chooses the TCP ports of the stack: those asked for, else the usual ones, else free ones."""
 
 import socket
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 
 from shipway.contract.errors import InvalidField
@@ -22,20 +22,12 @@ USUAL: Mapping[str, int] = {
 }
 
 
-def option(name: str) -> str:
-    """What people set to choose a port, for messages."""
-    return f"--{name}-port"
-
-
 def choose_ports(
     names: Iterable[str],
     asked: Mapping[str, int] | None = None,
     usual: Mapping[str, int] = USUAL,
-    setting: Callable[[str], str] = option,
 ) -> dict[str, int]:
     """A port for every name. Give ``usual={}`` to get free ports only, as tests should.
-
-    ``setting`` names what a person would change, for the message.
 
     Raises:
         InvalidField: a port that was asked for is in use, or asked for twice.
@@ -50,14 +42,14 @@ def choose_ports(
                 missing.append(name)
                 continue
             if (bound := _bind(asked[name])) is None:
-                raise in_use(asked[name], setting(name))
+                raise in_use(name, asked[name])
             chosen[name] = held.enter_context(bound).getsockname()[1]
         for name in missing:
             bound = _bind(usual[name]) if name in usual else None
             if bound is None:
                 bound = _bind(0)
             if bound is None:
-                raise InvalidField(setting(name), f"no port is free on {HOST}")
+                raise InvalidField(f"--port {name}", f"no port is free on {HOST}")
             chosen[name] = held.enter_context(bound).getsockname()[1]
     return chosen
 
@@ -71,9 +63,12 @@ def is_free(port: int) -> bool:
     return True
 
 
-def in_use(port: int, setting: str) -> InvalidField:
-    """The error for a port that another program holds."""
-    return InvalidField(setting, f"port {port} on {HOST} is in use; choose another, or stop the program that holds it")
+def in_use(name: str, port: int) -> InvalidField:
+    """The error for a port that another program holds; it names the option that chooses another."""
+    return InvalidField(
+        f"--port {name}={port}",
+        f"the port is in use on {HOST}; choose another, or stop the program that holds it",
+    )
 
 
 def _bind(port: int) -> socket.socket | None:

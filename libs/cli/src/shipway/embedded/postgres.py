@@ -10,7 +10,7 @@ import asyncpg
 from shipway.contract.errors import Permanent, Transient
 from shipway.embedded import account
 from shipway.embedded.ports import HOST
-from shipway.embedded.process import last_lines, spawn
+from shipway.embedded.process import kill_group, last_lines, spawn
 from shipway.embedded.wheels import folder_of
 
 ROLE = "shipway"
@@ -70,37 +70,50 @@ async def initialise(folder: Path, secret: str, log_file: Path, durable: bool = 
         Permanent: initdb failed; the message holds the end of its log.
     """
     user = account.postgres_account()
-    if user is not None:
-        account.make_readable(binaries().parent)
-    if not folder.exists():
-        # A cluster half made is worse than none: made aside, then renamed.
-        half = folder.with_name(folder.name + ".new")
-        shutil.rmtree(half, ignore_errors=True)
-        half.mkdir(mode=0o700)
-        secret_file = half.with_suffix(".secret")
-        secret_file.touch(mode=0o600)
-        secret_file.write_text(secret)
-        try:
-            await _initdb(half, secret_file, log_file, user, durable)
-        finally:
-            secret_file.unlink()
-        half.rename(folder)
-    elif user is not None:
-        account.give(folder, user)
+    if _given(folder, user):
+        return user
+    # A cluster half made is worse than none: made aside, then renamed.
+    half, secret_file = folder.with_name(folder.name + ".new"), folder.with_name(folder.name + ".secret")
+    _lay_out(half, secret_file, secret, user)
+    try:
+        await _initdb(half, secret_file, log_file, user, durable)
+    finally:
+        secret_file.unlink()
+    half.rename(folder)
     return user
 
 
-async def _initdb(folder: Path, secret_file: Path, log_file: Path, user: str | None, durable: bool) -> None:
+def _given(folder: Path, user: str | None) -> bool:
+    """Whether the cluster is there; makes it, and the programs, the user's to use."""
     if user is not None:
-        account.give(folder, user)
+        account.make_readable(binaries().parent)
+        if folder.exists():
+            account.give(folder, user)
+    return folder.exists()
+
+
+def _lay_out(half: Path, secret_file: Path, secret: str, user: str | None) -> None:
+    shutil.rmtree(half, ignore_errors=True)
+    half.mkdir(mode=0o700)
+    secret_file.touch(mode=0o600)
+    secret_file.write_text(secret)
+    if user is not None:
+        account.give(half, user)
         account.give(secret_file, user)
+
+
+async def _initdb(folder: Path, secret_file: Path, log_file: Path, user: str | None, durable: bool) -> None:
     arguments = ["-D", str(folder), f"--username={_SUPERUSER}", f"--pwfile={secret_file}", "--auth=scram-sha-256"]
     arguments += ["--encoding=UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
     arguments += [] if durable else ["--no-sync"]
     initdb = await spawn(
         [str(binaries() / "initdb"), *arguments], log_file, os.environ, signal.SIGKILL, account=user, folder=Path("/")
     )
-    if code := await initdb.wait():
+    try:
+        code = await initdb.wait()
+    finally:
+        kill_group(initdb.pid)
+    if code:
         raise Permanent(f"initdb ended with {code}; see {log_file}:\n{last_lines(log_file)}")
 
 

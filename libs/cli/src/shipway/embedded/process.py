@@ -42,7 +42,9 @@ async def spawn(
     if threading.current_thread() is not threading.main_thread():
         # The death signal comes when the forking *thread* ends.
         raise RuntimeError("children must be started from the main thread")
-    as_user: dict[str, Any] = {} if account is None else {"user": account, "group": _group_of(account), "extra_groups": []}
+    as_user: dict[str, Any] = (
+        {} if account is None else {"user": account, "group": _group_of(account), "extra_groups": []}
+    )
     with log_file.open("ab") as log:
         return await asyncio.create_subprocess_exec(
             *argv,
@@ -64,6 +66,8 @@ async def end(process: asyncio.subprocess.Process, ask: signal.Signals, within_s
     """
     with suppress(ProcessLookupError):
         process.send_signal(ask)
+        # One that is paused would never see the other signal.
+        process.send_signal(signal.SIGCONT)
     try:
         code = await asyncio.wait_for(process.wait(), within_s)
     except TimeoutError:

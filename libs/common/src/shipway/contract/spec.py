@@ -77,8 +77,8 @@ class Data(_Section):
 class Target(_Section):
     """The column to predict. Rows without it are set aside and counted."""
 
-    column: str = Field(min_length=1)
-    kind: Literal["binary", "multiclass", "regression"]
+    column: str = Field(min_length=1, description="the column to predict")
+    kind: Literal["binary", "multiclass", "regression"] = Field(description="binary, multiclass or regression")
     classes: list[str] | None = Field(
         default=None,
         min_length=2,
@@ -90,7 +90,7 @@ class Target(_Section):
 class FeatureSpec(_Section):
     """One input column."""
 
-    type: Literal["number", "category", "boolean"]
+    type: Literal["number", "category", "boolean"] = Field(description="number, category or boolean")
     categories: list[str] | None = Field(
         default=None, min_length=1, description="known values; default: those in the training window"
     )
@@ -163,7 +163,9 @@ class Training(_Section):
         lt=0.9,
         description="share of the training window, its newest rows, held out for early stopping",
     )
-    seed: int = Field(default=1, ge=0, le=2**31 - 1)
+    seed: int = Field(
+        default=1, ge=0, le=2**31 - 1, description="of everything random; the same seed and data give the same model"
+    )
     min_rows: int = Field(default=100, ge=10, description="fewer rows with a target fail the training")
     time_limit: Duration = Field(default=timedelta(hours=1), description="a training that takes longer is ended")
     max_attempts: int = Field(default=3, ge=1, le=20, description="tries before the request fails")
@@ -194,8 +196,8 @@ class Gates(_Section):
     max_regression: float = Field(
         default=0.0, ge=0, description="how much worse than the champion it may be, in the metric's unit"
     )
-    min_holdout_rows: int = Field(default=100, ge=1)
-    max_bundle_mb: float = Field(default=200, gt=0)
+    min_holdout_rows: int = Field(default=100, ge=1, description="fewer holdout rows with a target reject it")
+    max_bundle_mb: float = Field(default=200, gt=0, description="a larger bundle is rejected")
 
 
 class Release(_Section):
@@ -237,7 +239,7 @@ class ServiceLevels(_Section):
     """Targets; the monitor measures against them."""
 
     max_error_share: Share = Field(default=0.05, description="a champion that fails more is degraded, and rolled back")
-    error_window: Duration = Field(default=timedelta(minutes=1))
+    error_window: Duration = Field(default=timedelta(minutes=1), description="the time over which errors are counted")
     min_requests: int = Field(default=50, ge=1, description="fewer requests in the window are no evidence")
     request_to_serving: Duration = Field(
         default=timedelta(hours=1), description="from the training request to the champion"
@@ -255,8 +257,8 @@ class ModelSpec(_Section):
     """The whole model file."""
 
     name: str = Field(description="lower-case letters, digits and dashes, 63 at most")
-    description: str = Field(default="", max_length=2000)
-    owner: str = Field(default="", max_length=200)
+    description: str = Field(default="", max_length=2000, description="what it is for, in a sentence")
+    owner: str = Field(default="", max_length=200, description="who answers for it")
     data: Data
     target: Target
     features: dict[str, FeatureSpec] = Field(min_length=1, max_length=10_000)

@@ -75,6 +75,7 @@ def observed(evidence: Evidence, version: Version, instances: Sequence[Instance]
     for instance in instances:
         loaded = instance.loaded.get(version.number)
         if loaded is None or loaded.digest != version.digest:
+            seen.pop(instance.name, None)
             continue
         last = seen.get(instance.name)
         if (

@@ -5,11 +5,20 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
 
+from shipway.contract import events as e
 from shipway.contract.spec import Release as Policy
 
 State = Literal["approved", "loading", "canary", "active", "rolled_back", "superseded"]
 Role = Literal["waiting", "candidate", "champion", "last_good", "standby", "leaving", "gone"]
 HeldRole = Literal["champion", "candidate", "last_good", "standby"]
+ReleaseEvent = (
+    e.ReleaseProgressed
+    | e.ModelReleased
+    | e.ReleasePromoted
+    | e.ReleaseRolledBack
+    | e.ReleaseSuperseded
+    | e.RetirementDeferred
+)
 IN_PROGRESS: tuple[State, ...] = ("loading", "canary")
 ENDED: tuple[State, ...] = ("active", "rolled_back", "superseded")
 

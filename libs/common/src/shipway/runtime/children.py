@@ -1,0 +1,174 @@
+"""Long or dangerous work in a child process: an order as JSON on its stdin, JSON lines back, its end as a value.
+
+The parent calls ``run_child``; the child's ``__main__`` calls ``serve``. A child never outlives its parent,
+and what any library prints goes to its standard error, whose tail is kept.
+"""
+
+import asyncio
+import ctypes
+import os
+import resource
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Literal, NoReturn
+
+import msgspec
+from shipway.contract.errors import Permanent, Transient
+
+_PR_SET_PDEATHSIG = 1
+_LINE_BYTES = 1_000_000
+_TAIL_BYTES = 16_000
+_GRACE_S = 3.0
+Send = Callable[[dict[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class ChildEnd:
+    """How a child ended.
+
+    ``done`` has a ``result``; ``permanent`` and ``transient`` are errors that it raised, ``crashed`` any other
+    end of its own, ``timed_out`` and ``stopped`` were ordered here. ``reason`` is in words, for all but done.
+    """
+
+    kind: Literal["done", "permanent", "transient", "crashed", "timed_out", "stopped"]
+    reason: str = ""
+    result: Any = None
+    log_tail: str = ""
+
+
+async def run_child(
+    module: str,
+    order: dict[str, Any],
+    *,
+    time_limit_s: float,
+    on_message: Send = lambda _: None,
+    stop: asyncio.Event | None = None,
+    memory_mb: int = 0,
+) -> ChildEnd:
+    """Runs ``python -m module`` on ``order`` until it ends, ``time_limit_s`` is over, or ``stop`` is set.
+
+    ``on_message`` gets what the child sends on the way. ``memory_mb`` bounds its address space (0: unbounded).
+    """
+    if threading.current_thread() is not threading.main_thread():
+        raise RuntimeError("the kernel ends a child with the thread that made it: call this on the main thread")
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        module,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        limit=_LINE_BYTES,
+        start_new_session=True,
+    )
+    assert process.stdin and process.stdout and process.stderr
+    tail = bytearray()
+    ended: list[ChildEnd] = []
+    work = asyncio.gather(
+        _give(process.stdin, {"order": order, "parent": os.getpid(), "memory_mb": memory_mb}),
+        _listen(process.stdout, on_message, ended),
+        _keep_tail(process.stderr, tail),
+    )
+    stopping = asyncio.ensure_future((stop or asyncio.Event()).wait())
+    try:
+        waited: set[asyncio.Future[Any]] = {work, stopping}
+        await asyncio.wait(waited, timeout=time_limit_s, return_when=asyncio.FIRST_COMPLETED)
+        if work.done():
+            work.result()
+            code = await process.wait()
+            return _with_tail(ended[-1] if ended and code == 0 else _crash(code, tail), tail)
+        kind: Literal["stopped", "timed_out"] = "stopped" if stopping.done() else "timed_out"
+        reason = "stopped" if stopping.done() else f"took longer than {time_limit_s:g} s"
+        return _with_tail(ChildEnd(kind, reason), tail)
+    finally:
+        stopping.cancel()
+        await _finish(process)
+        work.cancel()
+        with suppress(asyncio.CancelledError):
+            await work
+
+
+def serve(work: Callable[[dict[str, Any], Send], Any]) -> NoReturn:
+    """The whole of a child's ``__main__``: reads the order, works, sends the result, ends the process."""
+    _die_with_parent()
+    lines = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)  # so that a library that prints does not break the lines
+    given = msgspec.json.decode(sys.stdin.buffer.read())
+    if os.getppid() != given["parent"]:
+        sys.exit(1)
+    if given["memory_mb"]:
+        resource.setrlimit(resource.RLIMIT_AS, (given["memory_mb"] * 1_000_000,) * 2)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+    def send(message: dict[str, Any]) -> None:
+        lines.write(msgspec.json.encode(message) + b"\n")
+
+    try:
+        send({"end": "done", "result": work(given["order"], send)})
+    except Permanent as err:
+        send({"end": "permanent", "reason": str(err)[:4000]})
+    except Transient as err:
+        send({"end": "transient", "reason": str(err)[:4000]})
+    except Exception:  # noqa: BLE001  the end of the line: in the log's tail, and exit code 1
+        traceback.print_exc()
+        sys.exit(1)
+    sys.stderr.flush()
+    os._exit(0)  # threads of native libraries have been seen to hang an interpreter's end
+
+
+def _die_with_parent() -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+async def _give(stdin: asyncio.StreamWriter, given: dict[str, Any]) -> None:
+    with suppress(ConnectionError):  # it ended before it read: its exit code says why
+        stdin.write(msgspec.json.encode(given))
+        await stdin.drain()
+        stdin.close()
+
+
+async def _listen(stdout: asyncio.StreamReader, on_message: Send, ended: list[ChildEnd]) -> None:
+    while line := await stdout.readline():
+        message = msgspec.json.decode(line)
+        if "end" in message:
+            ended.append(ChildEnd(message["end"], message.get("reason", ""), message.get("result")))
+        else:
+            on_message(message)
+
+
+async def _keep_tail(stderr: asyncio.StreamReader, tail: bytearray) -> None:
+    while chunk := await stderr.read(_TAIL_BYTES):
+        tail += chunk
+        del tail[:-_TAIL_BYTES]
+
+
+async def _finish(process: asyncio.subprocess.Process) -> None:
+    """Ends the child if it has not ended: asked first, then killed."""
+    if process.returncode is None:
+        with suppress(ProcessLookupError):
+            process.terminate()
+        try:
+            await asyncio.wait_for(process.wait(), _GRACE_S)
+        except (TimeoutError, asyncio.CancelledError):
+            with suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+
+
+def _crash(code: int, tail: bytearray) -> ChildEnd:
+    if code < 0:
+        name = signal.Signals(-code).name if -code in set(signal.Signals) else str(-code)
+        hint = " (out of memory?)" if code == -signal.SIGKILL else ""
+        return ChildEnd("crashed", f"the process was ended by {name}{hint}")
+    lines = tail.decode(errors="replace").strip().splitlines()
+    return ChildEnd("crashed", f"the process ended with {code}: {lines[-1][:1000] if lines else 'no message'}")
+
+
+def _with_tail(end: ChildEnd, tail: bytearray) -> ChildEnd:
+    return ChildEnd(end.kind, end.reason, end.result, tail.decode(errors="replace"))

@@ -1,0 +1,127 @@
+"""The loop that carries the decisions out: looks at every model, and where something is due, decides under its lock."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+
+from prometheus_client import Counter, Gauge, Histogram
+from shipway.contract import events as e
+from shipway.contract.envelope import Envelope
+from shipway.releaser import store
+from shipway.releaser.evidence import live_instances
+from shipway.releaser.release import Decision, decide
+from shipway.releaser.settings import RolloutSettings
+from shipway.releaser.state import ENDED, Instance, Limits, Model
+from shipway.releaser.store import Stored
+from shipway.runtime import log, trace
+from shipway.runtime.database import Transaction
+from shipway.runtime.delivery import emit
+from shipway.runtime.parts import Parts
+from shipway.runtime.tableview import TableView
+
+_log = log.get(__name__)
+ENDED_RELEASES = Counter("shipway_releases_total", "Releases that ended, by how.", ["model", "state"])
+OPEN_RELEASES = Gauge("shipway_releases_open", "Releases that wait or are under way.", ["model", "state"])
+GENERATION = Gauge("shipway_desired_state_generation", "Generation of a model's desired state.", ["model"])
+APPROVED_TO_ACTIVE = Histogram(
+    "shipway_release_seconds",
+    "Seconds from the approval of a version until it was the champion.",
+    ["model"],
+    buckets=(1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21600),
+)
+
+
+class Rollouts:
+    """Holds every model to the rules of ``release``. ``step`` is level-triggered; call it as often as you like."""
+
+    def __init__(
+        self,
+        parts: Parts,
+        presence: TableView[e.Presence],
+        settings: RolloutSettings,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._parts = parts
+        self._presence = presence
+        self._clock = clock
+        self._dead_after = timedelta(seconds=settings.dead_after_s)
+        self._limits = Limits(drain=timedelta(seconds=settings.drain_s), standby=settings.standby_limit)
+
+    async def step(self) -> bool:
+        """Takes every step that is due, model by model; never asks for more at once.
+
+        Raises:
+            Transient: the database is away.
+        """
+        if not self._presence.caught_up.is_set() or self._presence.problem is not None:
+            return False  # blind: what is not seen must not be taken for gone
+        async with self._parts.database.begin() as tx:
+            found = await store.load(tx)
+        for seen in found:
+            _show(seen.model)
+            now = self._clock()
+            if self._decided(seen.model, now).model != seen.model:
+                await self._carry_out(seen.model.name)
+        return False
+
+    async def _carry_out(self, name: str) -> None:
+        async with self._parts.database.begin() as tx:
+            (stored,) = await store.load(tx, name)
+            now = self._clock()
+            decision = self._decided(stored.model, now)
+            await _write(tx, self._parts.source, stored, decision)
+        self._parts.relay.wake()
+        _tell(stored, decision, now)
+
+    def _decided(self, model: Model, now: datetime) -> Decision:
+        return decide(model, self._instances(model.name, now), now, self._limits)
+
+    def _instances(self, model: str, now: datetime) -> Sequence[Instance]:
+        envelopes: Mapping[str, Envelope] = self._presence.envelopes
+        reports = [(self._presence.values[key], envelope.time) for key, envelope in envelopes.items()]
+        return live_instances(reports, model, now, self._dead_after)
+
+
+async def _write(tx: Transaction, source: str, stored: Stored, decision: Decision) -> None:
+    last: str | None = None
+    for event in decision.events:
+        last = stored.traceparents.get(event.version)
+        with trace.within(last):
+            await emit(tx, source, event)
+    desired = await store.save(tx, stored.model, decision.model, last)
+    if desired is not None:
+        with trace.within(last):
+            await emit(tx, source, desired, event_id=event_id_of(desired))
+
+
+def event_id_of(desired: e.DesiredState) -> str:
+    """The same for every publication of a generation, so that a repetition is known as one."""
+    return f"{desired.model}-{desired.generation}"
+
+
+def _show(model: Model) -> None:
+    GENERATION.labels(model.name).set(model.generation)
+    for state in ("approved", "loading", "canary"):
+        OPEN_RELEASES.labels(model.name, state).set(sum(r.state == state for r in model.releases.values()))
+
+
+def _tell(stored: Stored, decision: Decision, now: datetime) -> None:
+    """Metrics and log, once the transaction has committed."""
+    _show(decision.model)
+    for event in decision.events:
+        if isinstance(event, e.ReleaseProgressed):
+            with trace.within(stored.traceparents.get(event.version)):
+                _log.info(
+                    "release",
+                    model=event.model,
+                    version=event.version,
+                    from_state=event.from_state,
+                    to_state=event.to_state,
+                    candidate_share=event.candidate_share,
+                    generation=event.generation,
+                    reason=event.reason,
+                )
+            if event.to_state in ENDED:
+                ENDED_RELEASES.labels(event.model, event.to_state).inc()
+            if event.to_state == "active":
+                waited = now - stored.approved_at[event.version]
+                APPROVED_TO_ACTIVE.labels(event.model).observe(max(0.0, waited.total_seconds()))

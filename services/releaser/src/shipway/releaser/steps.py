@@ -1,0 +1,156 @@
+"""What a step of a release does to the model, and what is told of it. When a step is due, ``release`` decides."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from shipway.contract import events as e
+from shipway.releaser.evidence import observed, readiness
+from shipway.releaser.state import ENDED, Evidence, Instance, Limits, Model, Release, ReleaseEvent, Role, State
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What a rule looks at: a model, its live instances, the time, and what holds for every model."""
+
+    model: Model
+    instances: Sequence[Instance]
+    now: datetime
+    limits: Limits
+
+
+@dataclass(frozen=True)
+class Change:
+    """The model after a step, and its events; their generation is filled in once that is known."""
+
+    model: Model
+    events: tuple[ReleaseEvent, ...] = ()
+
+
+def started(at: Situation, release: Release) -> Change:
+    """Instances are to load the version; it has no share of the traffic yet."""
+    model = in_role(at.model, release.version, "candidate")
+    deadline = at.now + release.policy.loading_deadline
+    return _moved(at, model, replace(release, deadline=deadline), "loading", "its turn has come")
+
+
+def stepped(at: Situation, release: Release, step: int, reason: str) -> Change:
+    """On to canary step ``step``, where the counting begins anew; after the last one, promoted."""
+    if step == len(release.policy.canary):
+        return promoted(at, release, f"the last canary step is over: {reason}")
+    seen = observed(release.evidence, at.model.versions[release.version], at.instances).seen
+    begun = replace(release, step=step, deadline=at.now + step_limit(release), evidence=Evidence(seen=seen))
+    change = _moved(at, at.model, begun, "canary", reason)
+    return _and(change, _released(at, release, release.policy.canary[0])) if release.state == "loading" else change
+
+
+def promoted(at: Situation, release: Release, reason: str) -> Change:
+    """The candidate is the champion, the champion the last good version, and that one goes to standby."""
+    model, previous, good = at.model, at.model.champion, at.model.last_good
+    if previous is not None:
+        sound = previous.degraded is None
+        model = in_role(model, previous.number, "last_good" if sound else "standby")
+        if sound and good is not None:
+            model = in_role(model, good.number, "standby")
+    change = _moved(at, in_role(model, release.version, "champion"), release, "active", reason)
+    if release.state == "loading":
+        change = _and(change, _released(at, release, 1.0))
+    return _and(
+        change,
+        e.ReleasePromoted(
+            model=model.name,
+            version=release.version,
+            digest=model.versions[release.version].digest,
+            release_id=release.id,
+            generation=0,
+            previous_version=previous.number if previous is not None else None,
+            reason=reason,
+        ),
+    )
+
+
+def rolled_back(at: Situation, release: Release, reason: str) -> Change:
+    """The release is over; a version that instances may hold leaves them once it has drained."""
+    model = in_role(at.model, release.version, "gone" if release.state == "approved" else "leaving")
+    return _and_rolled_back(_moved(at, model, release, "rolled_back", reason), release, reason)
+
+
+def reverted(at: Situation, release: Release, to: int, reason: str) -> Change:
+    """The champion (of that release) and version ``to`` change places in one step; the former goes to standby."""
+    model = in_role(in_role(at.model, release.version, "standby"), to, "champion")
+    return _and_rolled_back(_moved(at, model, release, "rolled_back", reason), release, reason)
+
+
+def superseded(at: Situation, release: Release, by_version: int) -> Change:
+    """The waiting release is passed over."""
+    model = in_role(at.model, release.version, "gone")
+    change = _moved(at, model, release, "superseded", f"version {by_version} is newer")
+    return _and(
+        change,
+        e.ReleaseSuperseded(model=model.name, version=release.version, release_id=release.id, by_version=by_version),
+    )
+
+
+def step_limit(release: Release) -> timedelta:
+    """How long a canary step may take at most."""
+    return max(release.policy.step, release.policy.step_deadline)
+
+
+def in_role(model: Model, number: int, role: Role) -> Model:
+    """The model with that version in that role."""
+    return replace(model, versions={**model.versions, number: replace(model.versions[number], role=role)})
+
+
+def with_release(model: Model, release: Release) -> Model:
+    """The model with that release in its present state."""
+    return replace(model, releases={**model.releases, release.version: release})
+
+
+def _moved(at: Situation, model: Model, release: Release, to: State, reason: str) -> Change:
+    deadline = None if to in ENDED else release.deadline
+    after = replace(release, state=to, since=at.now, deadline=deadline, reason=reason)
+    progressed = e.ReleaseProgressed(
+        model=model.name,
+        version=release.version,
+        release_id=release.id,
+        from_state=release.state,
+        to_state=to,
+        candidate_share=after.share,
+        generation=0,
+        reason=reason,
+    )
+    return Change(with_release(model, after), (progressed,))
+
+
+def _and(change: Change, event: ReleaseEvent) -> Change:
+    return replace(change, events=(*change.events, event))
+
+
+def _and_rolled_back(change: Change, release: Release, reason: str) -> Change:
+    champion = change.model.champion
+    return _and(
+        change,
+        e.ReleaseRolledBack(
+            model=change.model.name,
+            version=release.version,
+            digest=change.model.versions[release.version].digest,
+            release_id=release.id,
+            generation=0,
+            champion_version=champion.number if champion is not None else None,
+            champion_digest=champion.digest if champion is not None else None,
+            reason=reason,
+        ),
+    )
+
+
+def _released(at: Situation, release: Release, share: float) -> e.ModelReleased:
+    version = at.model.versions[release.version]
+    return e.ModelReleased(
+        model=at.model.name,
+        version=version.number,
+        digest=version.digest,
+        release_id=release.id,
+        generation=0,
+        instances=list(readiness(version, at.instances).ready),
+        candidate_share=share,
+    )

@@ -1,0 +1,197 @@
+"""A model's way out of the tables and back. Whatever changes a model holds the lock of its row."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from shipway.contract import events as e
+from shipway.contract import spec
+from shipway.contract.errors import InvalidField
+from shipway.releaser.state import IN_PROGRESS, Desired, Evidence, Model, Release, Version
+from shipway.releaser.tables import models, releases, versions
+from shipway.runtime.database import Transaction
+from sqlalchemy.dialects.postgresql import insert
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A model as it is stored, with each release's trace and time of approval, by version."""
+
+    model: Model
+    traceparents: dict[int, str | None]
+    approved_at: dict[int, datetime]
+
+
+async def approve(
+    tx: Transaction, event: e.ModelApproved, policy: spec.Release, at: datetime, traceparent: str | None
+) -> bool:
+    """Records the version and its waiting release; False where both are known already.
+
+    Raises:
+        InvalidField: the version is known with another artifact.
+    """
+    new = insert(models).values(model=event.model, desired=msgspec.to_builtins(Desired()))
+    await tx.execute(new.on_conflict_do_nothing())
+    await _lock(tx, event.model)
+    known = sa.select(versions.c.digest).where(versions.c.model == event.model, versions.c.version == event.version)
+    digest = (await tx.execute(known)).scalar()
+    if digest is not None:
+        if digest != event.digest:
+            raise InvalidField("digest", f"version {event.version} of {event.model} is known with digest {digest}")
+        return False
+    await tx.execute(
+        sa.insert(versions).values(
+            model=event.model,
+            version=event.version,
+            digest=event.digest,
+            signature=event.signature,
+            prediction_log=event.prediction_log,
+            role="waiting",
+        )
+    )
+    await tx.execute(
+        sa.insert(releases).values(
+            id=f"{event.model}-{event.version}",
+            model=event.model,
+            version=event.version,
+            policy=policy.model_dump(mode="json"),
+            state="approved",
+            since=at,
+            evidence=msgspec.to_builtins(Evidence()),
+            traceparent=traceparent,
+            approved_at=at,
+        )
+    )
+    return True
+
+
+async def flag(tx: Transaction, model: str, version: int, *, column: str, reason: str) -> None:
+    """Says of a version that it is ``degraded`` or ``retiring``, and why; the first reason stays.
+
+    Raises:
+        InvalidField: there is no such version here.
+    """
+    await _lock(tx, model)
+    noted = versions.c[column]
+    this = (versions.c.model == model, versions.c.version == version)
+    statement = sa.update(versions).where(*this).values({column: sa.func.coalesce(noted, reason)})
+    if (await tx.execute(statement)).rowcount == 0:
+        raise InvalidField("version", f"{model} has no approved version {version}; nothing to change")
+
+
+async def load(tx: Transaction, model: str | None = None) -> list[Stored]:
+    """Every model (or that one, and its row locked) with the versions that are not gone, and their releases."""
+    if model is not None:
+        await _lock(tx, model)
+    only = [sa.true()] if model is None else [models.c.model == model]
+    heads = (await tx.execute(sa.select(models.c.model, models.c.generation, models.c.desired).where(*only))).all()
+    columns: list[Any] = [versions.c.model, releases.c.traceparent, releases.c.approved_at]
+    columns += [versions.c[name] for name in _VERSION_COLUMNS] + [releases.c[name] for name in _RELEASE_COLUMNS]
+    statement = (
+        sa.select(*columns)
+        .join(releases, sa.and_(releases.c.model == versions.c.model, releases.c.version == versions.c.version))
+        .where(versions.c.role != "gone")
+    )
+    if model is not None:
+        statement = statement.where(versions.c.model == model)
+    found: dict[str, Stored] = {
+        head.model: Stored(Model(head.model, head.generation, msgspec.convert(head.desired, Desired)), {}, {})
+        for head in heads
+    }
+    rows = (await tx.execute(statement)).all()
+    for row in rows:
+        stored = found.get(row.model)
+        if stored is not None:
+            found[row.model] = _with_row(stored, row)
+    return list(found.values())
+
+
+async def save(tx: Transaction, before: Model, after: Model, traceparent: str | None) -> e.DesiredState | None:
+    """Writes what differs; gives the desired state to publish where its generation grew."""
+    for number, version in after.versions.items():
+        if version != before.versions.get(number):
+            values = {name: getattr(version, name) for name in _CHANGING_VERSION_COLUMNS}
+            this = (versions.c.model == after.name, versions.c.version == number)
+            await tx.execute(sa.update(versions).where(*this).values(values))
+    # A release that ends comes before the next that begins: only one may be in progress.
+    for release in sorted(after.releases.values(), key=lambda r: r.state in IN_PROGRESS):
+        if release != before.releases.get(release.version):
+            values = {name: getattr(release, name) for name in _CHANGING_RELEASE_COLUMNS}
+            values["evidence"] = msgspec.to_builtins(release.evidence)
+            await tx.execute(sa.update(releases).where(releases.c.id == release.id).values(values))
+    if after.generation == before.generation:
+        return None
+    state = await _desired_state(tx, after)
+    head = {
+        "generation": after.generation,
+        "desired": msgspec.to_builtins(after.desired),
+        "published": msgspec.to_builtins(state),
+        "traceparent": sa.func.coalesce(traceparent, models.c.traceparent),
+        "updated_at": sa.func.now(),
+    }
+    await tx.execute(sa.update(models).where(models.c.model == after.name).values(head))
+    return state
+
+
+async def published(tx: Transaction) -> Sequence[tuple[e.DesiredState, str | None]]:
+    """The desired state of every model that has one, with its trace."""
+    statement = sa.select(models.c.published, models.c.traceparent).where(models.c.published.is_not(None))
+    rows = (await tx.execute(statement.order_by(models.c.model))).all()
+    return [(msgspec.convert(row.published, e.DesiredState), row.traceparent) for row in rows]
+
+
+_VERSION_COLUMNS = ["version", "digest", "role", "degraded", "retiring", "deferred", "routed_until"]
+_CHANGING_VERSION_COLUMNS = ["role", "deferred", "routed_until"]
+_RELEASE_COLUMNS = ["id", "policy", "state", "step", "since", "deadline", "evidence", "reason"]
+_CHANGING_RELEASE_COLUMNS = ["state", "step", "since", "deadline", "reason"]
+
+
+async def _lock(tx: Transaction, model: str) -> None:
+    await tx.execute(sa.select(models.c.model).where(models.c.model == model).with_for_update())
+
+
+def _with_row(stored: Stored, row: Any) -> Stored:
+    version = Version(row.version, *(getattr(row, name) for name in _VERSION_COLUMNS[1:]))
+    release = Release(
+        id=row.id,
+        version=row.version,
+        policy=spec.Release.model_validate(row.policy),
+        since=row.since,
+        state=row.state,
+        step=row.step,
+        deadline=row.deadline,
+        evidence=msgspec.convert(row.evidence, Evidence),
+        reason=row.reason,
+    )
+    model = replace(
+        stored.model,
+        versions={**stored.model.versions, version.number: version},
+        releases={**stored.model.releases, version.number: release},
+    )
+    return Stored(
+        model,
+        {**stored.traceparents, version.number: row.traceparent},
+        {**stored.approved_at, version.number: row.approved_at},
+    )
+
+
+async def _desired_state(tx: Transaction, model: Model) -> e.DesiredState:
+    numbers = [number for number, _ in model.desired.held]
+    columns = (versions.c.version, versions.c.digest, versions.c.signature, versions.c.prediction_log)
+    statement = sa.select(*columns).where(versions.c.model == model.name, versions.c.version.in_(numbers))
+    rows = {row.version: row for row in (await tx.execute(statement)).all()}
+    held = [
+        e.HeldVersion(
+            version=number,
+            digest=rows[number].digest,
+            role=role,
+            signature=rows[number].signature,
+            prediction_log=rows[number].prediction_log,
+        )
+        for number, role in model.desired.held
+    ]
+    traffic = [e.Traffic(version=number, share=share) for number, share in model.desired.traffic]
+    return e.DesiredState(model=model.name, generation=model.generation, versions=held, traffic=traffic)

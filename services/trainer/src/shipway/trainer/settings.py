@@ -1,0 +1,34 @@
+"""The trainer's settings: ``SHIPWAY_TRAINER__<SECTION>__<KEY>``."""
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic_settings import SettingsConfigDict
+from shipway.runtime.settings import DatabaseSettings, HttpSettings, ObjectsSettings, ServiceSettings
+
+
+class WorkerSettings(BaseModel):
+    """How jobs are worked on."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    slots: int = Field(default=1, ge=1, le=64, description="trainings at once, each of another model")
+    lease_s: float = Field(default=15.0, gt=0, description="a job whose trainer is silent for so long is taken over")
+    renew_s: float = Field(default=5.0, gt=0, description="seconds between renewals of a lease")
+    beat_s: float = Field(default=1.0, gt=0, description="seconds between looks for work")
+    declaration_grace_s: float = Field(
+        default=5.0, ge=0, description="how long a request waits for its model to be declared"
+    )
+    max_threads: int = Field(default=0, ge=0, le=256, description="threads of a training at most; 0: no limit")
+    memory_mb: int = Field(default=0, ge=0, description="address space of a training's process; 0: no limit")
+
+
+class TrainerSettings(ServiceSettings):
+    """What the trainer can be told."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="SHIPWAY_TRAINER__", env_nested_delimiter="__", extra="ignore", frozen=True
+    )
+
+    http: HttpSettings = HttpSettings(port=8101)
+    database: DatabaseSettings = DatabaseSettings()
+    objects: ObjectsSettings = ObjectsSettings()
+    worker: WorkerSettings = WorkerSettings()

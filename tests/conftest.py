@@ -1,0 +1,21 @@
+"""One Shipway for all tests of the loop; tests that break it get one of their own."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from world import World, world
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def shipway_world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+    """A running Shipway, shared by the tests that leave it whole."""
+    async with world(tmp_path_factory.mktemp("world")) as running:
+        yield running
+
+
+@pytest.fixture
+def root() -> Path:
+    """The repository's root."""
+    return Path(__file__).parent.parent

@@ -1,0 +1,129 @@
+"""Any process may be killed at any moment, and the broker may forget everything: it ends where it should."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import datetime
+
+import pytest
+import pytest_asyncio
+from world import T0, World, eventually, features_of, make_rows, world
+
+from shipway.cli.traffic import Traffic
+from shipway.contract import events as e
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+ROWS = [features_of(row) for row in make_rows("binary", n=100, seed=5)]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def broken_world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+    async with world(tmp_path_factory.mktemp("faults")) as running:
+        yield running
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("service", ["trainer", "evaluator", "releaser", "predictor-1", "gateway", "monitor"])
+async def test_a_service_killed_in_the_middle_of_the_loop(broken_world: World, service: str) -> None:
+    """Killed at the moment when it has the work in hand, and once more right after."""
+    model = f"kill-{service}"
+    await broken_world.declare(model)
+    moment: dict[str, type[e.Payload]] = {
+        "trainer": e.TrainingAccepted,
+        "evaluator": e.TrainingCompleted,
+        "releaser": e.ModelApproved,
+        "predictor-1": e.ModelApproved,
+        "gateway": e.ModelApproved,
+        "monitor": e.ModelApproved,
+    }
+    following = asyncio.create_task(broken_world.train(model, within_s=120))
+    await broken_world.event(moment[service], model=model, within_s=60)
+    await broken_world.kill(service)
+    await broken_world.kill(service)
+    journey = await following
+    assert journey.succeeded, journey
+    assert len(broken_world.recorder.payloads(e.TrainingCompleted, model=model)) == 1
+    assert len(broken_world.recorder.payloads(e.ModelApproved, model=model)) == 1
+    assert len(broken_world.recorder.payloads(e.ReleasePromoted, model=model)) == 1
+
+    async def answers() -> bool:
+        return (await broken_world.shipway.predict(model, ROWS[:1])).version == 1
+
+    await eventually(answers, "the version answers")
+
+    async def known() -> bool:
+        return bool((await broken_world.shipway.model(model)).get("champion") == 1)
+
+    await eventually(known, "the monitor knows the champion")
+
+
+@pytest.mark.timeout(120)
+async def test_a_predictor_killed_under_traffic_fails_no_request(broken_world: World) -> None:
+    await broken_world.declare("steady")
+    assert (await broken_world.train("steady")).succeeded
+    traffic = Traffic(broken_world.gateway, "steady", ROWS, per_second=60)
+    sending = asyncio.create_task(traffic.run())
+    for predictor in ("predictor-1", "predictor-2"):
+        await broken_world.kill(predictor)
+    traffic.stop()
+    await sending
+    assert traffic.counts.failures == 0, traffic.counts
+    assert traffic.counts.answered[1] > 50
+
+
+@pytest.mark.timeout(180)
+async def test_a_broker_that_forgets_everything(broken_world: World) -> None:
+    """Killed and wiped in the middle of a training: predictions go on, and the request ends where it should."""
+    await broken_world.declare("forgotten")
+    assert (await broken_world.train("forgotten", until=datetime(2026, 2, 20, tzinfo=T0.tzinfo))).succeeded
+    traffic = Traffic(broken_world.gateway, "forgotten", ROWS, per_second=40)
+    sending = asyncio.create_task(traffic.run())
+    following = asyncio.create_task(broken_world.train("forgotten", within_s=150))
+    accepted = 2
+
+    async def taken() -> bool:
+        return len(broken_world.recorder.payloads(e.TrainingAccepted, model="forgotten")) == accepted
+
+    await eventually(taken, "the second request is accepted")
+    await broken_world.supervisor.restart("broker", wipe=True)
+    await broken_world.supervisor.wait_ready(["broker"])
+    await broken_world.event(e.ReleasePromoted, within_s=100, model="forgotten", version=2)
+    await following
+    traffic.stop()
+    await sending
+    assert traffic.counts.failures == 0, traffic.counts
+    assert len(broken_world.recorder.payloads(e.TrainingCompleted, model="forgotten")) == 2
+
+    async def accounted() -> bool:
+        versions = (await broken_world.shipway.usage("forgotten"))["versions"]
+        logged = sum(u["answered"] for u in versions.values())
+        dropped = [
+            await broken_world.metric(p, "shipway_predictions_dropped_total") for p in ("predictor-1", "predictor-2")
+        ]
+        return bool(logged + sum(dropped) >= sum(traffic.counts.answered.values()))
+
+    await eventually(accounted, "every prediction is logged or counted as dropped", within_s=30)
+
+
+@pytest.mark.timeout(120)
+async def test_the_database_killed_in_the_middle_of_a_training(broken_world: World) -> None:
+    await broken_world.declare("no-database")
+    following = asyncio.create_task(broken_world.train("no-database", within_s=100))
+    await broken_world.event(e.TrainingAccepted, model="no-database")
+    await broken_world.kill("postgres")
+    assert (await following).succeeded
+
+
+@pytest.mark.timeout(120)
+async def test_everything_stopped_and_started_again_goes_on(broken_world: World) -> None:
+    """Also the last check of this world: what it served, it serves."""
+    services = [p.name for p in broken_world.supervisor.plan.processes if p.kind == "service"]
+    await asyncio.gather(*(broken_world.supervisor.stop(name) for name in services))
+    for name in services:
+        broken_world.supervisor.start_one(name)
+    await broken_world.ready()
+
+    async def answers() -> bool:
+        found = [(await broken_world.shipway.predict(m, ROWS[:1])).version for m in ("steady", "forgotten")]
+        return found == [1, 2]
+
+    await eventually(answers, "the champions answer")

@@ -1,0 +1,169 @@
+"""The loop: from a training request to served predictions, on every kind of target, and a swap under traffic."""
+
+import asyncio
+from datetime import datetime
+
+import httpx
+import pytest
+from world import T0, World, eventually, features_of, finite, make_rows, problem
+
+from shipway.cli.traffic import Traffic
+from shipway.client import Refused
+from shipway.contract import events as e
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+@pytest.mark.parametrize("kind", ["binary", "multiclass", "regression"])
+async def test_a_request_ends_in_predictions(shipway_world: World, kind: str) -> None:
+    model = f"first-{kind}"
+    await shipway_world.declare(model, kind)
+    journey = await shipway_world.train(model)
+    assert journey.succeeded, journey
+    assert journey.version == 1
+    assert all(gate.passed and gate.reason for gate in journey.gates)
+    rows = [features_of(row) for row in make_rows(kind, n=50, seed=9)]
+    answer = await shipway_world.shipway.predict(model, rows)
+    assert (answer.model, answer.version) == (model, 1)
+    assert len({p.id for p in answer.predictions}) == 50
+    truth = [row["y"] for row in make_rows(kind, n=50, seed=9)]
+    if kind == "regression":
+        errors = [
+            abs(p.value - y)
+            for p, y in zip(answer.predictions, truth, strict=True)
+            if y is not None and p.value is not None
+        ]
+        assert len(errors) > 40
+        assert sum(errors) / len(errors) < 1.5
+    else:
+        names = [str(y).lower() if isinstance(y, bool) else y for y in truth]
+        right = [p.label == y for p, y in zip(answer.predictions, names, strict=True) if y is not None]
+        assert sum(right) > 0.75 * len(right)
+    if kind == "multiclass":
+        chances = answer.predictions[0].probabilities
+        assert chances is not None and set(chances) == {"low", "middle", "high"}
+        assert abs(sum(chances.values()) - 1) < 1e-6
+    if kind == "binary":
+        assert finite(answer.predictions[0].probability)
+
+
+async def test_a_swap_under_traffic_fails_no_request_and_loses_no_record(shipway_world: World) -> None:
+    model = "swap"
+    await shipway_world.declare(model)
+    first = await shipway_world.train(model, until=datetime(2026, 2, 20, tzinfo=T0.tzinfo))
+    assert first.succeeded, first
+    rows = [features_of(row) for row in make_rows("binary", n=200, seed=3)]
+    traffic = Traffic(shipway_world.gateway, model, rows, per_second=80)
+    sending = asyncio.create_task(traffic.run())
+    second = await shipway_world.train(model)
+    assert second.succeeded, second
+    assert (second.version, second.champion_version) == (2, 1)
+
+    async def new_version_answers() -> bool:
+        return traffic.counts.answered[2] > 20
+
+    await eventually(new_version_answers, "version 2 answers")
+    traffic.stop()
+    await sending
+    assert traffic.counts.failures == 0, traffic.counts
+    assert set(traffic.counts.answered) == {1, 2}
+
+    async def accounted() -> bool:
+        versions = (await shipway_world.shipway.usage(model))["versions"]
+        return {int(v): u["answered"] for v, u in versions.items() if u["answered"]} == dict(traffic.counts.answered)
+
+    await eventually(accounted, "every answer is in the prediction log, by version")
+    dropped = [
+        await shipway_world.metric(p, "shipway_predictions_dropped_total") for p in ("predictor-1", "predictor-2")
+    ]
+    assert dropped == [0, 0]
+
+
+async def test_one_trace_runs_from_the_request_to_the_champion(shipway_world: World) -> None:
+    await shipway_world.declare("traced")
+    journey = await shipway_world.train("traced")
+    assert journey.succeeded, journey
+    traces: dict[type[e.Payload], set[str]] = {}
+    for event in shipway_world.recorder.envelopes():
+        if getattr(event.payload, "model", None) == "traced" and event.traceparent:
+            traces.setdefault(type(event.payload), set()).add(event.traceparent.split("-")[1])
+    chain = (e.TrainingRequested, e.TrainingCompleted, e.ModelApproved, e.ModelReleased, e.ReleasePromoted)
+    assert len(set().union(*(traces[kind] for kind in chain))) == 1, traces
+
+
+async def test_a_worse_version_is_rejected_with_the_reason(shipway_world: World) -> None:
+    await shipway_world.declare("worse")
+    assert (await shipway_world.train("worse")).succeeded
+    crippled = {
+        "rounds": 1,
+        "early_stopping_rounds": None,
+        "validation": 0.0,
+        "threads": 1,
+        "params": {"num_leaves": 2, "learning_rate": 0.001},
+    }
+    await shipway_world.declare("worse", training=crippled, gates={"max_regression": 0.001, "floor": 0.9})
+    journey = await shipway_world.train("worse")
+    assert journey.state == "rejected"
+    failed = {gate.name for gate in journey.gates if not gate.passed}
+    assert {"floor", "champion"} <= failed
+    assert "champion" in journey.reason
+    answer = await shipway_world.shipway.predict("worse", [features_of(make_rows("binary", 1)[0])])
+    assert answer.version == 1
+
+
+async def test_an_old_unused_version_is_retired_and_the_last_one_never(shipway_world: World) -> None:
+    model = "ageing"
+    await shipway_world.declare(model, retirement={"max_age": "1s", "unused_for": "1s"})
+    for version in (1, 2, 3):
+        journey = await shipway_world.train(model)
+        assert journey.succeeded and journey.version == version, journey
+    retired = await shipway_world.event(e.ModelRetired, model=model, version=1)
+    assert "unused" in retired.reason
+
+    async def unloaded() -> bool:
+        instances = (await shipway_world.shipway.instances())["instances"]
+        held = [{v["version"] for v in i["versions"] if v["model"] == model} for i in instances]
+        return len(held) == 2 and all(h == {2, 3} for h in held)
+
+    await eventually(unloaded, "version 1 is unloaded everywhere, 2 and 3 are held")
+    assert not [r for r in shipway_world.recorder.payloads(e.ModelRetired, model=model) if r.version == 3]
+    assert (await shipway_world.shipway.predict(model, [features_of(make_rows("binary", 1)[0])])).version == 3
+
+
+WRONG = [
+    ({"age": 1, "colour": "red", "flag": True}, "rows[0].size", "is missing"),
+    ({"size": 1, "age": 1, "colour": "red", "flag": True, "wieght": 1}, "rows[0].wieght", "not a feature"),
+    ({"size": "big", "age": 1, "colour": "red", "flag": True}, "rows[0].size", "must be a number"),
+    ({"size": 1, "age": None, "colour": "red", "flag": True}, "rows[0].age", "must not be null"),
+    ({"size": 1, "age": 1, "colour": 1.5, "flag": True}, "rows[0].colour", "must be a category"),
+    ({"size": 1, "age": 1, "colour": "red", "flag": 1}, "rows[0].flag", "must be true or false"),
+]
+
+
+async def test_wrong_features_are_named(shipway_world: World) -> None:
+    await shipway_world.declare("strict")
+    assert (await shipway_world.train("strict")).succeeded
+    async with httpx.AsyncClient() as client:
+        for row, field, words in WRONG:
+            response = await client.post(f"{shipway_world.gateway}/predict/strict", json={"rows": [row]})
+            assert response.status_code == 422
+            errors = {err["field"]: err["problem"] for err in problem(response)["errors"]}
+            assert words in errors[field]
+        for body in (b"", b"{", b"[]", b'{"rows": 1}', b'{"rows": []}', b"[" * 100_000, b"\xff"):
+            response = await client.post(f"{shipway_world.gateway}/predict/strict", content=body)
+            assert response.status_code in (400, 422), response.text
+            assert problem(response)["detail"]
+        assert (await client.post(f"{shipway_world.gateway}/predict/nothing", json={"rows": [{}]})).status_code == 404
+    unseen = {"size": 1, "age": 1, "colour": "mauve", "flag": False}
+    assert len((await shipway_world.shipway.predict("strict", [unseen])).predictions) == 1
+
+
+async def test_feedback_finds_its_prediction(shipway_world: World) -> None:
+    await shipway_world.declare("told")
+    assert (await shipway_world.train("told")).succeeded
+    answer = await shipway_world.shipway.predict("told", [features_of(make_rows("binary", 1)[0])])
+    await shipway_world.shipway.feedback("told", answer.predictions[0].id, True)
+    await shipway_world.event(e.FeedbackReceived, model="told", prediction_id=answer.predictions[0].id)
+    with pytest.raises(Refused) as refused:
+        await shipway_world.shipway.feedback("told", "", True)
+    assert refused.value.status == 422

@@ -1,0 +1,270 @@
+"""A whole Shipway for tests: real processes on the embedded stack, a client, and a record of every message."""
+
+import asyncio
+import json
+import math
+import random
+import shutil
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+import pyarrow as pa
+import pyarrow.parquet as pq
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from prometheus_client.parser import text_string_to_metric_families
+
+from shipway.client import Addresses, AsyncShipway, Journey
+from shipway.contract.envelope import Envelope, decode
+from shipway.contract.errors import Permanent
+from shipway.contract.events import Payload
+from shipway.contract.spec import ModelSpec, parse_spec
+from shipway.contract.topics import TOPICS
+from shipway.embedded.stack import prepare
+from shipway.embedded.supervisor import Supervisor
+from shipway.runtime.kafka import Producer
+from shipway.runtime.settings import KafkaSettings
+
+P = TypeVar("P", bound=Payload)
+T = TypeVar("T")
+T0 = datetime(2026, 1, 1, tzinfo=UTC)
+LAST = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+async def eventually(look: Callable[[], Awaitable[T]], what: str, within_s: float = 30.0) -> T:
+    """What ``look`` gives once it is true; fails with ``what`` when that does not happen in time."""
+    deadline = time.monotonic() + within_s
+    last: Any = None
+    while time.monotonic() < deadline:
+        try:
+            last = await look()
+        except (httpx.HTTPError, OSError) as err:
+            last = err
+        else:
+            if last:
+                return last
+        await asyncio.sleep(0.05)
+    raise AssertionError(f"not within {within_s:.0f} s: {what}; last seen: {last!r}")
+
+
+@dataclass
+class Recorder:
+    """Every message on every topic, from the start, across losses of the broker."""
+
+    records: list[ConsumerRecord] = field(default_factory=list)
+
+    def envelopes(self) -> list[Envelope]:
+        """The events among them."""
+        found = []
+        for record in self.records:
+            try:
+                found.append(decode(record.value, list(record.headers)))
+            except Permanent:
+                continue
+        return found
+
+    def payloads(self, kind: type[P], **wanted: Any) -> list[P]:
+        """The events of a type with these fields, each event once."""
+        seen: dict[tuple[str, str], P] = {}
+        for event in self.envelopes():
+            payload = event.payload
+            if isinstance(payload, kind) and all(getattr(payload, k) == v for k, v in wanted.items()):
+                seen[(event.source, event.id)] = payload
+        return list(seen.values())
+
+    async def follow(self, settings: KafkaSettings) -> None:
+        """Records until cancelled."""
+        while True:
+            consumer = AIOKafkaConsumer(
+                bootstrap_servers=settings.bootstrap, enable_auto_commit=False, auto_offset_reset="earliest"
+            )
+            try:
+                await consumer.start()
+                places = [TopicPartition(t.name, p) for t in TOPICS for p in range(t.partitions)]
+                consumer.assign(places)
+                await consumer.seek_to_beginning(*places)
+                quiet = 0
+                while quiet < 20:  # then again from the start: the broker may have lost everything meanwhile
+                    found = await consumer.getmany(timeout_ms=200)
+                    quiet = 0 if found else quiet + 1
+                    for batch in found.values():
+                        self.records.extend(batch)
+            except OSError:
+                await asyncio.sleep(0.2)
+            except Exception as err:
+                if type(err).__module__ != "aiokafka.errors":
+                    raise
+                await asyncio.sleep(0.2)
+            finally:
+                await consumer.stop()
+
+
+@dataclass
+class World:
+    """A running Shipway."""
+
+    supervisor: Supervisor
+    shipway: AsyncShipway
+    recorder: Recorder
+    folder: Path
+
+    @property
+    def kafka(self) -> KafkaSettings:
+        """How its broker is reached."""
+        return self.shipway.addresses.kafka
+
+    @property
+    def gateway(self) -> str:
+        """The gateway's URL."""
+        return self.shipway.addresses.gateway
+
+    async def declare(self, name: str, **changes: Any) -> ModelSpec:
+        """Declares a model on fresh data of its kind."""
+        spec = make_model(self.folder / "data" / name, name, **changes)
+        await self.shipway.declare(spec)
+        return spec
+
+    async def train(self, model: str, until: datetime | None = None, within_s: float = 90.0) -> Journey:
+        """Requests a training and follows it to its end."""
+        async with asyncio.timeout(within_s):
+            journeys = [journey async for journey in self.shipway.train(model, until=until)]
+        return journeys[-1]
+
+    async def publish(self, payload: Payload, event_id: str | None = None) -> None:
+        """Publishes an event as any program could."""
+        async with self.producer() as producer:
+            await producer.publish("test", payload, event_id=event_id)
+
+    @asynccontextmanager
+    async def producer(self) -> AsyncIterator[Producer]:
+        """A producer of any messages."""
+        producer = Producer(self.kafka, "test")
+        await producer.start()
+        try:
+            yield producer
+        finally:
+            await producer.stop()
+
+    async def event(self, kind: type[P], within_s: float = 30.0, **wanted: Any) -> P:
+        """Waits for an event of a type with these fields."""
+
+        async def look() -> list[P]:
+            return self.recorder.payloads(kind, **wanted)
+
+        return (await eventually(look, f"{kind.__name__} with {wanted}", within_s))[0]
+
+    async def ready(self) -> None:
+        """Waits until every process is ready."""
+        await self.supervisor.wait_ready(timeout_s=60)
+
+    async def kill(self, name: str) -> None:
+        """Kills a process with SIGKILL, and waits until it is up and ready again."""
+        before = self.supervisor.pid(name)
+        self.supervisor.kill(name)
+
+        async def again() -> bool:
+            return self.supervisor.pid(name) not in (None, before)
+
+        await eventually(again, f"{name} is started again")
+        await self.supervisor.wait_ready([name], timeout_s=60)
+
+    async def metric(self, service: str, name: str) -> float:
+        """A metric of a service, summed over its labels."""
+        url = self.supervisor.state().service_urls[service]
+        async with httpx.AsyncClient(timeout=5) as client:
+            page = (await client.get(f"{url}/metrics")).text
+        return sum(s.value for f in text_string_to_metric_families(page) for s in f.samples if s.name == name)
+
+
+@asynccontextmanager
+async def world(folder: Path, predictors: int = 2) -> AsyncIterator[World]:
+    """Starts a Shipway in a folder, and ends it; its logs are kept where a test failed."""
+    plan = prepare(folder, predictors=predictors, usual_ports={}, durable=False, env={"SHIPWAY__KAFKA__BEAT_S": "1"})
+    async with Supervisor(plan) as supervisor:
+        await supervisor.wait_ready()
+        state = supervisor.state()
+        assert state.gateway_url is not None and state.monitor_url is not None
+        kafka = KafkaSettings(bootstrap=state.kafka, idle_fetch_pause_ms=20)
+        recorder = Recorder()
+        following = asyncio.create_task(recorder.follow(kafka))
+        try:
+            async with AsyncShipway(Addresses(state.gateway_url, state.monitor_url, kafka)) as shipway:
+                yield World(supervisor, shipway, recorder, folder)
+        finally:
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
+
+
+def make_rows(kind: str, n: int = 3000, seed: int = 1) -> list[dict[str, Any]]:
+    """Rows whose target can be learnt: two numbers, a category, a boolean, some of them missing."""
+    rng = random.Random(seed)
+    rows: list[dict[str, Any]] = []
+    for i in range(n):
+        size, age = rng.uniform(0, 10), rng.gauss(0, 1)
+        colour, flag = rng.choice(["red", "green", "blue"]), rng.random() < 0.4
+        signal = size - 5 + 2 * (colour == "red") - 2 * flag + 0.5 * age + rng.gauss(0, 0.5)
+        target: Any = signal
+        if kind == "binary":
+            target = signal > 0
+        elif kind == "multiclass":
+            target = "low" if signal < -2 else "high" if signal > 2 else "middle"
+        rows.append(
+            {
+                "at": T0 + timedelta(seconds=i * (LAST - T0).total_seconds() / n),
+                "size": None if i % 37 == 0 else size,
+                "age": age,
+                "colour": None if i % 53 == 0 else colour,
+                "flag": flag,
+                "y": None if i % 101 == 0 else target,
+            }
+        )
+    return rows
+
+
+def features_of(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row as a client sends it."""
+    return {name: row[name] for name in ("size", "age", "colour", "flag")}
+
+
+def make_model(folder: Path, name: str, kind: str = "binary", **changes: Any) -> ModelSpec:
+    """Writes a model's data, and gives its spec: quick to train and to roll out."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    pq.write_table(pa.Table.from_pylist(make_rows(kind)), folder / "rows.parquet")
+    raw: dict[str, Any] = {
+        "name": name,
+        "data": {"source": f"folder:{folder}", "time_column": "at", "train": "40d", "holdout": "10d"},
+        "target": {"column": "y", "kind": kind},
+        "features": {
+            "size": {"type": "number"},
+            "age": {"type": "number", "nullable": False},
+            "colour": {"type": "category"},
+            "flag": {"type": "boolean"},
+        },
+        "training": {"rounds": 30, "threads": 1, "params": {"num_leaves": 7, "min_data_in_leaf": 20}},
+        "gates": {"max_regression": 0.05},
+        "release": {"min_instances": 2, "canary": [0.5], "step": "300ms", "min_requests": 0, "step_deadline": "20s"},
+        "retirement": {"max_age": "30d", "unused_for": "1d"},
+    }
+    for path, value in changes.items():
+        section, _, key = path.partition("__")
+        raw[section] = raw[section] | {key: value} if key else value
+    return parse_spec(raw)
+
+
+def finite(value: Any) -> bool:
+    """Whether it is a finite number."""
+    return isinstance(value, float) and math.isfinite(value)
+
+
+def problem(response: httpx.Response) -> dict[str, Any]:
+    """The problem document of a refusal."""
+    assert response.headers["content-type"].startswith("application/problem+json"), response.text
+    found: dict[str, Any] = json.loads(response.text)
+    assert found["status"] == response.status_code
+    return found
