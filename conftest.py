@@ -15,6 +15,7 @@ from typing import Any
 import asyncpg
 import pytest
 from pydantic import SecretStr
+
 from shipway.contract.errors import Transient
 from shipway.embedded import postgres
 from shipway.runtime.database import Database

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from shipway.contract.errors import InvalidField
 from shipway.embedded import restarts
-from shipway.embedded.ports import HOST, choose_ports, is_free
+from shipway.embedded.ports import HOST, check_port, choose_ports
 from shipway.embedded.stack import External, ProcessSpec, StackPlan, build, prepare
 from shipway.embedded.state import (
     RunningProcess,
@@ -117,14 +118,17 @@ def test_ports_asked_for_must_be_free_and_usual_ones_give_way() -> None:
         taken.bind((HOST, 0))
         taken.listen()
         port = taken.getsockname()[1]
-        assert not is_free(port)
-        with pytest.raises(InvalidField, match=f"--port gateway={port}: the port is in use on 127.0.0.1"):
+        with pytest.raises(InvalidField, match=f"--port gateway={port}: the port is in use; choose another"):
+            check_port("gateway", port)
+        with pytest.raises(InvalidField, match=f"--port gateway={port}: the port is in use"):
             choose_ports(["gateway"], {"gateway": port})
         assert choose_ports(["gateway"], usual={"gateway": port})["gateway"] != port
-    assert is_free(port)
+    check_port("gateway", port)
     assert choose_ports(["gateway"], usual={"gateway": port}) == {"gateway": port}
     with pytest.raises(InvalidField, match="--port monitor="):
         choose_ports(["gateway", "monitor"], {"gateway": port, "monitor": port})
+    with pytest.raises(InvalidField, match=r"--port gateway=99999: .*must be 0-65535"):
+        choose_ports(["gateway"], {"gateway": 99999})
 
 
 @given(st.lists(st.floats(0, 100), min_size=1, max_size=40))

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -13,10 +12,11 @@ from textwrap import dedent
 
 import httpx
 import pytest
+
 from shipway.contract.errors import InvalidField, Transient
 from shipway.embedded.ports import choose_ports
 from shipway.embedded.stack import ProcessSpec, StackPlan
-from shipway.embedded.state import StackRunning, born, last_state, read_state
+from shipway.embedded.state import StackRunning, born, end_leftovers, last_state, read_state
 from shipway.embedded.supervisor import NotReady, Supervisor
 
 # A service in small: ready when asked the third time, and it says in a file when it was told to stop.
@@ -51,7 +51,7 @@ def plan_of(folder: Path, *specs: ProcessSpec) -> StackPlan:
 
 async def eventually(condition: Callable[[], bool], within_s: float = 10) -> None:
     async with asyncio.timeout(within_s):
-        while not condition():  # noqa: ASYNC110  it looks at processes, which notify nobody
+        while not condition():
             await asyncio.sleep(0.02)
 
 
@@ -94,8 +94,9 @@ async def test_a_crash_a_pause_and_a_stop(tmp_path: Path) -> None:
         assert (state.processes[0].pid, state.processes[0].restarts) == (supervisor.pid("gateway"), 1)
 
         supervisor.kill("gateway", signal.SIGSTOP)
-        with pytest.raises(httpx.ReadTimeout):
-            httpx.get(f"http://127.0.0.1:{port}", timeout=0.2)
+        async with httpx.AsyncClient(timeout=0.2) as client:
+            with pytest.raises(httpx.ReadTimeout):
+                await client.get(f"http://127.0.0.1:{port}")
         begun = time.monotonic()
         await supervisor.stop("gateway")
         assert time.monotonic() - begun < 4, "a paused process was not woken for its stop"
@@ -129,7 +130,8 @@ async def test_what_ignores_the_stop_is_killed_with_its_children(tmp_path: Path)
 
 async def test_who_waits_is_told_what_can_not_be_run_and_why(tmp_path: Path) -> None:
     refuses = (sys.executable, "-c", "import sys; sys.exit('shipway: wrong setting: SHIPWAY_X: too small')")
-    plan = plan_of(tmp_path, ProcessSpec("a", refuses, port=1), ProcessSpec("b", ("/no/such/program",), port=2))
+    port = choose_ports(["a"], usual={})["a"]
+    plan = plan_of(tmp_path, ProcessSpec("a", refuses, port=port), ProcessSpec("b", ("/no/such/program",)))
     async with Supervisor(plan) as supervisor:
         with pytest.raises(NotReady, match=r"b can't be run: .*No such file"):
             await supervisor.wait_ready(timeout_s=15)
@@ -173,9 +175,8 @@ PARENT = dedent("""
 """)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux can bind a process to its parent's life")
 async def test_a_killed_supervisor_leaves_nothing_not_even_what_is_paused_or_ignores_signals(tmp_path: Path) -> None:
-    parent = subprocess.Popen([sys.executable, "-c", PARENT, str(tmp_path)])
+    parent = await asyncio.create_subprocess_exec(sys.executable, "-c", PARENT, str(tmp_path))
     try:
         await eventually(lambda: all(_said_up(tmp_path, name) for name in ("paused", "stubborn")))
         state = read_state(tmp_path)
@@ -185,7 +186,9 @@ async def test_a_killed_supervisor_leaves_nothing_not_even_what_is_paused_or_ign
         os.kill(pids["paused"], signal.SIGSTOP)
     finally:
         parent.kill()
-        parent.wait()
+        await parent.wait()
+    if sys.platform != "linux":  # there the next start does it
+        await asyncio.to_thread(end_leftovers, tmp_path)
     await eventually(lambda: all(born(pid) is None for pid in pids.values()))
     assert read_state(tmp_path) is None
 
@@ -199,7 +202,7 @@ async def test_the_next_supervisor_ends_what_a_killed_one_left(tmp_path: Path) -
         state = last_state(tmp_path)
         assert state is not None
     # As if its supervisor had been killed and the process had lived on.
-    left = subprocess.Popen(spec.argv, start_new_session=True)
+    left = await asyncio.create_subprocess_exec(*spec.argv, start_new_session=True)
     try:
         old = state.processes[0]
         written = written.replace(f'"pid": {old.pid}', f'"pid": {left.pid}')
@@ -210,7 +213,7 @@ async def test_the_next_supervisor_ends_what_a_killed_one_left(tmp_path: Path) -
     finally:
         with suppress(ProcessLookupError):
             left.kill()
-        left.wait()
+        await left.wait()
 
 
 def _said_up(folder: Path, name: str) -> bool:

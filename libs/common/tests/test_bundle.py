@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from shipway.bundle.datasets import newest_time, read_window, windows_of
 from shipway.bundle.features import encode_table, encode_target, learn_signature
 from shipway.bundle.manifest import Windows

@@ -10,6 +10,7 @@ import pytest
 from cloudevents.core.bindings.kafka import KafkaMessage, from_binary_event
 from hypothesis import given
 from hypothesis import strategies as st
+
 from shipway.contract import events
 from shipway.contract.envelope import decode, encode
 from shipway.contract.errors import Permanent

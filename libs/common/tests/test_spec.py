@@ -1,6 +1,7 @@
 """The model file: every wrong field is named, with the remedy."""
 
 import pytest
+
 from shipway.contract.spec import InvalidSpec, format_duration, parse_duration, parse_spec, parse_toml, to_builtins
 
 GOOD = """

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
 from shipway.contract import events as e
 from shipway.contract.spec import Release as Policy
 from shipway.releaser.release import decide

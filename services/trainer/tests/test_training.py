@@ -1,9 +1,11 @@
 """The job's state machine, for all jobs and endings."""
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
+
 from shipway.trainer.training import (
     OVER,
     Ending,
@@ -137,5 +139,5 @@ def test_progress_is_told_at_each_stage_and_at_most_twice_a_second(steps: list[t
         if admitted:
             told.append((now, stage))
         previous = stage
-    for (t1, s1), (t2, s2) in zip(told, told[1:], strict=False):
+    for (t1, s1), (t2, s2) in pairwise(told):
         assert s1 != s2 or t2 - t1 >= 0.5

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 import httpx
+
 from shipway.contract.errors import Permanent, Transient
 from shipway.embedded import broker, postgres
 from shipway.embedded.process import end, kill_group, last_lines, spawn

@@ -1,5 +1,6 @@
 """Chooses the TCP ports of the stack: those asked for, else the usual ones, else free ones."""
 
+import errno
 import socket
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
@@ -23,63 +24,57 @@ USUAL: Mapping[str, int] = {
 
 
 def choose_ports(
-    names: Iterable[str],
-    asked: Mapping[str, int] | None = None,
-    usual: Mapping[str, int] = USUAL,
+    names: Iterable[str], asked: Mapping[str, int] | None = None, usual: Mapping[str, int] = USUAL
 ) -> dict[str, int]:
     """A port for every name. Give ``usual={}`` to get free ports only, as tests should.
 
     Raises:
-        InvalidField: a port that was asked for is in use, or asked for twice.
+        InvalidField: a port that was asked for can't be had: it is in use, not allowed, or asked for twice.
     """
     asked = asked or {}
     chosen: dict[str, int] = {}
     with ExitStack() as held:
-        # All stay bound until all are chosen, so that no port is given twice.
-        missing = []
-        for name in names:
-            if name not in asked:
-                missing.append(name)
-                continue
-            if (bound := _bind(asked[name])) is None:
-                raise in_use(name, asked[name])
-            chosen[name] = held.enter_context(bound).getsockname()[1]
-        for name in missing:
-            bound = _bind(usual[name]) if name in usual else None
-            if bound is None:
-                bound = _bind(0)
-            if bound is None:
-                raise InvalidField(f"--port {name}", f"no port is free on {HOST}")
+        # All stay bound until all are chosen, so that no port is given twice; those asked for come first.
+        for name in sorted(names, key=lambda name: name not in asked):
+            bound = _named(name, asked[name]) if name in asked else _usual_or_free(usual.get(name, 0))
             chosen[name] = held.enter_context(bound).getsockname()[1]
     return chosen
 
 
-def is_free(port: int) -> bool:
-    """Whether a server could listen on the port now."""
-    bound = _bind(port)
-    if bound is None:
-        return False
-    bound.close()
-    return True
+def check_port(name: str, port: int) -> None:
+    """Holds that a server could listen on the port now.
+
+    Raises:
+        InvalidField: it could not; the message names the option that chooses another.
+    """
+    _named(name, port).close()
 
 
-def in_use(name: str, port: int) -> InvalidField:
-    """The error for a port that another program holds; it names the option that chooses another."""
-    return InvalidField(
-        f"--port {name}={port}",
-        f"the port is in use on {HOST}; choose another, or stop the program that holds it",
-    )
-
-
-def _bind(port: int) -> socket.socket | None:
-    bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    # As servers do: connections of an earlier run that still time out are no obstacle.
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+def _named(name: str, port: int) -> socket.socket:
     try:
+        return _bind(port)
+    except (OSError, OverflowError) as err:
+        in_use = isinstance(err, OSError) and err.errno == errno.EADDRINUSE
+        problem = "the port is in use" if in_use else str(err)
+        raise InvalidField(f"--port {name}={port}", f"{problem}; choose another, or free this one on {HOST}") from err
+
+
+def _usual_or_free(usual: int) -> socket.socket:
+    try:
+        return _bind(usual)
+    except OSError:
+        return _bind(0)
+
+
+def _bind(port: int) -> socket.socket:
+    bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        # As servers do: connections of an earlier run that still time out are no obstacle.
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind((HOST, port))
         # Without listening, two sockets with SO_REUSEADDR may hold one port.
         bound.listen(1)
     except (OSError, OverflowError):
         bound.close()
-        return None
+        raise
     return bound

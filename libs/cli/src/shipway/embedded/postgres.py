@@ -7,6 +7,7 @@ import signal
 from pathlib import Path
 
 import asyncpg
+
 from shipway.contract.errors import Permanent, Transient
 from shipway.embedded import account
 from shipway.embedded.ports import HOST

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+
 from shipway.contract.errors import Permanent
 
 SCHEMA: Literal[1] = 1

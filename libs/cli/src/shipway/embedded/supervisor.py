@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 from shipway.contract.errors import Permanent
 from shipway.embedded.child import Child, Restart, State
-from shipway.embedded.ports import in_use, is_free
+from shipway.embedded.ports import check_port
 from shipway.embedded.stack import StackPlan
 from shipway.embedded.state import (
     RunningProcess,
@@ -68,7 +68,7 @@ class Supervisor:
 
         Raises:
             StackRunning: another supervisor runs on the folder.
-            InvalidField: a port of the plan is in use.
+            InvalidField: a port of the plan can't be had.
         """
         folder = self.plan.data_folder
         with ExitStack() as taking:
@@ -77,8 +77,8 @@ class Supervisor:
             for name in await asyncio.to_thread(end_leftovers, folder):
                 _log.warning("a killed supervisor left this process; it was ended", process=name)
             for spec in self.plan.processes:
-                if spec.port is not None and not is_free(spec.port):
-                    raise in_use(spec.name, spec.port)
+                if spec.port is not None:
+                    check_port(spec.name, spec.port)
             self._held = taking.pop_all()
         self._running = True
         for child in self._children.values():

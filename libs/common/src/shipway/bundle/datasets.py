@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
+
 from shipway.bundle.manifest import Windows
 from shipway.contract.errors import InvalidField, Transient
 from shipway.contract.spec import ModelSpec, format_duration

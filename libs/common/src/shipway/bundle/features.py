@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+
 from shipway.contract.errors import InvalidField
 from shipway.contract.signature import MAX_CATEGORIES, UNSEEN, Feature, Signature
 from shipway.contract.spec import ModelSpec

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import msgspec
+
 from shipway.contract.errors import InvalidField, Permanent
 
 FORMAT = 1

@@ -2,6 +2,7 @@
 
 import numpy as np
 import numpy.typing as npt
+
 from shipway.contract.signature import Signature
 
 Matrix = npt.NDArray[np.float64]

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
+
 from shipway.bundle.manifest import (
     FORMAT,
     MANIFEST,

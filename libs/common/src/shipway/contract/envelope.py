@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import msgspec
+
 from shipway.contract.errors import InvalidField, Permanent
 from shipway.contract.events import EVENT_TYPES, Payload, Presence
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 import pyarrow as pa
+
 from shipway.contract.envelope import Headers, WireMessage
 from shipway.contract.errors import Permanent
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 import msgspec
+
 from shipway.contract.events import Payload
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
+
 from shipway.contract.errors import InvalidField, Permanent
 
 Scalar = str | int | float | bool | None

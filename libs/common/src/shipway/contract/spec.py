@@ -15,6 +15,7 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
+
 from shipway.contract.errors import InvalidField, Permanent
 
 NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NoReturn
 
 import msgspec
+
 from shipway.contract.errors import Permanent, Transient
 
 _PR_SET_PDEATHSIG = 1

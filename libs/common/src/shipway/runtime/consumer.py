@@ -16,6 +16,7 @@ from aiokafka.errors import KafkaError
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
 from faststream.kafka.annotations import KafkaMessage
+
 from shipway.contract.envelope import Envelope, decode, text_headers
 from shipway.contract.errors import Permanent, Transient
 from shipway.contract.events import DeadLettered, Payload

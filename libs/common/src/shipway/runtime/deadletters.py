@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 from aiokafka import ConsumerRecord
+
 from shipway.contract.errors import Permanent
 from shipway.contract.events import DeadLettered
 

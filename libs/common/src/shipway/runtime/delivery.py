@@ -10,12 +10,13 @@ from datetime import UTC, datetime
 import msgspec
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects.postgresql import insert
+
 from shipway.contract.envelope import Envelope, WireMessage, encode
 from shipway.contract.events import Payload
 from shipway.contract.topics import topic_of
 from shipway.runtime import trace
 from shipway.runtime.database import Transaction
-from sqlalchemy.dialects.postgresql import insert
 
 metadata = sa.MetaData()
 

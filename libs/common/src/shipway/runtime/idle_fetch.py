@@ -16,7 +16,10 @@ _original = Fetcher._proc_fetch_request
 async def _paused(self: Any, assignment: Any, node_id: Any, request: Any) -> bool:
     woken = bool(await _original(self, assignment, node_id, request))
     if not woken and _pause_s:
-        await asyncio.sleep(_pause_s)
+        try:
+            await asyncio.sleep(_pause_s)
+        except asyncio.CancelledError:
+            return False  # as the original does: the fetcher that closes awaits this
     return woken
 
 

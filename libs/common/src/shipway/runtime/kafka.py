@@ -10,6 +10,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaClient, AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
+
 from shipway.contract.envelope import Envelope, Headers, encode
 from shipway.contract.errors import Permanent, Transient
 from shipway.contract.events import Payload

@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 
 import uvicorn
 from fastapi import FastAPI
+
 from shipway.runtime import log
 from shipway.runtime.ops import Readiness, add_ops_routes
 from shipway.runtime.settings import HttpSettings, ServiceSettings

@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 import structlog
+
 from shipway.runtime import trace
 from shipway.runtime.settings import LogSettings
 

@@ -8,8 +8,9 @@ from typing import Any
 
 from alembic import command, context
 from alembic.config import Config
-from shipway.runtime.database import Database
 from sqlalchemy import Connection, text
+
+from shipway.runtime.database import Database
 
 _ADVISORY_LOCK = 0x5348_4950  # "SHIP": replicas of a service that start together migrate one after the other
 

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import urllib3
 from minio import Minio
 from minio.error import InvalidResponseError, S3Error, ServerError
+
 from shipway.contract.errors import Permanent, Transient
 from shipway.runtime.settings import ObjectsSettings
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from fastapi import FastAPI, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
 from shipway.runtime import metrics
 
 Check = Callable[[], str | None]

@@ -4,6 +4,7 @@ import asyncio
 
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+
 from shipway.contract.errors import Transient
 from shipway.contract.topics import TOPICS, Topic
 from shipway.runtime import log

@@ -12,6 +12,8 @@ import msgspec
 import sqlalchemy as sa
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
+from sqlalchemy.dialects.postgresql import distinct_on
+
 from shipway.contract.errors import Transient
 from shipway.runtime import log, metrics
 from shipway.runtime.database import Database, Transaction
@@ -120,7 +122,7 @@ class Relay:
             .where(
                 outbox.c.published_at.is_not(None), outbox.c.published_at < sa.func.now() - sa.text("interval '1 s'")
             )
-            .distinct(outbox.c.topic, outbox.c.partition)
+            .ext(distinct_on(outbox.c.topic, outbox.c.partition))
             .order_by(outbox.c.topic, outbox.c.partition, outbox.c.seq.desc())
         )
         async with self._database.begin() as tx:

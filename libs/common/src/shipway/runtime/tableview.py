@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
+
 from shipway.contract.envelope import Envelope, decode
 from shipway.contract.errors import Permanent
 from shipway.contract.events import Payload

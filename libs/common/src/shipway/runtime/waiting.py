@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import stamina
+
 from shipway.contract.errors import Transient
 from shipway.runtime import log
 

@@ -5,6 +5,7 @@ from typing import TypeVar
 
 import msgspec
 from pydantic import BaseModel, ValidationError
+
 from shipway.contract import events as e
 from shipway.contract import spec
 from shipway.contract.envelope import Envelope

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 import msgspec
+
 from shipway.contract import events as e
 from shipway.contract.spec import format_duration
 from shipway.releaser.desired import wanted

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from prometheus_client import Counter, Gauge, Histogram
+
 from shipway.contract import events as e
 from shipway.contract.envelope import Envelope
 from shipway.releaser import store

@@ -2,6 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_settings import SettingsConfigDict
+
 from shipway.runtime.settings import DatabaseSettings, HttpSettings, ServiceSettings
 
 

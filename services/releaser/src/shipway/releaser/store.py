@@ -7,13 +7,14 @@ from typing import Any
 
 import msgspec
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+
 from shipway.contract import events as e
 from shipway.contract import spec
 from shipway.contract.errors import InvalidField
 from shipway.releaser.state import IN_PROGRESS, Desired, Evidence, Model, Release, Version
 from shipway.releaser.tables import models, releases, versions
 from shipway.runtime.database import Transaction
-from sqlalchemy.dialects.postgresql import insert
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,12 @@
 import hashlib
 
 import msgspec
+
 from shipway.contract.envelope import Envelope
 from shipway.contract.errors import InvalidField
 from shipway.contract.events import ModelDeclared, TrainingAccepted, TrainingCancelRequested, TrainingRequested
 from shipway.contract.spec import NAME, parse_spec
-from shipway.runtime import delivery, log
+from shipway.runtime import delivery, log, trace
 from shipway.runtime.consumer import Handler
 from shipway.runtime.database import Transaction
 from shipway.trainer import store
@@ -22,21 +23,24 @@ async def on_model_declared(tx: Transaction, declared: ModelDeclared, envelope: 
     spec = parse_spec(declared.spec)
     if spec.name != declared.model:
         raise InvalidField("name", f"{spec.name!r} is not the model that was declared, {declared.model!r}")
-    digest = hashlib.sha256(msgspec.json.encode(declared.spec, order="sorted")).hexdigest()
+    raw = msgspec.json.encode(declared.spec, order="sorted")
+    if b"\\u0000" in raw:
+        raise InvalidField("model file", "must not contain NUL characters; remove them")
+    digest = hashlib.sha256(raw).hexdigest()
     if await store.declare(tx, declared, envelope, digest):
         _log.info("model declared", model=declared.model, digest=digest[:12])
     else:
         _log.info("an older declaration than the one known; passed over", model=declared.model)
 
 
-async def on_training_requested(tx: Transaction, request: TrainingRequested, envelope: Envelope) -> None:
+async def on_training_requested(tx: Transaction, request: TrainingRequested, _envelope: Envelope) -> None:
     """Writes the request's job. The same request_id again is the same job."""
     _check("request_id", request.request_id)
     if not NAME.fullmatch(request.model):
         raise InvalidField("model", "must be lower-case letters, digits and dashes, starting with a letter")
     if request.until is not None and request.until.tzinfo is None:
         raise InvalidField("until", "needs a time zone, such as 2026-01-31T00:00:00Z")
-    if await store.accept(tx, request, envelope.traceparent):
+    if await store.accept(tx, request, trace.current()):
         await delivery.emit(tx, SOURCE, TrainingAccepted(model=request.model, request_id=request.request_id))
 
 

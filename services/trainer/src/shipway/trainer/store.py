@@ -1,4 +1,4 @@
-"""The trainer's tables, and what is done to them within a transaction.
+"""What is done to the trainer's tables, within a transaction.
 
 A job is held by a lease and a fencing token that grows with every take: whoever writes to a running job names
 the token, and one that lost its lease writes nothing.
@@ -9,77 +9,18 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+
 from shipway.contract.envelope import Envelope, encode
 from shipway.contract.events import ModelDeclared, TrainingCancelRequested, TrainingRequested
 from shipway.contract.topics import topic_of
-from shipway.runtime import delivery
+from shipway.runtime import delivery, trace
 from shipway.runtime.database import Transaction
+from shipway.trainer.tables import cancellations, declarations, jobs, versions
 from shipway.trainer.training import Job, Step
-from sqlalchemy.dialects.postgresql import JSONB, insert
 
 _TAKING = 0x5441_4B45  # "TAKE": one trainer a schema looks for work at a time
 _NUMBERING = 0x4E55_4D42  # "NUMB", with the model: version numbers without gaps or doubles
-
-metadata = sa.MetaData()
-_time = sa.DateTime(timezone=True)
-
-declarations = sa.Table(
-    "declarations",
-    metadata,
-    sa.Column("model", sa.Text, primary_key=True),
-    sa.Column("spec", JSONB, nullable=False),
-    sa.Column("digest", sa.Text, nullable=False),
-    sa.Column("declared_by", sa.Text, nullable=False),
-    sa.Column("declared_at", _time, nullable=False),
-    sa.Column("source", sa.Text, nullable=False),
-    sa.Column("event_id", sa.Text, nullable=False),
-    sa.Column("traceparent", sa.Text),
-)
-
-jobs = sa.Table(
-    "jobs",
-    metadata,
-    sa.Column("request_id", sa.Text, primary_key=True),
-    sa.Column("model", sa.Text, nullable=False),
-    sa.Column("until", _time),
-    sa.Column("reason", sa.Text, nullable=False),
-    sa.Column("requested_by", sa.Text, nullable=False),
-    sa.Column("traceparent", sa.Text),
-    sa.Column("state", sa.Text, nullable=False, server_default="queued"),
-    sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
-    sa.Column("max_attempts", sa.Integer, nullable=False, server_default="3"),
-    sa.Column("not_before", _time, nullable=False, server_default=sa.func.now()),
-    sa.Column("owner", sa.Text),
-    sa.Column("lease_until", _time),
-    sa.Column("fence", sa.BigInteger, nullable=False, server_default="0"),
-    sa.Column("spec", JSONB),
-    sa.Column("stage", sa.Text, nullable=False, server_default="queue"),
-    sa.Column("fraction", sa.Double, nullable=False, server_default="0"),
-    sa.Column("message", sa.Text, nullable=False, server_default=""),
-    sa.Column("log_tail", sa.Text, nullable=False, server_default=""),
-    sa.Column("created_at", _time, nullable=False, server_default=sa.func.now()),
-    sa.Column("started_at", _time),
-    sa.Column("ended_at", _time),
-    sa.Index("jobs_open", "created_at", postgresql_where=sa.text("state in ('queued', 'running')")),
-)
-
-cancellations = sa.Table(
-    "cancellations",
-    metadata,
-    sa.Column("request_id", sa.Text, primary_key=True),
-    sa.Column("requested_by", sa.Text, nullable=False),
-    sa.Column("requested_at", _time, nullable=False, server_default=sa.func.now()),
-)
-
-versions = sa.Table(
-    "versions",
-    metadata,
-    sa.Column("model", sa.Text, primary_key=True),
-    sa.Column("version", sa.Integer, primary_key=True),
-    sa.Column("request_id", sa.Text, nullable=False, unique=True),
-    sa.Column("digest", sa.Text, nullable=False),
-    sa.Column("created_at", _time, nullable=False, server_default=sa.func.now()),
-)
 
 
 @dataclass(frozen=True)
@@ -119,11 +60,11 @@ async def declare(tx: Transaction, declared: ModelDeclared, envelope: Envelope, 
         "model": declared.model,
         "spec": declared.spec,
         "digest": digest,
-        "declared_by": declared.declared_by,
+        "declared_by": _storable(declared.declared_by)[:200],
         "declared_at": envelope.time,
         "source": envelope.source,
         "event_id": envelope.id,
-        "traceparent": envelope.traceparent,
+        "traceparent": envelope.traceparent if trace.trace_id(envelope.traceparent) else None,
     }
     statement = insert(declarations).values(values)
     newer = statement.on_conflict_do_update(
@@ -150,8 +91,8 @@ async def accept(tx: Transaction, request: TrainingRequested, traceparent: str |
         request_id=request.request_id,
         model=request.model,
         until=request.until,
-        reason=request.reason,
-        requested_by=request.requested_by,
+        reason=_storable(request.reason)[:2000],
+        requested_by=_storable(request.requested_by)[:200],
         traceparent=traceparent,
     )
     return (await tx.execute(statement.on_conflict_do_nothing())).rowcount == 1
@@ -159,7 +100,7 @@ async def accept(tx: Transaction, request: TrainingRequested, traceparent: str |
 
 async def wish_cancelled(tx: Transaction, command: TrainingCancelRequested) -> None:
     """Keeps the wish, also where the request itself is still on its way."""
-    values = {"request_id": command.request_id, "requested_by": command.requested_by}
+    values = {"request_id": command.request_id, "requested_by": _storable(command.requested_by)[:200]}
     await tx.execute(insert(cancellations).values(values).on_conflict_do_nothing())
 
 
@@ -276,4 +217,5 @@ def _schema() -> Any:
 
 
 def _storable(text: str) -> str:
+    """PostgreSQL's text holds everything but NUL."""
     return text.replace("\x00", "")

@@ -2,8 +2,9 @@
 
 import sqlalchemy as sa
 from alembic import op
-from shipway.runtime import delivery
 from sqlalchemy.dialects.postgresql import JSONB
+
+from shipway.runtime import delivery
 
 revision = "releaser0001"
 down_revision = None

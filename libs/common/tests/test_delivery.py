@@ -1,0 +1,290 @@
+"""At least once on the wire, once in effect: with a real PostgreSQL and a real broker, killed and wiped."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from aiokafka import AIOKafkaConsumer
+from pydantic import SecretStr
+
+from shipway.contract import events as e
+from shipway.contract import topics
+from shipway.contract.errors import Permanent, Transient
+from shipway.runtime import idle_fetch
+from shipway.runtime.consumer import Consumer, Handler
+from shipway.runtime.database import Database, is_transient
+from shipway.runtime.delivery import emit, metadata, outbox
+from shipway.runtime.kafka import Producer, client_arguments
+from shipway.runtime.provision import provision
+from shipway.runtime.relay import Relay
+from shipway.runtime.settings import DatabaseSettings
+from shipway.runtime.tableview import TableView
+
+
+async def until(true: Callable[[], Awaitable[bool]] | Callable[[], bool], within_s: float = 20) -> None:
+    """Waits for a condition."""
+    deadline = time.monotonic() + within_s
+    while time.monotonic() < deadline:
+        found = true()
+        if found if isinstance(found, bool) else await found:
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError("not in time")
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    opened = Database(DatabaseSettings(url=SecretStr(database_url)), "evaluator")
+    async with opened.begin() as tx:
+        await tx.execute(sa.text("create schema evaluator"))
+        await tx.run_sync(metadata.create_all)
+    yield opened
+    await opened.close()
+
+
+class Service:
+    """The delivery half of a service: producer, relay and consumer, with handlers given by a test."""
+
+    def __init__(self, kafka: Any, database: Database) -> None:
+        self.kafka = kafka
+        self.database = database
+        self.producer = Producer(kafka.settings, "test")
+        self.relay = Relay(database, self.producer, kafka.settings)
+        self.bugs: list[BaseException] = []
+
+    @asynccontextmanager
+    async def consuming(self, handler: Handler) -> AsyncIterator[Consumer]:
+        consumer = Consumer(
+            "evaluator",
+            self.kafka.settings,
+            self.database,
+            self.relay,
+            {e.TrainingProgressed: handler},
+            on_bug=self.bugs.append,
+        )
+        await consumer.start()
+        try:
+            yield consumer
+        finally:
+            await consumer.stop()
+
+    async def letters(self) -> list[e.DeadLettered]:
+        """The dead letters in the outbox."""
+        import msgspec
+
+        statement = sa.select(outbox.c.value).where(outbox.c.topic == topics.DEAD_LETTERS["evaluator"].name)
+        async with self.database.begin() as tx:
+            return [msgspec.json.decode(v, type=e.DeadLettered) for v in (await tx.execute(statement)).scalars()]
+
+    async def unpublished(self) -> int:
+        """Outbox rows that wait."""
+        statement = sa.select(sa.func.count()).select_from(outbox).where(outbox.c.published_at.is_(None))
+        async with self.database.begin() as tx:
+            return int((await tx.execute(statement)).scalar_one())
+
+
+@pytest.fixture
+async def service(kafka: Any, database: Database) -> AsyncIterator[Service]:
+    made = Service(kafka, database)
+    await made.producer.start()
+    relaying = asyncio.create_task(made.relay.run())
+    yield made
+    relaying.cancel()
+    await asyncio.gather(relaying, return_exceptions=True)
+    await made.producer.stop()
+
+
+def progressed(number: int) -> e.TrainingProgressed:
+    return e.TrainingProgressed(model="m", request_id=str(number), stage="s", fraction=0)
+
+
+async def test_repeats_have_one_effect_and_refusals_stop_nobody(service: Service) -> None:
+    seen: list[str] = []
+
+    async def handle(tx: Any, payload: e.TrainingProgressed, _event: Any) -> None:
+        seen.append(payload.request_id)
+        if payload.request_id == "2":
+            raise Permanent("number 2 is refused by rule")
+
+    for number in (1, 1, 1, 2, 2):
+        await service.producer.publish("test", progressed(number), event_id=f"id-{number}")
+    await service.producer.send(topics.TRAINING_EVENTS.name, b"m", b"\xff", [("ce_id", b"\xff\xfe"), ("x", b"\xff")])
+    await service.producer.send(topics.TRAINING_EVENTS.name, b"m", None, [])
+    await service.producer.publish("test", progressed(3))
+    async with service.consuming(handle):
+        await until(lambda: "3" in seen)
+    assert seen == ["1", "2", "2", "3"]
+    letters = await service.letters()
+    assert [letter.offset for letter in letters] == [3, 4, 5, 6]
+    assert "refused by rule" in letters[0].reason
+    assert letters[2].value == b"\xff"
+    assert ("ce_id", b"\xff\xfe") in letters[2].headers
+
+
+async def test_an_outage_is_waited_out_in_order(service: Service) -> None:
+    seen: list[str] = []
+
+    async def handle(tx: Any, payload: e.TrainingProgressed, _event: Any) -> None:
+        seen.append(payload.request_id)
+        if payload.request_id == "1" and len(seen) < 4:
+            raise Transient("the store is away")
+
+    for number in (1, 2):
+        await service.producer.publish("test", progressed(number))
+    async with service.consuming(handle) as consumer:
+        await until(lambda: consumer.problem is not None and "store is away" in consumer.problem)
+        await until(lambda: "2" in seen)
+        assert consumer.problem is None
+    assert seen == ["1", "1", "1", "1", "2"]
+    assert not await service.letters()
+
+
+async def test_the_effect_and_its_events_commit_together_or_not_at_all(service: Service) -> None:
+    tries: list[int] = []
+
+    async def handle(tx: Any, payload: e.TrainingProgressed, _event: Any) -> None:
+        await emit(tx, "test", e.ReleaseSuperseded(model="m", version=1, release_id="r", by_version=2))
+        tries.append(1)
+        if len(tries) == 1:
+            raise Transient("after the effect, before the commit")
+
+    await service.producer.publish("test", progressed(1))
+    async with service.consuming(handle):
+        await until(lambda: len(tries) == 2)
+    async with service.database.begin() as tx:
+        assert (await tx.execute(sa.select(sa.func.count()).select_from(outbox))).scalar_one() == 1
+
+
+async def test_a_bug_stops_the_service_and_a_poisonous_event_not_for_ever(service: Service) -> None:
+    seen: list[str] = []
+
+    async def handle(tx: Any, payload: e.TrainingProgressed, _event: Any) -> None:
+        seen.append(payload.request_id)
+        if payload.request_id == "1":
+            raise ZeroDivisionError("a bug")
+
+    for number in (1, 2):
+        await service.producer.publish("test", progressed(number))
+    for life in (1, 2):
+        async with service.consuming(handle):
+            await until(lambda life=life: len(service.bugs) == life)  # type: ignore[misc]
+        assert "2" not in seen, "what comes after a bug is not handled before it"
+    async with service.consuming(handle):
+        await until(lambda: "2" in seen)
+    (letter,) = await service.letters()
+    assert "ZeroDivisionError" in letter.reason
+    assert len(service.bugs) == 2
+
+
+async def test_what_a_broker_forgot_is_published_again(service: Service, kafka: Any) -> None:
+    async with service.database.begin() as tx:
+        for number in range(5):
+            await emit(tx, "test", progressed(number), event_id=f"id-{number}")
+    service.relay.wake()
+
+    async def published() -> bool:
+        return await service.unpublished() == 0
+
+    await until(published)
+    await asyncio.sleep(1.1)  # the watch leaves rows alone that are younger than a second
+    seen: list[str] = []
+
+    async def handle(tx: Any, payload: e.TrainingProgressed, _event: Any) -> None:
+        seen.append(payload.request_id)
+
+    kafka.kill_and_wipe()
+    await kafka.start()
+    async with service.consuming(handle):
+        await until(lambda: len(seen) == 5)
+    assert seen == ["0", "1", "2", "3", "4"]
+
+
+async def test_a_table_follows_its_topic_through_a_loss(service: Service, kafka: Any) -> None:
+    def state(generation: int) -> e.DesiredState:
+        return e.DesiredState(model="m", generation=generation, versions=[], traffic=[])
+
+    def newer(_key: str, new: e.DesiredState, old: e.DesiredState | None) -> bool:
+        return old is None or new.generation >= old.generation
+
+    view = TableView(kafka.settings, topics.DESIRED_STATE, e.DesiredState, accept=newer, silence_s=1.0)
+    await service.producer.publish("test", state(1))
+    await service.producer.send(topics.DESIRED_STATE.name, b"other", b"garbage", [])
+    following = asyncio.create_task(view.run())
+    try:
+        await asyncio.wait_for(view.caught_up.wait(), 10)
+        assert view.values["m"].generation == 1
+        await service.producer.publish("test", state(3))
+        await until(lambda: view.values["m"].generation == 3)
+        kafka.kill_and_wipe()
+        await kafka.start()
+        await provision(kafka.settings)
+        assert view.values["m"].generation == 3, "what is known stays known"
+        await service.producer.publish("test", state(2))
+        await service.producer.publish("test", state(4))
+        await until(lambda: view.values["m"].generation == 4)
+        await service.producer.send(topics.DESIRED_STATE.name, b"m", None, [])
+        await until(lambda: "m" not in view.values)
+    finally:
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+
+
+async def test_the_idle_pause_bites(kafka: Any) -> None:
+    """Fails when aiokafka's private hook moves: without the pause this broker is asked thousands of times a second."""
+    from aiokafka.consumer.fetcher import Fetcher
+
+    async def fetches_in_half_a_second(pause_ms: int) -> int:
+        idle_fetch.set_pause(pause_ms)
+        hooked = Fetcher._proc_fetch_request
+        fetches = 0
+
+        async def counted(*args: Any) -> Any:
+            nonlocal fetches
+            fetches += 1
+            return await hooked(*args)
+
+        Fetcher._proc_fetch_request = counted
+        consumer = AIOKafkaConsumer(topics.PRESENCE.name, **client_arguments(kafka.settings))
+        try:
+            await consumer.start()
+            fetches = 0
+            await consumer.getmany(timeout_ms=500)
+            return fetches
+        finally:
+            await consumer.stop()
+
+    try:
+        assert await fetches_in_half_a_second(50) <= 12
+        assert await fetches_in_half_a_second(0) > 100
+    finally:
+        idle_fetch.set_pause(0)
+
+
+async def test_a_topic_that_came_back_too_small_grows(kafka: Any) -> None:
+    from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+    kafka.kill_and_wipe()
+    await kafka.start()
+    admin = AIOKafkaAdminClient(**client_arguments(kafka.settings))
+    await admin.start()
+    await admin.create_topics([NewTopic(topics.TRAINING_EVENTS.name, 1, 1)])
+    assert topics.TRAINING_EVENTS.name in await provision(kafka.settings)
+    (described,) = await admin.describe_topics([topics.TRAINING_EVENTS.name])
+    await admin.close()
+    assert len(described["partitions"]) == topics.TRAINING_EVENTS.partitions
+    assert await provision(kafka.settings) == []
+
+
+async def test_an_outage_of_the_database_is_told_from_a_bug(database: Database) -> None:
+    with pytest.raises(sa.exc.ProgrammingError):
+        async with database.begin() as tx:
+            await tx.execute(sa.text("select * from nothing"))
+    away = Database(DatabaseSettings(url=SecretStr("postgresql://x@127.0.0.1:9/x"), timeout_s=0.5), "evaluator")
+    with pytest.raises(Transient, match="PostgreSQL"):
+        await away.probe()
+    assert is_transient(ConnectionRefusedError())
+    assert not is_transient(ZeroDivisionError())

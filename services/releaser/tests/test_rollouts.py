@@ -1,0 +1,301 @@
+"""The tables, the handlers and the loop on a real PostgreSQL: what is decided is stored and told together."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+
+import msgspec
+import pytest
+import sqlalchemy as sa
+
+from shipway.contract import events as e
+from shipway.contract.envelope import Envelope, decode
+from shipway.contract.errors import Permanent
+from shipway.releaser import handlers, store
+from shipway.releaser.republish import republish
+from shipway.releaser.rollouts import Rollouts
+from shipway.releaser.settings import RolloutSettings
+from shipway.releaser.tables import metadata, releases
+from shipway.runtime import delivery, trace
+from shipway.runtime.database import Database
+from shipway.runtime.migrations import migrate
+from shipway.runtime.parts import Parts
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+TRACE = "00-" + "ab" * 16 + "-" + "cd" * 8 + "-01"
+SIGNATURE = {"features": [{"name": "x", "type": "number"}], "output": "regression", "target": "y"}
+
+
+@dataclass
+class World:
+    """The releaser's loop with a clock and a presence table of the test's own."""
+
+    database: Database
+    now: datetime = START
+    values: dict[str, e.Presence] = field(default_factory=dict)
+    envelopes: dict[str, Envelope] = field(default_factory=dict)
+    caught_up: asyncio.Event = field(default_factory=asyncio.Event)
+    problem: str | None = None
+    source: str = "shipway/releaser"
+    sent: list[tuple[str, e.Payload]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.caught_up.set()
+        self.rollouts = Rollouts(cast(Any, self), cast(Any, self), RolloutSettings(), clock=lambda: self.now)
+
+    @property
+    def relay(self) -> "World":
+        return self
+
+    @property
+    def producer(self) -> "World":
+        return self
+
+    def wake(self) -> None:
+        """As the relay's."""
+
+    async def publish(self, _source: str, payload: e.Payload, *, event_id: str) -> None:
+        """As the producer's."""
+        self.sent.append((event_id, payload))
+
+    def says(self, name: str, *held: int, state: str = "ready", **counts: Any) -> None:
+        """The instance reports that it holds these versions of every model in the tests."""
+        loaded = [
+            e.LoadedVersion(model=model, version=n, digest=digest(n), state=cast(Any, state), **counts)
+            for n in held
+            for model in ("flights", "taxis")
+        ]
+        presence = e.Presence(
+            instance=name, url="http://x", started_at=START, library_versions={}, generations={}, versions=loaded
+        )
+        self.values[name] = presence
+        self.envelopes[name] = Envelope("1", "shipway/predictor", self.now, presence)
+
+    async def hears(self, event: e.Event, traceparent: str = TRACE) -> None:
+        """Handles an event as the consumer does."""
+        envelope = Envelope("1", "shipway/test", self.now, event, traceparent)
+        with trace.within(traceparent):
+            async with self.database.begin() as tx:
+                await cast(Any, handlers.HANDLERS[type(event)])(tx, event, envelope)
+
+    async def outbox(self) -> list[Envelope]:
+        """What is to be published, in order."""
+        async with self.database.begin() as tx:
+            rows = (await tx.execute(sa.select(delivery.outbox).order_by(delivery.outbox.c.seq))).all()
+        return [decode(r.value, msgspec.msgpack.decode(r.headers, type=list[tuple[str, bytes]])) for r in rows]
+
+    async def told(self) -> list[str]:
+        return [type(x.payload).__name__ for x in await self.outbox()]
+
+    async def desired(self) -> e.DesiredState:
+        return [x.payload for x in await self.outbox() if isinstance(x.payload, e.DesiredState)][-1]
+
+
+def digest(number: int) -> str:
+    return f"{number:064x}"
+
+
+def approval(version: int, model: str = "flights", **changes: Any) -> e.ModelApproved:
+    values: dict[str, Any] = {
+        "model": model,
+        "version": version,
+        "digest": digest(version),
+        "request_id": "r",
+        "gates": [],
+        "metrics": {},
+        "champion_version": None,
+        "champion_metrics": {},
+        "signature": SIGNATURE,
+        "release": {"canary": [0.2], "step": "10s", "min_requests": 4},
+        "prediction_log": {"sample": 0.5, "redact": []},
+    }
+    return e.ModelApproved(**(values | changes))
+
+
+@pytest.fixture
+async def world(open_database: Callable[[str], Awaitable[Database]]) -> World:
+    return World(await open_database("releaser"))
+
+
+async def test_a_version_is_released_promoted_and_retired(world: World) -> None:
+    await world.hears(approval(1))
+    await world.rollouts.step()
+    desired = await world.desired()
+    assert [(v.version, v.role, v.digest, v.prediction_log) for v in desired.versions] == [
+        (1, "candidate", digest(1), {"sample": 0.5, "redact": []})
+    ]
+    assert desired.versions[0].signature == SIGNATURE
+    world.says("p", 1)
+    await world.rollouts.step()
+    assert (await world.desired()).traffic == [e.Traffic(version=1, share=1.0)]
+
+    await world.hears(approval(2))
+    world.says("p", 1, 2)
+    await world.rollouts.step()
+    assert (await world.desired()).traffic == [e.Traffic(version=1, share=0.8), e.Traffic(version=2, share=0.2)]
+    world.now += timedelta(seconds=10)
+    world.says("p", 1, 2, answered=5)
+    await world.rollouts.step()
+    await world.hears(e.ModelRetired(model="flights", version=1, policy="age-and-unused", reason="31 days old"))
+    world.now += timedelta(seconds=2)
+    world.says("p", 1, 2, answered=6)
+    await world.rollouts.step()
+    assert [(v.version, v.role) for v in (await world.desired()).versions] == [(2, "champion")]
+    generations = [x.payload.generation for x in await world.outbox() if isinstance(x.payload, e.DesiredState)]
+    assert generations == sorted(set(generations))
+
+
+async def test_events_go_with_the_change_under_the_trace_of_the_approval(world: World) -> None:
+    await world.hears(approval(1))
+    world.says("p", 1)
+    await world.rollouts.step()
+    sent = await world.outbox()
+    assert [type(x.payload).__name__ for x in sent] == [
+        "ReleaseProgressed",
+        "ReleaseProgressed",
+        "ModelReleased",
+        "ReleasePromoted",
+        "DesiredState",
+    ]
+    assert {trace.trace_id(x.traceparent) for x in sent} == {"ab" * 16}
+    assert sent[-1].id == "flights-2"
+
+
+async def test_an_approval_that_is_known_makes_no_second_release(world: World) -> None:
+    await world.hears(approval(1))
+    await world.hears(approval(1))
+    async with world.database.begin() as tx:
+        assert len((await tx.execute(sa.select(releases))).all()) == 1
+    with pytest.raises(Permanent, match="digest: version 1 of flights is known with digest"):
+        await world.hears(approval(1, digest=digest(7)))
+
+
+@pytest.mark.parametrize(
+    ("event", "message"),
+    [
+        (approval(1, model="No Name"), "model: must be lower-case"),
+        (approval(0), "version: must be 1 to"),
+        (approval(2**40, digest=digest(1)), "version: must be 1 to"),
+        (approval(1, digest="../../etc"), "digest: must be the 64"),
+        (approval(1, signature={}), "signature: "),
+        (approval(1, release={"canary": [0.5, 0.1]}), "canary: must be rising shares"),
+        (approval(1, release={"min_instances": 0}), "release.min_instances: "),
+        (approval(1, prediction_log={"sample": 2}), "prediction_log.sample: "),
+        (e.ModelRetired(model="flights", version=9, policy="x", reason="y"), "version: flights has no approved"),
+        (
+            e.ModelDegraded(model="flights", version=9, figure="x", value=1, limit=0, reason="y"),
+            "version: flights has no approved",
+        ),
+    ],
+)
+async def test_bad_events_are_refused_with_the_field(world: World, event: e.Event, message: str) -> None:
+    with pytest.raises(Permanent, match=message):
+        await world.hears(event)
+    await world.rollouts.step()
+    assert await world.outbox() == []
+
+
+async def test_looking_again_writes_nothing(world: World) -> None:
+    await world.hears(approval(1))
+    world.says("p", 1)
+    for _ in range(3):
+        await world.rollouts.step()
+    assert len(await world.outbox()) == 5
+
+
+async def test_a_new_process_goes_on_in_the_middle_of_a_canary(world: World) -> None:
+    await world.hears(approval(1))
+    await world.hears(approval(2))
+    world.says("p", 1, 2)
+    await world.rollouts.step()
+    await world.hears(approval(3))
+    world.says("p", 1, 2, 3)
+    await world.rollouts.step()
+    world.says("p", 1, 2, 3, answered=3)
+    await world.rollouts.step()
+    other = World(world.database, now=START + timedelta(seconds=10))
+    other.says("p", 1, 2, 3, answered=3)
+    await other.rollouts.step()
+    assert (await other.told())[-1] == "DesiredState"
+    assert len((await other.desired()).traffic) == 2, "three answers of the four needed"
+    other.says("p", 1, 2, 3, answered=4)
+    await other.rollouts.step()
+    assert (await other.desired()).traffic == [e.Traffic(version=3, share=1.0)]
+
+
+async def test_silent_instances_are_gone_and_a_blind_releaser_does_nothing(world: World) -> None:
+    await world.hears(approval(1))
+    world.says("p", 1)
+    world.now += timedelta(seconds=10)
+    await world.rollouts.step()
+    assert (await world.desired()).traffic == [], "the one instance has been silent for too long"
+    world.problem = "shipway.presence: away"
+    world.now += timedelta(days=1)
+    await world.rollouts.step()
+    assert "ReleaseRolledBack" not in await world.told()
+
+
+async def test_models_do_not_wait_for_each_other(world: World) -> None:
+    await world.hears(approval(1, release={"min_instances": 5}))
+    await world.hears(approval(1, model="taxis"))
+    world.says("p", 1)
+    await world.rollouts.step()
+    promoted = [x.payload.model for x in await world.outbox() if isinstance(x.payload, e.ReleasePromoted)]
+    assert promoted == ["taxis"]
+
+
+async def test_every_desired_state_is_said_again_under_the_same_id(world: World) -> None:
+    await world.hears(approval(1))
+    await world.hears(approval(1, model="taxis"))
+    await world.rollouts.step()
+    await republish(cast(Parts, world))
+    await republish(cast(Parts, world))
+    assert [event_id for event_id, _ in world.sent] == ["flights-1", "taxis-1"] * 2
+    assert world.sent[0][1] in [x.payload for x in await world.outbox()]
+
+
+async def test_two_releases_of_a_model_in_progress_are_refused_by_the_table(world: World) -> None:
+    await world.hears(approval(1))
+    await world.hears(approval(2))
+    async with world.database.begin() as tx:
+        statement = sa.update(releases).values(state="loading")
+        with pytest.raises(sa.exc.IntegrityError):
+            async with tx.begin_nested():
+                await tx.execute(statement)
+
+
+async def test_concurrent_steps_decide_once(world: World) -> None:
+    await world.hears(approval(1))
+    world.says("p", 1)
+    other = World(world.database)
+    other.says("p", 1)
+    await asyncio.gather(*(w.rollouts.step() for w in (world, other, world, other)))
+    assert len(await world.outbox()) == 5
+
+
+async def test_migrations_make_the_tables_of_the_code_and_take_them_away(world: World) -> None:
+    def columns(connection: sa.Connection) -> dict[str, set[str]]:
+        look = sa.inspect(connection)
+        return {name: {c["name"] for c in look.get_columns(name)} for name in look.get_table_names()}
+
+    async with world.database.begin() as tx:
+        found = await tx.run_sync(columns)
+    for table in (*metadata.tables.values(), *delivery.metadata.tables.values()):
+        assert found[table.name] == {c.name for c in table.columns}
+    await migrate(world.database, "shipway.releaser", "base")
+    async with world.database.begin() as tx:
+        assert set(await tx.run_sync(columns)) == {"alembic_version"}
+    await migrate(world.database, "shipway.releaser")
+
+
+async def test_a_model_comes_back_from_the_tables_as_it_was_saved(world: World) -> None:
+    await world.hears(approval(1))
+    world.says("p", 1)
+    await world.rollouts.step()
+    async with world.database.begin() as tx:
+        (stored,) = await store.load(tx)
+        assert await store.save(tx, stored.model, stored.model, None) is None
+    assert stored.model.desired.traffic == ((1, 1.0),)
+    assert stored.approved_at == {1: START}

@@ -1,0 +1,50 @@
+"""The trainer's composition root: the only place where its real parts are made."""
+
+from shipway.runtime.lifecycle import Body, Life
+from shipway.runtime.objects import open_store
+from shipway.runtime.parts import Parts, connected, consuming, reachable_store
+from shipway.runtime.reconciler import Reconciler
+from shipway.trainer import store
+from shipway.trainer.handlers import HANDLERS
+from shipway.trainer.run import Workplace
+from shipway.trainer.settings import TrainerSettings
+from shipway.trainer.worker import Worker
+
+
+def body(settings: TrainerSettings) -> Body:
+    """The trainer's life."""
+
+    async def run(life: Life) -> None:
+        connections: list[Parts] = []
+
+        async def tell_declarations_again() -> None:
+            for parts in connections:
+                async with parts.database.begin() as tx:
+                    await store.tell_declarations_again(tx)
+
+        async with connected(
+            life, "trainer", settings.kafka, settings.database, on_broker_loss=tell_declarations_again
+        ) as parts:
+            connections.append(parts)
+            objects = open_store(settings.objects)
+            await reachable_store(life, objects)
+            workers = [
+                Worker(Workplace(parts, settings.worker, settings.objects)) for _ in range(settings.worker.slots)
+            ]
+            loops = [Reconciler(f"worker {i}", worker.step, settings.worker.beat_s) for i, worker in enumerate(workers)]
+
+            def wake() -> None:
+                for loop, worker in zip(loops, workers, strict=True):
+                    loop.wake()
+                    worker.look()
+
+            for i, loop in enumerate(loops):
+                life.spawn(f"worker {i}", loop.run())
+            life.readiness.check("worker", lambda: next((loop.problem for loop in loops if loop.problem), None))
+            async with consuming(life, parts, settings.kafka, HANDLERS, after_commit=wake):
+                life.ready()
+                await life.stopped()
+            for worker in workers:
+                await worker.stop()
+
+    return run

@@ -1,0 +1,63 @@
+"""What the trainer's tests share: a model file, and its database."""
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from shipway.contract.envelope import Envelope
+from shipway.contract.events import Event, ModelDeclared, TrainingRequested
+from shipway.runtime.database import Database
+from shipway.trainer import handlers
+
+T0 = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def _raw_spec(**changes: Any) -> dict[str, Any]:
+    raw: dict[str, Any] = {
+        "name": "m",
+        "data": {"source": "folder:/nowhere", "time_column": "at", "train": "30d", "holdout": "5d"},
+        "target": {"column": "y", "kind": "binary"},
+        "features": {"n": {"type": "number"}, "c": {"type": "category"}},
+        "training": {"max_attempts": 2, "rounds": 20, "time_limit": "20s"},
+        "retirement": {"max_age": "30d", "unused_for": "1d"},
+    }
+    return raw | changes
+
+
+def _envelope(payload: Event, event_id: str = "e", time: datetime = T0) -> Envelope:
+    return Envelope(event_id, "client", time, payload)
+
+
+@pytest.fixture
+def raw_spec() -> Callable[..., dict[str, Any]]:
+    """Gives a model file's content: ``raw_spec(name="other")``."""
+    return _raw_spec
+
+
+@pytest.fixture
+def envelope() -> Callable[..., Envelope]:
+    """Gives a payload as it came in: ``envelope(payload, event_id, time)``."""
+    return _envelope
+
+
+@pytest.fixture
+async def database(open_database: Callable[[str], Awaitable[Database]]) -> Database:
+    """The trainer's own, migrated."""
+    return await open_database("trainer")
+
+
+@pytest.fixture
+def request_training(database: Database) -> Callable[..., Awaitable[None]]:
+    """Declares the model and asks for a training: ``await request_training("r1", "m", description="x")``."""
+
+    async def request(request_id: str = "r1", model: str = "m", *, declared: bool = True, **changes: Any) -> None:
+        async with database.begin() as tx:
+            if declared:
+                told = ModelDeclared(model=model, spec=_raw_spec(name=model, **changes), declared_by="ann")
+                await handlers.on_model_declared(tx, told, _envelope(told))
+            asked = TrainingRequested(model=model, request_id=request_id)
+            await handlers.on_training_requested(tx, asked, _envelope(asked))
+
+    return request

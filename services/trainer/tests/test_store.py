@@ -1,0 +1,170 @@
+"""The trainer's tables on a real PostgreSQL: requests, leases, fencing tokens, version numbers."""
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+import pytest
+import sqlalchemy as sa
+
+from shipway.contract.envelope import Envelope, decode
+from shipway.contract.errors import InvalidField, Permanent
+from shipway.contract.events import ModelDeclared, TrainingCancelRequested, TrainingRequested
+from shipway.runtime.database import Database
+from shipway.runtime.delivery import outbox
+from shipway.runtime.migrations import migrate
+from shipway.trainer import handlers, store
+from shipway.trainer.store import TakenJob
+from shipway.trainer.tables import jobs, metadata
+from shipway.trainer.training import Step
+
+T0 = datetime(2026, 1, 1, tzinfo=UTC)
+Request = Callable[..., Awaitable[None]]
+RawSpec = Callable[..., dict[str, Any]]
+Wrap = Callable[..., Envelope]
+LEASE = timedelta(seconds=15)
+BACK = Step("queued", 1, timedelta(0), "again")
+
+
+async def take(database: Database, lease: timedelta = LEASE) -> TakenJob:
+    async with database.begin() as tx:
+        opened, _ = await store.open_jobs(tx)
+        return await store.take(tx, next(o.job for o in opened if o.job.state == "queued"), "me", lease)
+
+
+async def row(database: Database, request_id: str = "r1") -> Any:
+    async with database.begin() as tx:
+        return (await tx.execute(sa.select(jobs).where(jobs.c.request_id == request_id))).one()
+
+
+async def test_migrations_go_up_and_down_and_match_the_tables(database: Database) -> None:
+    async with database.begin() as tx:
+        found = await tx.run_sync(lambda c: {t: _columns(c, t) for t in sa.inspect(c).get_table_names(database.schema)})
+    for table in metadata.sorted_tables:
+        assert found[table.name] == [(c.name, c.nullable) for c in table.columns]
+    await migrate(database, "shipway.trainer", "base")
+    async with database.begin() as tx:
+        left = await tx.run_sync(lambda c: sa.inspect(c).get_table_names(database.schema))
+    assert left == ["alembic_version"]
+    await migrate(database, "shipway.trainer")
+
+
+def _columns(connection: sa.Connection, table: str) -> list[tuple[str, bool]]:
+    return [(c["name"], bool(c["nullable"])) for c in sa.inspect(connection).get_columns(table, "trainer")]
+
+
+async def test_a_repeated_request_is_the_same_job_and_accepted_once(
+    database: Database, request_training: Request
+) -> None:
+    await request_training()
+    await request_training()
+    async with database.begin() as tx:
+        types = [dict(decode_headers(r.headers))["ce_type"] for r in (await tx.execute(sa.select(outbox))).all()]
+    assert types == [b"shipway.TrainingAccepted.v1"]
+
+
+def decode_headers(raw: bytes) -> list[tuple[str, bytes]]:
+    return msgspec.msgpack.decode(raw, type=list[tuple[str, bytes]])
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        TrainingRequested(model="m", request_id=""),
+        TrainingRequested(model="Not A Name", request_id="r"),
+        TrainingRequested(model="m", request_id="r", until=T0.replace(tzinfo=None)),
+    ],
+)
+async def test_a_wrong_request_is_refused_with_its_field(
+    database: Database, wrong: TrainingRequested, envelope: Wrap
+) -> None:
+    async with database.begin() as tx:
+        with pytest.raises(InvalidField):
+            await handlers.on_training_requested(tx, wrong, envelope(wrong))
+
+
+async def test_a_wrong_model_file_is_refused(database: Database, raw_spec: RawSpec, envelope: Wrap) -> None:
+    for spec in (raw_spec(rounds=3), raw_spec(name="other"), raw_spec(description="\x00")):
+        declared = ModelDeclared(model="m", spec=spec, declared_by="ann")
+        async with database.begin() as tx:
+            with pytest.raises(Permanent):
+                await handlers.on_model_declared(tx, declared, envelope(declared))
+
+
+async def test_an_older_declaration_does_not_replace_a_newer_one(
+    database: Database, raw_spec: RawSpec, envelope: Wrap
+) -> None:
+    for description, at in (("new", T0 + timedelta(hours=1)), ("old", T0)):
+        declared = ModelDeclared(model="m", spec=raw_spec(description=description), declared_by="ann")
+        async with database.begin() as tx:
+            await handlers.on_model_declared(tx, declared, envelope(declared, description, at))
+    async with database.begin() as tx:
+        assert await store.tell_declarations_again(tx) == 1
+        again = (await tx.execute(sa.select(outbox))).one()
+    event = decode(again.value, decode_headers(again.headers))
+    assert (event.id, event.source, event.time) == ("new", "client", T0 + timedelta(hours=1))
+    assert isinstance(event.payload, ModelDeclared)
+    assert event.payload.spec["description"] == "new"
+
+
+async def test_a_job_starts_with_the_newest_declaration(
+    database: Database, request_training: Request, raw_spec: RawSpec, envelope: Wrap
+) -> None:
+    await request_training()
+    newer = ModelDeclared(model="m", spec=raw_spec(training={"max_attempts": 7}), declared_by="ann")
+    async with database.begin() as tx:
+        await handlers.on_model_declared(tx, newer, envelope(newer, "e2", T0 + timedelta(1)))
+    taken = await take(database)
+    assert (taken.max_attempts, taken.attempts, taken.fence) == (7, 1, 1)
+    assert (await row(database)).spec == newer.spec
+
+
+async def test_a_zombie_writes_nothing(database: Database, request_training: Request) -> None:
+    await request_training()
+    zombie = await take(database)
+    async with database.begin() as tx:
+        opened, _ = await store.open_jobs(tx)
+        await store.settle_unattended(tx, opened[0].job, BACK)
+    heir = await take(database)
+    assert heir.fence > zombie.fence
+    async with database.begin() as tx:
+        assert not (await store.renew(tx, zombie, LEASE)).held
+        assert not await store.note_progress(tx, zombie, "train", 0.5, "")
+        assert not await store.give_up(tx, zombie, BACK, "")
+        assert await store.complete(tx, zombie, "a" * 64, "") is None
+    assert (await row(database)).state == "running"
+    async with database.begin() as tx:
+        assert await store.complete(tx, heir, "b" * 64, "log\x00") == 1
+        assert await store.complete(tx, heir, "b" * 64, "") is None
+
+
+async def test_a_lease_that_ran_out_is_renewed_while_nobody_acted_on_it(
+    database: Database, request_training: Request
+) -> None:
+    await request_training()
+    taken = await take(database, timedelta(seconds=-1))
+    async with database.begin() as tx:
+        assert (await store.renew(tx, taken, LEASE)).held
+
+
+async def test_versions_are_numbered_by_model_without_gaps(database: Database, request_training: Request) -> None:
+    numbers = []
+    for i, model in enumerate(["m", "n", "m", "m"]):
+        await request_training(f"r{i}", model)
+        taken = await take(database)
+        async with database.begin() as tx:
+            numbers.append((model, await store.complete(tx, taken, "a" * 64, "")))
+    assert numbers == [("m", 1), ("n", 1), ("m", 2), ("m", 3)]
+
+
+async def test_a_cancellation_that_comes_first_is_kept(
+    database: Database, request_training: Request, envelope: Wrap
+) -> None:
+    command = TrainingCancelRequested(model="m", request_id="r1", requested_by="ann")
+    async with database.begin() as tx:
+        await handlers.on_cancel_requested(tx, command, envelope(command))
+    await request_training()
+    async with database.begin() as tx:
+        opened, _ = await store.open_jobs(tx)
+    assert opened[0].job.cancelled_by == "ann"
