@@ -40,7 +40,7 @@ test: lint types unit e2e ## everything that must hold before a change lands
 lint: $(VENV)/.dev ## style, import rules, the lock
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/lint-imports --config pyproject.toml --no-timing
+	@$(BIN)/lint-imports --config pyproject.toml
 	@! grep -nE '://' lock/*.txt || { echo "a lock file names a host: see CONTRIBUTING.md" >&2; exit 1; }
 
 types: $(VENV)/.dev ## mypy --strict

@@ -2,13 +2,13 @@
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
+from world import World, eventually, features_of, make_rows
 
 from shipway.contract import topics
 from shipway.contract.envelope import decode, text_headers
 from shipway.contract.errors import Permanent
 from shipway.contract.topics import SERVICES, SHARED_TOPICS, TOPICS
 from shipway.runtime.kafka import client_arguments
-from world import World, eventually, features_of, make_rows
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -13,7 +13,7 @@ WINDOW = "2026-01-01T00:00:00+00:00"
 
 def work(order: dict[str, Any], send: Send) -> Any:
     send({"stage": "data", "fraction": 0.1, "message": "reading"})
-    match order["spec"]["description"]:
+    match order["spec"].get("description"):
         case "refused":
             raise Permanent("n: is not a column")
         case "unavailable":

@@ -7,11 +7,14 @@ Exit codes: 0 done; 1 it ended badly (a training failed, a version was rejected)
 import sys
 
 import typer
+
 from shipway.cli import config, demo, doctor, events, models, predict, stack, status, train
 from shipway.cli.output import errors
 from shipway.client import Refused, ShipwayError, Unreachable
 from shipway.contract.errors import Permanent
 from shipway.contract.spec import InvalidSpec
+from shipway.runtime import log
+from shipway.runtime.settings import LogSettings
 
 app = typer.Typer(
     help="From a training request to served predictions and back to retirement, event by event.",
@@ -34,6 +37,7 @@ app.command("config")(config.config)
 
 def main() -> None:
     """Runs the command, and turns errors into a line and an exit code."""
+    log.configure(LogSettings(level="warning", format="console"), "cli")
     try:
         app()
     except InvalidSpec as err:

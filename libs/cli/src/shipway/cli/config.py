@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import Annotated
 
 import typer
+
 from shipway.cli.output import console, print_json, table
 from shipway.cli.target import AsJson
 from shipway.contract.topics import SERVICES

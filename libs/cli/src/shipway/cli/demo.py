@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+
 from shipway.cli.models import read_model_file
 from shipway.cli.output import console, errors
 from shipway.cli.stack import TRYING_OUT, running, show_addresses, stop_signal

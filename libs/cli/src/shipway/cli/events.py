@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import msgspec
 import typer
+
 from shipway.cli.output import console, errors, print_json_line
 from shipway.cli.target import DEFAULT_FOLDER, AsJson, Folder, Kafka, addresses
 from shipway.client import AsyncShipway

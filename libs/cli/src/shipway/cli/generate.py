@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
+
 from shipway.cli.config import settings_class
 from shipway.contract.events import EVENT_TYPES
 from shipway.contract.schemas import json_schema

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import msgspec
 import typer
+
 from shipway.cli.output import console, print_json, table
 from shipway.cli.target import DEFAULT_FOLDER, AsJson, Folder, Gateway, addresses
 from shipway.client import Shipway

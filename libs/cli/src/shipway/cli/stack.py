@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 from rich.live import Live
 from rich.table import Table
+
 from shipway.cli.output import console, errors, print_json, table
 from shipway.cli.target import DEFAULT_FOLDER, AsJson, Folder
 from shipway.client import ShipwayError

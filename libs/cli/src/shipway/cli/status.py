@@ -5,6 +5,7 @@ from typing import Any
 
 import httpx
 import typer
+
 from shipway.cli.output import console, print_json, share, table
 from shipway.cli.target import DEFAULT_FOLDER, AsJson, Folder, Gateway, Monitor, addresses
 from shipway.client import Addresses, AsyncShipway, ShipwayError

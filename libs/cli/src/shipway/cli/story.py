@@ -9,6 +9,7 @@ from pathlib import Path
 
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
+
 from shipway.cli.output import console, table
 from shipway.cli.traffic import Counts, Traffic, rows_after
 from shipway.cli.train import show_journey

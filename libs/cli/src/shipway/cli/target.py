@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+
 from shipway.client import Addresses
 from shipway.embedded.state import read_state
 from shipway.runtime.settings import KafkaSettings

@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
+
 from shipway.contract.spec import ModelSpec
 
 WORKERS = 8

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import httpx
+
 from shipway.client.errors import Refused, ShipwayError, Unreachable
 from shipway.client.follow import Followed, following
 from shipway.client.journey import Journey

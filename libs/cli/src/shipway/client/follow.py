@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
+
 from shipway.client.errors import Unreachable
 from shipway.contract.envelope import Envelope, decode
 from shipway.contract.errors import Permanent

@@ -1,0 +1,17 @@
+"""``python -m shipway.evaluator.child``: scores a holdout in a process of its own (see runtime.children)."""
+
+from typing import Any
+
+from shipway.evaluator.holdout import measure
+from shipway.runtime.children import Send, serve
+from shipway.runtime.objects import open_store
+from shipway.runtime.settings import ObjectsSettings
+
+
+def work(order: dict[str, Any], _send: Send) -> dict[str, Any]:
+    """Measures the version that the order names, against the champion if it names one."""
+    return measure(open_store(ObjectsSettings(**order["objects"])), order["digest"], order["champion_digest"])
+
+
+if __name__ == "__main__":
+    serve(work)

@@ -1,0 +1,152 @@
+"""Judges waiting versions one by one: evidence, verdict, report, and the event, once a version."""
+
+import asyncio
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from shipway.contract.errors import Transient
+from shipway.contract.events import ModelApproved, ModelRejected
+from shipway.contract.signature import to_builtins
+from shipway.evaluator import metrics, store
+from shipway.evaluator.evidence import ChildCrashed, Court, Stopped, gather
+from shipway.evaluator.store import Candidate, ChampionRow
+from shipway.evaluator.verdict import Champion, Evidence, Verdict, judge
+from shipway.runtime import delivery, log, trace
+from shipway.runtime.database import Transaction
+from shipway.runtime.parts import Parts
+
+_log = log.get(__name__)
+STOP_WITHIN_S = 15
+
+
+def report_key(digest: str) -> str:
+    """Where the report on a version lies in the object store."""
+    return f"evaluations/{digest}.json"
+
+
+class Judge:
+    """``step`` is a reconciler's; ``stop`` is awaited before the parts go."""
+
+    def __init__(self, parts: Parts, court: Court) -> None:
+        self._parts = parts
+        self._court = court
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self.problem: str | None = None
+
+    async def stop(self) -> None:
+        """Ends the judging in hand, undecided, and begins no other."""
+        self._court.stopping.set()
+        try:
+            await asyncio.wait_for(self._idle.wait(), STOP_WITHIN_S)
+        except TimeoutError:
+            _log.warning("judging did not end in time; it is begun anew at the next start")
+
+    async def step(self) -> bool:
+        """Judges the next version; False where none waits. The candidate's row stays locked meanwhile.
+
+        Raises:
+            Transient: the database is away.
+        """
+        if self._court.stopping.is_set():
+            return False
+        self._idle.clear()
+        try:
+            async with self._parts.database.begin() as tx:
+                metrics.WAITING.set(await store.waiting(tx))
+                candidate = await store.take_candidate(tx)
+                if candidate is None:
+                    return False
+                with trace.within(candidate.traceparent):
+                    await self._judge(tx, candidate)
+        except Stopped:
+            return False
+        finally:
+            self._idle.set()
+        self._parts.relay.wake()
+        return True
+
+    async def _judge(self, tx: Transaction, candidate: Candidate) -> None:
+        begun = asyncio.get_running_loop().time()
+        champion = await store.champion_of(tx, candidate.model)
+        try:
+            evidence = await gather(self._court, candidate, champion)
+            event, report = _decide(candidate, champion, evidence)
+            await asyncio.to_thread(self._court.store.put, report_key(candidate.digest), report)
+        except Transient as err:
+            self.problem = str(err)
+            _log.warning("judging waits", model=candidate.model, version=candidate.version, reason=str(err))
+            rest = timedelta(seconds=self._court.settings.wait_s)
+            await store.postpone(tx, candidate, rest, str(err), crashed=False)
+            return
+        except ChildCrashed as err:
+            if candidate.crashes < self._court.settings.crashes_allowed:
+                _log.warning("judging crashed", model=candidate.model, version=candidate.version, reason=str(err))
+                await store.postpone(tx, candidate, timedelta(seconds=1), str(err), crashed=True)
+                return
+            problem = f"{err}; tried {candidate.crashes + 1} times"
+            event, _ = _decide(candidate, champion, _crashed(problem, champion))
+        self.problem = None
+        if await store.write_verdict(tx, event):
+            await delivery.emit(tx, self._parts.source, event)
+            _count(event, asyncio.get_running_loop().time() - begun)
+
+
+def _crashed(problem: str, champion: ChampionRow | None) -> Evidence:
+    reigning = None if champion is None else Champion(champion.version, None)
+    return Evidence(None, problem, measuring_problem=problem, champion=reigning)
+
+
+def _decide(
+    candidate: Candidate, champion: ChampionRow | None, evidence: Evidence
+) -> tuple[ModelApproved | ModelRejected, bytes]:
+    verdict, measured, opened = judge(evidence), evidence.measured, evidence.opened
+    common: dict[str, Any] = {
+        "model": candidate.model,
+        "version": candidate.version,
+        "digest": candidate.digest,
+        "request_id": candidate.request_id,
+        "gates": verdict.gates,
+        "metrics": _finite(measured.metrics) if measured else {},
+        "champion_version": champion.version if champion else None,
+        "champion_metrics": _finite(measured.champion) if measured else {},
+    }
+    event: ModelApproved | ModelRejected
+    if verdict.approved and opened is not None:
+        event = ModelApproved(
+            **common,
+            signature=to_builtins(opened.signature),
+            release=opened.spec.release.model_dump(mode="json"),
+            prediction_log=opened.spec.prediction_log.model_dump(mode="json"),
+        )
+    else:
+        event = ModelRejected(**common, reason=verdict.reason)
+    return event, _report(common, verdict, evidence)
+
+
+def _report(common: dict[str, Any], verdict: Verdict, evidence: Evidence) -> bytes:
+    measured = evidence.measured
+    report = common | {"approved": verdict.approved, "reason": verdict.reason, "judged_at": datetime.now(UTC)}
+    if measured is not None:
+        report["holdout"] = {"rows": measured.rows, "set_aside": measured.set_aside}
+        report["constant_metrics"] = _finite(measured.constant)
+    return msgspec.json.format(msgspec.json.encode(report), indent=1)
+
+
+def _finite(figures: Mapping[str, float]) -> dict[str, float]:
+    return {name: figure for name, figure in figures.items() if math.isfinite(figure)}
+
+
+def _count(event: ModelApproved | ModelRejected, seconds: float) -> None:
+    approved = isinstance(event, ModelApproved)
+    metrics.VERDICTS.labels("approved" if approved else "rejected").inc()
+    metrics.JUDGING_SECONDS.observe(seconds)
+    for gate in event.gates:
+        if not gate.passed:
+            metrics.GATES_FAILED.labels(gate.name).inc()
+    reason = "" if isinstance(event, ModelApproved) else event.reason
+    _log.info("verdict", model=event.model, version=event.version, approved=approved, reason=reason)

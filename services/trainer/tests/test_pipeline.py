@@ -1,0 +1,148 @@
+"""A whole training on small data: what the bundle holds, and how data that can't be trained on is refused."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import lightgbm
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from shipway.bundle.store import Bundle, read_bundle
+from shipway.contract.errors import InvalidField, Permanent
+from shipway.contract.events import TrainingCompleted
+from shipway.contract.spec import parse_spec
+from shipway.runtime.objects import FolderStore
+from shipway.trainer.pipeline import train_version
+
+T0 = datetime(2026, 1, 1, tzinfo=UTC)
+ROWS = 2000
+UNTIL = T0 + timedelta(minutes=30 * ROWS)
+RawSpec = Callable[..., dict[str, Any]]
+
+
+def data(**columns: Any) -> pa.Table:
+    rng = np.random.default_rng(7)
+    n = rng.normal(size=ROWS)
+    c = rng.choice(["red", "green", "blue"], ROWS)
+    y = (n + (c == "red") + rng.normal(size=ROWS) > 0.5).astype(object)
+    y[::50] = None
+    table = {
+        "at": pa.array([T0 + timedelta(minutes=30 * i) for i in range(ROWS)]),
+        "n": pa.array(np.where(rng.random(ROWS) < 0.1, np.nan, n), from_pandas=True),
+        "c": pa.array(c),
+        "y": pa.array(y, pa.bool_()),
+    }
+    return pa.table(table | columns)
+
+
+class Case:
+    """A folder of data, an object store, and a training on them."""
+
+    def __init__(self, folder: Path, raw_spec: RawSpec) -> None:
+        self.folder = folder / "data"
+        self.folder.mkdir()
+        self.store = FolderStore(folder / "objects")
+        self.raw_spec = raw_spec
+        self.told: list[tuple[str, float, str]] = []
+        pq.write_table(data(), self.folder / "rows.parquet")
+
+    def train(self, until: datetime | None = UNTIL, **changes: Any) -> dict[str, Any]:
+        windows = {"source": f"folder:{self.folder}", "time_column": "at", "train": "30d", "holdout": "5d"}
+        spec = parse_spec(self.raw_spec(**({"data": windows} | changes)))
+        return train_version(self.store, spec, until, 1, lambda *news: self.told.append(news))
+
+
+@pytest.fixture
+def case(tmp_path: Path, raw_spec: RawSpec) -> Case:
+    return Case(tmp_path, raw_spec)
+
+
+def scores(bundle: Bundle, rows: Any) -> Any:
+    return lightgbm.Booster(model_str=bundle.model_text.decode()).predict(rows).reshape(len(rows), -1)
+
+
+def test_a_bundle_holds_a_model_that_gives_its_golden_scores(case: Case) -> None:
+    result = case.train()
+    bundle = read_bundle(case.store, result["digest"])
+    np.testing.assert_array_equal(scores(bundle, bundle.golden_rows), bundle.golden_scores)
+    assert len(bundle.golden_rows) == 64
+    assert np.isnan(bundle.golden_rows).any()
+    assert bundle.signature.features[1].categories == ["blue", "green", "red"]
+    assert bundle.manifest.train_to <= bundle.manifest.holdout_from
+    assert set(bundle.manifest.library_versions) == {"lightgbm", "numpy", "python"}
+    assert b"pandas_categorical:null" in bundle.model_text
+
+
+def test_the_report_and_the_event_agree(case: Case) -> None:
+    result = case.train()
+    report = msgspec.json.decode(read_bundle(case.store, result["digest"]).files["report.json"])
+    assert result["metrics"]["auc"] > 0.7
+    assert result["training_rows"] == report["rows"] == 1411
+    assert result["set_aside_rows"] == {"no target": 29}
+    assert report["missing_share"]["n"] == pytest.approx(0.1, abs=0.03)
+    assert sum(report["label"]["shares"].values()) == pytest.approx(1)
+    assert next(iter(report["importance_gain"])) == "n"
+    identity = {"model": "m", "request_id": "r", "version": 1, "duration_s": 1.0}
+    told = {k: v for k, v in result.items() if k != "windows"}
+    assert msgspec.convert(identity | told | result["windows"], TrainingCompleted).train_to < UNTIL
+
+
+def test_the_same_rows_give_the_same_model(case: Case) -> None:
+    first, second = (read_bundle(case.store, case.train()["digest"]) for _ in range(2))
+    assert first.model_text == second.model_text
+    assert first.files["golden.parquet"] == second.files["golden.parquet"]
+
+
+def test_progress_goes_from_start_to_end(case: Case) -> None:
+    case.train()
+    fractions = [fraction for _, fraction, _ in case.told]
+    assert fractions == sorted(fractions)
+    assert 0 <= fractions[0] <= fractions[-1] <= 1
+    assert list(dict.fromkeys(stage for stage, _, _ in case.told)) == ["data", "prepare", "train", "bundle"]
+
+
+@pytest.mark.parametrize("kind", ["regression", "multiclass"])
+def test_other_kinds_of_target(case: Case, kind: str) -> None:
+    column = {"regression": "n", "multiclass": "c"}[kind]
+    features = {"regression": {"c": {"type": "category"}}, "multiclass": {"n": {"type": "number"}}}[kind]
+    bundle = read_bundle(case.store, case.train(target={"column": column, "kind": kind}, features=features)["digest"])
+    assert bundle.golden_scores.shape[1] == {"regression": 1, "multiclass": 3}[kind]
+    np.testing.assert_array_equal(scores(bundle, bundle.golden_rows), bundle.golden_scores)
+
+
+def test_without_an_end_all_data_is_used(case: Case) -> None:
+    assert case.train(until=None)["windows"]["holdout_to"] > (UNTIL - timedelta(hours=1)).isoformat()
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"until": T0 - timedelta(days=100)}, "data: holds no rows in the training window, 30d from 2025-08-"),
+        ({"until": datetime.min.replace(tzinfo=UTC)}, "until: .* leaves no room"),
+        ({"until": T0 + timedelta(days=6)}, "training.min_rows: .* holds 47 rows with a target .1 without., fewer"),
+        ({"features": {"x": {"type": "number"}}}, "x: is not a column of .*; it has at, n, c, y"),
+        ({"features": {"c": {"type": "number"}}}, "c: must be a column of numbers, but is string"),
+        ({"target": {"column": "c", "kind": "binary"}, "features": {"n": {"type": "number"}}}, "two classes"),
+        (
+            {"target": {"column": "c", "kind": "multiclass", "classes": ["red", "pink"]}},
+            "target.column: 'c' is 'red' in all rows",
+        ),
+        ({"training": {"params": {"is_unbalance": True, "scale_pos_weight": 2.0}}}, "LightGBM: Cannot set"),
+    ],
+)
+def test_what_can_not_be_trained_on_is_refused_in_words(case: Case, changes: dict[str, Any], problem: str) -> None:
+    if "target" in changes and "features" not in changes:
+        changes["features"] = {"n": {"type": "number"}}
+    with pytest.raises(Permanent, match=problem):
+        case.train(**changes)
+
+
+def test_a_target_that_is_never_known_is_named(case: Case) -> None:
+    pq.write_table(data(y=pa.nulls(ROWS, pa.bool_())), case.folder / "rows.parquet")
+    with pytest.raises(InvalidField, match="'y' is null in all"):
+        case.train()
