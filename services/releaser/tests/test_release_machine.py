@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from shipway.contract import events as e
 from shipway.contract.spec import Release as Policy
@@ -46,6 +46,14 @@ class Releases(RuleBasedStateMachine):
         self.newest = 0
 
     # --- the world ---
+
+    @initialize(names=st.sampled_from(["", "a", "abc"]), promoted=st.integers(0, 3))
+    def begin(self, names: str, promoted: int) -> None:
+        """Begins with a history, so that the runs reach what needs one."""
+        self.predictors = {name: Predictor(self.now) for name in names}
+        for _ in range(promoted if names else 0):
+            self.approve(Policy(canary=[]), 1)
+            self.load_all()
 
     @rule(policy=POLICIES, jump=st.sampled_from([1, 1, 1, 2, -1]))
     def approve(self, policy: Policy, jump: int) -> None:
@@ -94,6 +102,15 @@ class Releases(RuleBasedStateMachine):
             predictor.loaded = {n: kept.get(n, Loaded(digest(n), "ready")) for n, _ in self.model.desired.held}
         self.look()
 
+    @precondition(lambda self: self.predictors and self.model.desired.held)
+    @rule(data=st.data())
+    def lose(self, data: st.DataObject) -> None:
+        """A version is lost on every instance."""
+        number = data.draw(st.sampled_from([number for number, _ in self.model.desired.held]))
+        for predictor in self.predictors.values():
+            predictor.loaded.pop(number, None)
+        self.look()
+
     @precondition(lambda self: self.model.desired.traffic)
     @rule(answered=st.integers(0, 50), errors=st.sampled_from([0, 0, 0, 1, 10]))
     def answer(self, answered: int, errors: int) -> None:
@@ -101,10 +118,15 @@ class Releases(RuleBasedStateMachine):
             for predictor in self.predictors.values():
                 held = predictor.loaded.get(number)
                 if held is not None and held.state == "ready":
-                    predictor.loaded[number] = replace(
-                        held, answered=held.answered + answered, errors=held.errors + errors
-                    )
+                    total, failed = held.answered + answered, held.errors + errors
+                    predictor.loaded[number] = replace(held, answered=total, errors=failed)
         self.look()
+
+    @precondition(lambda self: self.model.champion is not None)
+    @rule()
+    def degrade_the_champion(self) -> None:
+        assert self.model.champion is not None
+        self.flag(self.model.champion.number, degraded="errors")
 
     @precondition(lambda self: self.approved)
     @rule(data=st.data())
@@ -148,6 +170,11 @@ class Releases(RuleBasedStateMachine):
             if ready(before.champion.number, instances):
                 assert ready(after.champion.number, instances), "there was a routable champion, and now there is none"
         for event in decision.events:
+            if isinstance(event, e.ReleasePromoted):
+                assert ready(event.version, instances), "what is ready nowhere was promoted"
+            if isinstance(event, e.ReleaseRolledBack) and event.champion_version is not None:
+                kept = before.champion is not None and event.champion_version == before.champion.number
+                assert kept or ready(event.champion_version, instances), "rolled back to what is ready nowhere"
             assert getattr(event, "generation", before.generation) >= before.generation
         self.events += decision.events
         self.model = after

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from shipway.bundle.modelfile import check_model_text
 from shipway.bundle.store import Bundle, read_bundle
 from shipway.contract.errors import InvalidField, Permanent
 from shipway.contract.events import TrainingCompleted
@@ -146,3 +147,13 @@ def test_a_target_that_is_never_known_is_named(case: Case) -> None:
     pq.write_table(data(y=pa.nulls(ROWS, pa.bool_())), case.folder / "rows.parquet")
     with pytest.raises(InvalidField, match="'y' is null in all"):
         case.train()
+
+
+def test_a_model_that_splits_what_is_there_from_what_is_missing_passes_the_structural_check(case: Case) -> None:
+    """LightGBM writes an infinite threshold for such a split."""
+    known = np.arange(ROWS) % 3 > 0
+    columns = {"n": pa.array(np.where(known, 1.0, np.nan), from_pandas=True), "y": pa.array(known)}
+    pq.write_table(data(**columns), case.folder / "rows.parquet")
+    bundle = read_bundle(case.store, case.train(features={"n": {"type": "number"}})["digest"])
+    assert b"inf" in bundle.model_text
+    check_model_text(bundle.model_text, features=1, outputs=1)

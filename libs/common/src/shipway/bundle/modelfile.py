@@ -164,7 +164,8 @@ def _check_splits(tree: Mapping[str, str], where: str, nodes: int, features: int
     _within(split_feature, 0, features - 1, f"{where}.split_feature")
     decision = _sized(_integers(tree, "decision_type", where), nodes, f"{where}.decision_type")
     _within(decision, 0, 15, f"{where}.decision_type")
-    thresholds = _numbers(tree, "threshold", where, nodes)
+    # LightGBM's own: "inf" divides what is there from what is missing.
+    thresholds = _numbers(tree, "threshold", where, nodes, infinite=True)
     categorical = (decision & _CATEGORICAL) == _CATEGORICAL
     count = _integer(tree, "num_cat", where)
     if count != int(categorical.sum()):
@@ -239,7 +240,9 @@ def _integers(fields: Mapping[str, str], key: str, where: str) -> Ints:
         raise InvalidField(f"{where}.{key}", "must be whole numbers") from err
 
 
-def _numbers(fields: Mapping[str, str], key: str, where: str, count: int) -> npt.NDArray[np.float64]:
+def _numbers(
+    fields: Mapping[str, str], key: str, where: str, count: int, *, infinite: bool = False
+) -> npt.NDArray[np.float64]:
     if key not in fields:
         raise InvalidField(f"{where}.{key}", "is missing")
     try:
@@ -248,8 +251,8 @@ def _numbers(fields: Mapping[str, str], key: str, where: str, count: int) -> npt
         raise InvalidField(f"{where}.{key}", "must be numbers") from err
     if len(values) != count:
         raise InvalidField(f"{where}.{key}", f"has {len(values)} values; {count} are needed")
-    if not np.isfinite(values).all():
-        raise InvalidField(f"{where}.{key}", "must be finite")
+    if np.isnan(values).any() if infinite else not np.isfinite(values).all():
+        raise InvalidField(f"{where}.{key}", "must be numbers" if infinite else "must be finite")
     return values
 
 

@@ -13,15 +13,20 @@ from shipway.contract.errors import Permanent, Transient
 from shipway.evaluator.settings import JudgeSettings
 from shipway.evaluator.store import Candidate, ChampionRow
 from shipway.evaluator.verdict import NOT_JUDGED, Champion, Evidence, Measured, Opened
-from shipway.runtime.children import run_child
+from shipway.runtime.children import ChildEnd, run_child
 from shipway.runtime.objects import ObjectMissing, ObjectStore
 from shipway.runtime.settings import ObjectsSettings
 
 CHILD = "shipway.evaluator.child"
+TRIAL_MEMORY_MB = 8192
 
 
 class ChildCrashed(Exception):  # noqa: N818  neither Permanent nor Transient: tried again, but not for ever
-    """The process that scores the holdout died, or was ended for taking too long."""
+    """The process that scores the holdout died, or was ended for taking too long; with the evidence without it."""
+
+    def __init__(self, problem: str, evidence: Evidence) -> None:
+        super().__init__(problem)
+        self.evidence = evidence
 
 
 class Stopped(Exception):  # noqa: N818
@@ -70,8 +75,12 @@ async def gather(court: Court, candidate: Candidate, champion: ChampionRow | Non
     if bad_golden is not None:
         why = "the model does not give its golden scores"
         return Evidence(opened, None, None, bad_golden, None, why, reigning)
-    measured, problem = await _measure(court, candidate, champion)
-    return Evidence(opened, None, None, None, measured, problem, reigning)
+    end = await _score_holdout(court, candidate, champion)
+    if end.kind in ("crashed", "timed_out"):
+        problem = f"scoring the holdout: {end.reason}"
+        raise ChildCrashed(problem, Evidence(opened, measuring_problem=problem, champion=reigning))
+    measured = _measured(end.result) if end.kind == "done" else None
+    return Evidence(opened, measured=measured, measuring_problem=end.reason or None, champion=reigning)
 
 
 def _unopened(problem: str, reigning: Champion | None) -> Evidence:
@@ -101,13 +110,11 @@ def _try(settings: JudgeSettings, bundle: Bundle) -> None:
         bundle.golden_rows,
         bundle.golden_scores,
         timeout_s=settings.trial_limit_s,
-        memory_mb=settings.memory_mb,
+        memory_mb=settings.memory_mb or TRIAL_MEMORY_MB,
     )
 
 
-async def _measure(
-    court: Court, candidate: Candidate, champion: ChampionRow | None
-) -> tuple[Measured | None, str | None]:
+async def _score_holdout(court: Court, candidate: Candidate, champion: ChampionRow | None) -> ChildEnd:
     order = {
         "objects": court.objects.model_dump() | {"secret_key": court.objects.secret_key.get_secret_value()},
         "digest": candidate.digest,
@@ -120,22 +127,16 @@ async def _measure(
         memory_mb=court.settings.memory_mb,
         stop=court.stopping,
     )
-    match end.kind:
-        case "done":
-            return _measured(end.result), None
-        case "permanent":
-            return None, end.reason
-        case "transient":
-            raise Transient(end.reason)
-        case "stopped":
-            raise Stopped
-        case _:
-            raise ChildCrashed(f"scoring the holdout: {end.reason}")
+    if end.kind == "transient":
+        raise Transient(end.reason)
+    if end.kind == "stopped":
+        raise Stopped
+    return end
 
 
 def _measured(raw: dict[str, Any]) -> Measured:
     """JSON has no NaN: what was not defined comes back as null."""
-    read = {
+    read: dict[str, Any] = {
         name: {key: math.nan if figure is None else figure for key, figure in value.items()}
         if isinstance(value, dict)
         else value

@@ -3,6 +3,7 @@
 import asyncio
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,7 +15,7 @@ from shipway.contract.signature import to_builtins
 from shipway.evaluator import metrics, store
 from shipway.evaluator.evidence import ChildCrashed, Court, Stopped, gather
 from shipway.evaluator.store import Candidate, ChampionRow
-from shipway.evaluator.verdict import Champion, Evidence, Verdict, judge
+from shipway.evaluator.verdict import Evidence, Verdict, judge
 from shipway.runtime import delivery, log, trace
 from shipway.runtime.database import Transaction
 from shipway.runtime.parts import Parts
@@ -89,16 +90,11 @@ class Judge:
                 await store.postpone(tx, candidate, timedelta(seconds=1), str(err), crashed=True)
                 return
             problem = f"{err}; tried {candidate.crashes + 1} times"
-            event, _ = _decide(candidate, champion, _crashed(problem, champion))
+            event, _ = _decide(candidate, champion, replace(err.evidence, measuring_problem=problem))
         self.problem = None
         if await store.write_verdict(tx, event):
             await delivery.emit(tx, self._parts.source, event)
             _count(event, asyncio.get_running_loop().time() - begun)
-
-
-def _crashed(problem: str, champion: ChampionRow | None) -> Evidence:
-    reigning = None if champion is None else Champion(champion.version, None)
-    return Evidence(None, problem, measuring_problem=problem, champion=reigning)
 
 
 def _decide(

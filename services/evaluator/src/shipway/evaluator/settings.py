@@ -13,9 +13,7 @@ class JudgeSettings(BaseModel):
 
     beat_s: float = Field(default=1.0, gt=0, description="seconds between looks for versions to judge")
     wait_s: float = Field(default=3.0, gt=0, description="pause after the store or the data was away")
-    crashes_allowed: int = Field(
-        default=2, ge=0, description="times that judging is tried again after its process died"
-    )
+    crashes_allowed: int = Field(default=2, ge=0, description="new tries after the judging process died")
     trial_limit_s: float = Field(default=30.0, gt=0, description="longest time for the golden rows")
     time_limit_s: float = Field(default=600.0, gt=0, description="longest time for scoring the holdout")
     memory_mb: int = Field(default=8192, ge=0, description="address space of the judging process; 0: no limit")

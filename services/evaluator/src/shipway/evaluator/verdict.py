@@ -95,8 +95,10 @@ def judge(evidence: Evidence) -> Verdict:
 
 def _measured_gates(evidence: Evidence, opened: Opened | None, measured: Measured | None) -> list[Gate]:
     if opened is None or measured is None:
-        why = evidence.measuring_problem or evidence.bundle_problem or "the holdout was not scored"
-        return [_gate(name, False, NOT_JUDGED + why) for name in ("holdout-size", "floor", "champion")]
+        untried = evidence.bundle_problem or evidence.model_file_problem or evidence.golden_problem
+        why = NOT_JUDGED + "the holdout was not scored"
+        first = why if untried else evidence.measuring_problem or why
+        return [_gate("holdout-size", False, first), _gate("floor", False, why), _gate("champion", False, why)]
     limit = opened.spec.gates.min_holdout_rows
     words = f"{measured.rows:,} rows with a label ({measured.set_aside:,} without), {limit:,} are needed"
     size = _gate("holdout-size", measured.rows >= limit, words, measured.rows, limit)

@@ -1,0 +1,97 @@
+"""Plain ASGI on the hot path: reading a bounded body, answering, and refusing by RFC 9457 problem details."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+
+
+class ClientGone(Exception):  # noqa: N818
+    """The client closed the connection: nobody waits for an answer."""
+
+
+class Problem(Exception):  # noqa: N818
+    """A refusal that becomes a problem document. ``errors`` are wrong fields as (field, problem)."""
+
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        *,
+        errors: Sequence[tuple[str, str]] = (),
+        code: str | None = None,
+        retry_after_s: int | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.errors = errors
+        self.code = code
+        self.retry_after_s = retry_after_s
+
+    def body(self) -> bytes:
+        """The problem document."""
+        return msgspec.json.encode(self.document())
+
+    def document(self) -> dict[str, Any]:
+        """The problem document as JSON-like data."""
+        document: dict[str, Any] = {
+            "type": "about:blank",
+            "title": HTTPStatus(self.status).phrase,
+            "status": self.status,
+            "detail": self.detail,
+        }
+        if self.code:
+            document["code"] = self.code
+        if self.errors:
+            document["errors"] = [{"field": field, "problem": problem} for field, problem in self.errors]
+        return document
+
+    def headers(self) -> Headers:
+        """The headers that go with it."""
+        headers = [(b"content-type", b"application/problem+json")]
+        if self.retry_after_s is not None:
+            headers.append((b"retry-after", str(self.retry_after_s).encode()))
+        return headers
+
+
+async def read_body(receive: Receive, headers: dict[bytes, bytes], max_bytes: int) -> bytes:
+    """The request's body.
+
+    Raises:
+        Problem: 413 where it is larger than ``max_bytes``. ClientGone: it will not come any more.
+    """
+    declared = headers.get(b"content-length", b"0")
+    if declared.isdigit() and int(declared[:18]) > max_bytes:
+        raise Problem(413, f"the body has {declared[:18].decode()} bytes; the limit is {max_bytes}")
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        if size > max_bytes:
+            raise Problem(413, f"the body is larger than {max_bytes} bytes")
+        chunks.append(chunk)
+        if not message.get("more_body", False):
+            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+async def respond(send: Send, status: int, body: bytes, headers: Headers) -> None:
+    """Sends a whole answer."""
+    headers = [*headers, (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def respond_problem(send: Send, problem: Problem, extra: Headers | None = None) -> None:
+    """Sends a refusal."""
+    await respond(send, problem.status, problem.body(), [*problem.headers(), *(extra or [])])

@@ -1,0 +1,191 @@
+"""The judge with real bundles, real child processes and a real PostgreSQL."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import sqlalchemy as sa
+
+from shipway.bundle.store import bundle_key
+from shipway.contract.envelope import Envelope
+from shipway.contract.errors import Transient
+from shipway.contract.events import ModelApproved, ModelRejected, ReleasePromoted, ReleaseRolledBack
+from shipway.evaluator import handlers, store
+from shipway.evaluator.judge import report_key
+from shipway.evaluator.settings import JudgeSettings
+from shipway.evaluator.tables import candidates, metadata, verdicts
+from shipway.runtime.migrations import migrate
+
+MISSING = "0" * 64
+T0 = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+async def promote(room: Any, digest: str, version: int = 1, generation: int = 1) -> None:
+    told = ReleasePromoted(
+        model="m",
+        version=version,
+        digest=digest,
+        release_id="x",
+        generation=generation,
+        previous_version=None,
+        reason="",
+    )
+    async with room.database.begin() as tx:
+        await handlers.on_promoted(tx, told, Envelope("p", "shipway/releaser", T0, told))
+
+
+async def test_a_good_first_version_is_approved_with_what_a_release_needs(room: Any) -> None:
+    digest = room.version()
+    await room.completed(digest)
+    assert await room.judge().step()
+    (approved,) = await room.told()
+    assert isinstance(approved, ModelApproved)
+    assert all(gate.passed for gate in approved.gates)
+    assert approved.metrics["auc"] > 0.7
+    assert approved.release["canary"] == [0.1, 0.5]
+    assert approved.prediction_log["sample"] == 0.5
+    assert approved.signature["features"][0]["name"] == "n"
+    report = msgspec.json.decode(room.store.get(report_key(digest), 10**6))
+    assert report["approved"]
+    assert report["holdout"]["rows"] == 240
+    assert not await room.judge().step()
+
+
+async def test_a_verdict_is_given_once(room: Any) -> None:
+    digest = room.version()
+    await room.completed(digest)
+    await room.judge().step()
+    await room.completed(digest)
+    async with room.database.begin() as tx:
+        await tx.execute(sa.update(candidates).values(judged=False))
+    await room.judge().step()
+    assert len(await room.told()) == 1
+
+
+async def test_a_version_much_worse_than_the_champion_is_rejected(room: Any) -> None:
+    champion = room.version(features=("n", "z"))
+    await promote(room, champion)
+    await room.completed(room.version(features=("z", "n"), trees=1, gates={"max_regression": 0.0}), 2)
+    await room.judge().step()
+    (verdict,) = await room.told()
+    assert isinstance(verdict, ModelRejected)
+    assert verdict.reason.startswith("champion: auc 0.")
+    assert (verdict.champion_version, set(verdict.champion_metrics)) == (1, {"auc", "log_loss", "accuracy"})
+
+
+async def test_a_new_required_feature_is_rejected_by_name(room: Any) -> None:
+    await promote(room, room.version())
+    await room.completed(room.version(features=("n", "z"), gates={"max_regression": 1.0}), 2)
+    await room.judge().step()
+    (verdict,) = await room.told()
+    assert isinstance(verdict, ModelRejected)
+    assert verdict.reason == "signature-compatible: z: is a new required feature; make it optional"
+
+
+async def test_a_missing_bundle_is_rejected(room: Any) -> None:
+    await room.completed(MISSING)
+    await room.judge().step()
+    (verdict,) = await room.told()
+    assert isinstance(verdict, ModelRejected)
+    assert verdict.reason.startswith("bundle-intact: bundle missing: object bundles/000")
+    assert len(verdict.gates) == 9
+
+
+async def test_a_damaged_file_is_rejected(room: Any) -> None:
+    digest = room.version()
+    room.store.put(bundle_key(digest, "model.txt"), b"tree\n")
+    await room.completed(digest)
+    await room.judge().step()
+    (verdict,) = await room.told()
+    assert isinstance(verdict, ModelRejected)
+    assert "model.txt is damaged" in verdict.reason
+
+
+async def test_a_store_that_is_away_is_waited_out(room: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    digest = room.version()
+    await room.completed(digest)
+    judge = room.judge()
+    with monkeypatch.context() as patched:
+
+        def away(*_: Any) -> bytes:
+            raise Transient("object store: away")
+
+        patched.setattr(room.store, "get", away)
+        await judge.step()
+    assert judge.problem == "object store: away"
+    async with room.database.begin() as tx:
+        await tx.execute(sa.update(candidates).values(not_before=sa.func.now()))
+    await judge.step()
+    assert judge.problem is None
+    assert isinstance((await room.told())[0], ModelApproved)
+
+
+async def test_data_that_is_gone_is_a_rejection_with_its_reason(room: Any) -> None:
+    digest = room.version()
+    (room.folder / "data" / "rows.parquet").unlink()
+    await room.completed(digest)
+    await room.judge().step()
+    (verdict,) = await room.told()
+    assert isinstance(verdict, ModelRejected)
+    assert verdict.reason.startswith("holdout-size: data.source: ")
+    assert "holds no .parquet file" in verdict.reason
+
+
+async def test_a_process_that_crashes_is_tried_three_times(room: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    room.child = "evaluator_crash"
+    await room.completed(room.version())
+    for _ in range(3):
+        assert await room.told() == []
+        async with room.database.begin() as tx:
+            await tx.execute(sa.update(candidates).values(not_before=sa.func.now()))
+        assert await room.judge().step()
+    (verdict,) = await room.told()
+    assert isinstance(verdict, ModelRejected)
+    assert verdict.reason == "holdout-size: scoring the holdout: the process was ended by SIGSEGV; tried 3 times"
+
+
+async def test_a_stop_leaves_the_candidate_as_it_was(room: Any) -> None:
+    await room.completed(room.version())
+    judge = room.judge()
+    await judge.stop()
+    assert not await judge.step()
+    room.settings = JudgeSettings()
+    assert await room.judge().step()
+    assert len(await room.told()) == 1
+
+
+async def test_the_champion_follows_releases_and_never_goes_back(room: Any) -> None:
+    await promote(room, MISSING, version=2, generation=5)
+    await promote(room, MISSING, version=1, generation=4)
+    async with room.database.begin() as tx:
+        assert await store.champion_of(tx, "m") == store.ChampionRow(2, MISSING)
+        rolled = ReleaseRolledBack(
+            model="m",
+            version=2,
+            digest=MISSING,
+            release_id="x",
+            generation=6,
+            champion_version=None,
+            champion_digest=None,
+            reason="",
+        )
+        await handlers.on_rolled_back(tx, rolled, Envelope("b", "shipway/releaser", T0, rolled))
+        assert await store.champion_of(tx, "m") is None
+
+
+async def test_migrations_go_up_and_down_and_match_the_tables(room: Any) -> None:
+    def columns(connection: sa.Connection) -> dict[str, list[str]]:
+        there = sa.inspect(connection)
+        return {t: [c["name"] for c in there.get_columns(t, "evaluator")] for t in there.get_table_names("evaluator")}
+
+    async with room.database.begin() as tx:
+        found = await tx.run_sync(columns)
+        assert (await tx.execute(sa.select(verdicts))).all() == []
+    for table in metadata.sorted_tables:
+        assert found[table.name] == [c.name for c in table.columns]
+    await migrate(room.database, "shipway.evaluator", "base")
+    async with room.database.begin() as tx:
+        assert list(await tx.run_sync(columns)) == ["alembic_version"]

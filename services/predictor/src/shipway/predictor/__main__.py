@@ -1,0 +1,15 @@
+"""``python -m shipway.predictor``"""
+
+from shipway.predictor.app import body
+from shipway.predictor.settings import PredictorSettings
+from shipway.runtime.lifecycle import run_service
+
+
+def main() -> None:
+    """Runs the predictor until it is stopped."""
+    settings = PredictorSettings.load()
+    run_service("predictor", settings, body(settings))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,132 @@
+"""Puts the predictor together."""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+
+from fastapi import FastAPI
+from fastapi.responses import JSONResponse
+
+from shipway.contract.envelope import WireMessage
+from shipway.contract.events import DesiredState
+from shipway.contract.topics import DESIRED_STATE, PREDICTION_LOG
+from shipway.predictor.held import Versions
+from shipway.predictor.inference import InferenceApp
+from shipway.predictor.presence import Announcer
+from shipway.predictor.settings import PredictorSettings
+from shipway.runtime.http import Problem
+from shipway.runtime.kafka import Producer, connected_producer
+from shipway.runtime.lifecycle import Body, Life
+from shipway.runtime.objects import ObjectStore, open_store
+from shipway.runtime.parts import provisioned, reachable_store
+from shipway.runtime.prediction_sink import PredictionSink
+from shipway.runtime.tableview import TableView
+
+
+def newer(_model: str, new: DesiredState, old: DesiredState | None) -> bool:
+    """A desired state is taken unless its generation has been passed."""
+    return old is None or new.generation >= old.generation
+
+
+def body(settings: PredictorSettings) -> Body:
+    """The predictor's life."""
+
+    async def run(life: Life) -> None:
+        store = open_store(settings.objects)
+        await provisioned(life, settings.kafka)
+        report = lambda reason: life.readiness.report("kafka", reason)  # noqa: E731
+        async with connected_producer(settings.kafka, f"shipway-{settings.name}", report) as producer:
+            await reachable_store(life, store)
+            await _serve(life, settings, producer, store)
+
+    return run
+
+
+async def _serve(life: Life, settings: PredictorSettings, producer: Producer, store: ObjectStore) -> None:
+    started_at = datetime.now(UTC)
+    table = TableView(settings.kafka, DESIRED_STATE, DesiredState, accept=newer, on_change=lambda _: versions.wake())
+    versions = Versions(store, settings.limits, table.values, lambda: announcer.changed(), bug=life.fail)
+    announcer = Announcer(
+        producer,
+        settings.name,
+        lambda: versions.presence(settings.name, settings.url, started_at),
+        settings.heartbeat_s,
+    )
+
+    async def send(message: WireMessage) -> None:
+        await producer.send(PREDICTION_LOG.name, message.key, message.value, message.headers)
+
+    sink = PredictionSink(send, source=f"shipway/predictor/{settings.name}", instance=settings.name)
+    with ThreadPoolExecutor(max_workers=2, thread_name_prefix="scoring") as executor:
+        add_protocol_routes(life.app, versions)
+        life.asgi = InferenceApp(versions, sink, settings.name, executor, life.app)
+        life.spawn("desired state", table.run())
+        life.readiness.report("desired state", "not read yet")
+        await _caught_up(life, table)
+        life.spawn("versions", versions.run())
+        logging = asyncio.create_task(sink.run())
+        announcing = asyncio.create_task(announcer.run())
+        life.readiness.check("versions", lambda: "; ".join(versions.problems()) or None)
+        life.ready()
+        await life.stopped()
+        # Gateways hear the goodbye, or see the readiness, and send elsewhere; what still comes is served.
+        announcing.cancel()
+        await asyncio.gather(announcing, return_exceptions=True)
+        await announcer.goodbye()
+        await asyncio.sleep(settings.drain_s)
+        logging.cancel()
+        await asyncio.gather(logging, return_exceptions=True)
+        await sink.close()
+
+
+async def _caught_up(life: Life, table: TableView[DesiredState]) -> None:
+    waiting = asyncio.create_task(table.caught_up.wait())
+    stopping = asyncio.create_task(life.stopped())
+    await asyncio.wait({waiting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    stopping.cancel()
+    life.readiness.report("desired state", None)
+
+
+def add_protocol_routes(app: FastAPI, versions: Versions) -> None:
+    """The rest of the Open Inference Protocol v2: metadata and health."""
+
+    @app.get("/v2", tags=["inference"], summary="Server metadata")
+    async def server() -> dict[str, object]:
+        return {"name": "shipway-predictor", "version": "0.1.0", "extensions": ["binary_tensor_data"]}
+
+    @app.get("/v2/health/live", tags=["inference"], summary="The server is alive")
+    async def live() -> dict[str, bool]:
+        return {"live": True}
+
+    @app.get("/v2/health/ready", tags=["inference"], summary="The server is ready", responses={503: {}})
+    async def ready() -> JSONResponse:
+        problems = versions.problems()
+        return JSONResponse({"ready": not problems}, 503 if problems else 200)
+
+    @app.get("/v2/models/{model}/versions/{version}", tags=["inference"], summary="Model metadata", responses={404: {}})
+    async def metadata(model: str, version: int) -> JSONResponse:
+        serving = versions.serving.get((model, version))
+        if serving is None:
+            problem = Problem(404, f"{model} version {version} is not held here")
+            return JSONResponse(problem.document(), 404, media_type="application/problem+json")
+        signature = serving.loaded.signature
+        return JSONResponse(
+            {
+                "name": model,
+                "versions": [str(v) for m, v in sorted(versions.serving) if m == model],
+                "platform": "lightgbm",
+                "inputs": [{"name": "rows", "datatype": "FP64", "shape": [-1, len(signature.features)]}],
+                "outputs": [{"name": "scores", "datatype": "FP64", "shape": [-1, signature.outputs_per_row]}],
+            }
+        )
+
+    @app.get(
+        "/v2/models/{model}/versions/{version}/ready",
+        tags=["inference"],
+        summary="The version is ready",
+        responses={404: {}},
+    )
+    async def version_ready(model: str, version: int) -> JSONResponse:
+        held = (model, version) in versions.serving
+        return JSONResponse({"name": model, "ready": held}, 200 if held else 404)

@@ -1,0 +1,164 @@
+"""The versions of this instance: brings them in line with the desired state, step by step, and tells of each change."""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from prometheus_client import Counter, Gauge, Histogram
+
+from shipway.contract.errors import Permanent, Transient
+from shipway.contract.events import DesiredState, HeldVersion, LoadedVersion, Presence
+from shipway.predictor.holding import Held, Key, Wanted, after_outage, next_steps, unready
+from shipway.predictor.loading import LoadedModel, library_versions, load
+from shipway.predictor.settings import LimitSettings
+from shipway.runtime import log
+from shipway.runtime.objects import ObjectStore
+
+_log = log.get(__name__)
+LOADS = Counter("shipway_predictor_loads_total", "Loads of versions, by how they ended.", ["outcome"])
+LOAD_S = Histogram("shipway_predictor_load_seconds", "Seconds from the wish to a version that is ready.")
+HELD = Gauge("shipway_predictor_versions_held", "Versions in memory.")
+
+
+@dataclass
+class Serving:
+    """A version that answers, and what it answered since it was loaded."""
+
+    model: str
+    loaded: LoadedModel
+    version: HeldVersion
+    answered: int = 0
+    errors: int = 0
+
+
+@dataclass
+class Versions:
+    """Everything that the instance holds. ``changed`` is called at each change; it publishes the presence."""
+
+    store: ObjectStore
+    limits: LimitSettings
+    desired: Mapping[str, DesiredState]
+    changed: Callable[[], None]
+    serving: dict[Key, Serving] = field(default_factory=dict)
+    _held: dict[Key, Held] = field(default_factory=dict)
+    _loads: set[asyncio.Task[None]] = field(default_factory=set)
+    _wake: asyncio.Event = field(default_factory=asyncio.Event)
+    bug: Callable[[BaseException], None] = lambda _bug: None
+
+    def wake(self) -> None:
+        """Says that the desired state may have changed."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Holds the instance to the desired state for ever."""
+        try:
+            while True:
+                self._wake.clear()
+                self._step()
+                try:
+                    await asyncio.wait_for(self._wake.wait(), 0.5)
+                except TimeoutError:
+                    continue
+        finally:
+            for task in self._loads:
+                task.cancel()
+            await asyncio.gather(*self._loads, return_exceptions=True)
+
+    def problems(self) -> list[str]:
+        """Why the instance can't do its work."""
+        return unready(self._wanted(), self._held)
+
+    def presence(self, instance: str, url: str, started_at: datetime) -> Presence:
+        """What the instance says of itself now."""
+        versions = []
+        for (model, number), have in sorted(self._held.items()):
+            serving = self.serving.get((model, number))
+            state = "loading" if have.state == "waiting" else have.state
+            versions.append(
+                LoadedVersion(
+                    model=model,
+                    version=number,
+                    digest=have.digest,
+                    state=state,
+                    reason=have.reason,
+                    answered=serving.answered if serving else 0,
+                    errors=serving.errors if serving else 0,
+                )
+            )
+        return Presence(
+            instance=instance,
+            url=url,
+            started_at=started_at,
+            library_versions=library_versions(),
+            generations={model: state.generation for model, state in self.desired.items()},
+            versions=versions,
+        )
+
+    def _wanted(self) -> dict[str, list[Wanted]]:
+        return {
+            model: [Wanted(model, v.version, v.digest, v.role) for v in state.versions]
+            for model, state in self.desired.items()
+        }
+
+    def _step(self) -> None:
+        steps = next_steps(self._wanted(), self._held, time.monotonic(), self.limits.parallel_loads - len(self._loads))
+        for wish in steps.load:
+            previous = self._held.get(wish.key)
+            tries = previous.tries if previous and previous.digest == wish.digest else 0
+            self._held[wish.key] = Held(wish.digest, "loading", tries=tries)
+            task = asyncio.create_task(self._load(wish))
+            self._loads.add(task)
+            task.add_done_callback(self._loaded)
+        for key in steps.unload:
+            self._unload(key)
+        for key, serving in self.serving.items():  # role and log rules may change without a load
+            serving.version = self._version(key) or serving.version
+        if steps.load or steps.unload:
+            self.changed()
+
+    def _version(self, key: Key) -> HeldVersion | None:
+        state = self.desired.get(key[0])
+        return next((v for v in state.versions if v.version == key[1]), None) if state else None
+
+    async def _load(self, wish: Wanted) -> None:
+        begun = time.monotonic()
+        try:
+            loaded = await asyncio.to_thread(load, self.store, wish.digest, self.limits)
+        except Transient as err:
+            self._held[wish.key] = after_outage(self._held[wish.key], str(err), time.monotonic())
+            LOADS.labels("outage").inc()
+        except Permanent as err:
+            _log.error("version refused", model=wish.model, version=wish.version, reason=str(err))
+            self._held[wish.key] = Held(wish.digest, "failed", str(err)[:1000])
+            LOADS.labels("refused").inc()
+        else:
+            before = self.serving.get(wish.key)
+            version = self._version(wish.key)
+            if version is None:
+                version = HeldVersion(version=wish.version, digest=wish.digest, role="standby", signature={})
+            self.serving[wish.key] = Serving(wish.model, loaded, version)
+            self._held[wish.key] = Held(wish.digest, "ready")
+            if before is not None:
+                await asyncio.to_thread(before.loaded.scorer.close)
+            LOADS.labels("ready").inc()
+            LOAD_S.observe(time.monotonic() - begun)
+            _log.info("version ready", model=wish.model, version=wish.version, seconds=time.monotonic() - begun)
+        self.changed()
+
+    def _loaded(self, task: asyncio.Task[None]) -> None:
+        self._loads.discard(task)
+        HELD.set(len(self.serving))
+        if not task.cancelled() and (bug := task.exception()) is not None:
+            self.bug(bug)
+        self._wake.set()
+
+    def _unload(self, key: Key) -> None:
+        del self._held[key]
+        serving = self.serving.pop(key, None)
+        if serving is not None:
+            _log.info("version unloaded", model=key[0], version=key[1])
+            closing = asyncio.create_task(asyncio.to_thread(serving.loaded.scorer.close))
+            self._loads.add(closing)
+            closing.add_done_callback(self._loaded)

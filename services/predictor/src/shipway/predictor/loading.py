@@ -1,0 +1,71 @@
+"""Getting one version from the object store into memory: every check, then the model. Blocking, off the event loop."""
+
+from dataclasses import dataclass
+from importlib.metadata import version as installed
+
+import numpy as np
+
+from shipway.bundle.capi import LightGBMError
+from shipway.bundle.modelfile import check_model_text
+from shipway.bundle.store import read_bundle
+from shipway.bundle.trial import compare, try_in_child
+from shipway.contract.errors import InvalidField, Permanent
+from shipway.contract.signature import Signature
+from shipway.predictor.scoring import FAST_ROWS, Scorer
+from shipway.predictor.settings import LimitSettings
+from shipway.runtime.objects import ObjectStore
+
+
+def library_versions() -> dict[str, str]:
+    """The versions of what scores here."""
+    return {name: installed(name) for name in ("lightgbm", "numpy")}
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A version in memory."""
+
+    digest: str
+    signature: Signature
+    scorer: Scorer
+
+
+def load(store: ObjectStore, digest: str, limits: LimitSettings) -> LoadedModel:
+    """Reads a bundle, proves its model file, tries it in a child process, loads it, and holds its golden rows again.
+
+    Raises:
+        Permanent: it must not be served; the message says why. Transient: the store is away.
+    """
+    bundle = read_bundle(store, digest)
+    _check_library(bundle.manifest.library_versions)
+    features, outputs = len(bundle.signature.features), bundle.signature.outputs_per_row
+    check_model_text(bundle.model_text, features=features, outputs=outputs)
+    try_in_child(
+        bundle.model_text,
+        bundle.golden_rows,
+        bundle.golden_scores,
+        timeout_s=limits.trial_s,
+        memory_mb=limits.trial_mb,
+    )
+    try:
+        scorer = Scorer(bundle.model_text, features, outputs)
+        _warm_up(scorer, bundle.golden_rows, bundle.golden_scores)
+    except LightGBMError as err:
+        raise Permanent(f"model.txt: LightGBM says: {err}") from err
+    return LoadedModel(digest, bundle.signature, scorer)
+
+
+def _warm_up(scorer: Scorer, rows: np.ndarray, golden: np.ndarray) -> None:
+    """Both paths give the golden scores, and have run once."""
+    try:
+        compare(scorer.score(np.tile(rows, (FAST_ROWS, 1)))[: len(rows)], golden)
+        compare(np.vstack([scorer.score(rows[i : i + 1]) for i in range(len(rows))]), golden)
+    except Permanent:
+        scorer.close()
+        raise
+
+
+def _check_library(versions: dict[str, str]) -> None:
+    trained, ours = versions.get("lightgbm", "unknown"), installed("lightgbm")
+    if trained.split(".")[:2] != ours.split(".")[:2]:
+        raise InvalidField("library_versions.lightgbm", f"trained with {trained}, but {ours} serves here; retrain it")

@@ -1,0 +1,44 @@
+"""What a predictor can be told."""
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic_settings import SettingsConfigDict
+
+from shipway.runtime.settings import HttpSettings, ObjectsSettings, ServiceSettings
+
+
+class LimitSettings(BaseModel):
+    """What a predictor takes on at most."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    rows: int = Field(default=10_000, ge=1, description="rows in one request")
+    body_bytes: int = Field(default=64_000_000, ge=1000, description="bytes in one request")
+    parallel_loads: int = Field(default=2, ge=1, le=64, description="versions loaded at the same time")
+    trial_s: float = Field(default=30.0, gt=0, description="longest trial of a model in the child process")
+    trial_mb: int = Field(default=4096, ge=256, description="memory of the child process")
+
+
+class PredictorSettings(ServiceSettings):
+    """The predictor's settings."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="SHIPWAY_PREDICTOR__", env_nested_delimiter="__", extra="ignore", frozen=True
+    )
+
+    instance: str = Field(default="", max_length=100, description="the instance's name; default: host-port")
+    advertise: str = Field(default="", max_length=300, description="URL that gateways call; default: http://HOST:PORT")
+    heartbeat_s: float = Field(default=2.0, gt=0, description="seconds between presence messages")
+    drain_s: float = Field(default=1.0, ge=0, description="seconds of serving on after saying goodbye")
+    objects: ObjectsSettings = ObjectsSettings()
+    limits: LimitSettings = LimitSettings()
+    http: HttpSettings = HttpSettings(port=8081)
+
+    @property
+    def name(self) -> str:
+        """The instance's name."""
+        return self.instance or f"{self.http.host}-{self.http.port}"
+
+    @property
+    def url(self) -> str:
+        """The URL that gateways call."""
+        return (self.advertise or f"http://{self.http.host}:{self.http.port}").rstrip("/")
