@@ -37,6 +37,8 @@ class Life:
         self._stop = asyncio.Event()
         self._loops: set[asyncio.Task[None]] = set()
         self._bug: BaseException | None = None
+        self._server: uvicorn.Server | None = None
+        self._serving: asyncio.Task[None] | None = None
 
     def ready(self) -> None:
         """Says that the start is over; readiness is now up to the checks."""
@@ -64,6 +66,12 @@ class Life:
         """Returns when the service is to stop; readiness says so from then on."""
         await self._stop.wait()
         self.readiness.report("stop", "stopping")
+
+    async def stop_serving(self) -> None:
+        """Takes no more requests and finishes those under way; called at the end of its own accord."""
+        if self._server is not None and self._serving is not None:
+            self._server.should_exit = True
+            await asyncio.shield(self._serving)
 
     def _loop_ended(self, task: asyncio.Task[None]) -> None:
         self._loops.discard(task)
@@ -113,7 +121,7 @@ async def _run(name: str, http: HttpSettings, body: Body) -> int:
             timeout_graceful_shutdown=10,
         )
     )
-    serving = asyncio.create_task(server.serve(sockets=[listening]))
+    life._server, life._serving = server, asyncio.create_task(server.serve(sockets=[listening]))
     main = asyncio.create_task(_guarded(life, body))
     stopping = asyncio.create_task(life.stopped())
     await asyncio.wait({main, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -123,8 +131,7 @@ async def _run(name: str, http: HttpSettings, body: Body) -> int:
         _log.error("did not stop in time; ending anyway", limit_s=STOP_WITHIN_S)
         main.cancel()
     await life._cancel_loops()
-    server.should_exit = True
-    await serving
+    await life.stop_serving()
     _log.info("stopped")
     return 1 if life._bug is not None else 0
 

@@ -1,1 +1,5 @@
-"""The monitor."""
+"""The monitor: keeps the history of everything, counts predictions, and says when a version failed or is to go.
+
+Reads: all events, prediction log, feedback; presence (as a table). Writes: ModelDegraded, ModelRetired.
+Owns: history, views of models and versions, usage, labels. Serves the read API.
+"""

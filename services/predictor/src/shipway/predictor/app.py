@@ -74,6 +74,7 @@ async def _serve(life: Life, settings: PredictorSettings, producer: Producer, st
         await asyncio.gather(announcing, return_exceptions=True)
         await announcer.goodbye()
         await asyncio.sleep(settings.drain_s)
+        await life.stop_serving()
         logging.cancel()
         await asyncio.gather(logging, return_exceptions=True)
         await sink.close()

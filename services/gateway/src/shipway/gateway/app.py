@@ -1,0 +1,57 @@
+"""Puts the gateway together."""
+
+import asyncio
+
+from shipway.contract.envelope import WireMessage
+from shipway.contract.topics import PREDICTION_LOG
+from shipway.gateway.api import add_routes
+from shipway.gateway.predict import PredictApp
+from shipway.gateway.registry import Registry
+from shipway.gateway.settings import GatewaySettings
+from shipway.gateway.upstream import Upstream
+from shipway.runtime.kafka import Producer, connected_producer
+from shipway.runtime.lifecycle import Body, Life
+from shipway.runtime.parts import provisioned
+from shipway.runtime.prediction_sink import PredictionSink
+
+
+def body(settings: GatewaySettings) -> Body:
+    """The gateway's life."""
+
+    async def run(life: Life) -> None:
+        await provisioned(life, settings.kafka)
+        report = lambda reason: life.readiness.report("kafka", reason)  # noqa: E731
+        async with connected_producer(settings.kafka, "shipway-gateway", report) as producer:
+            await _serve(life, settings, producer)
+
+    return run
+
+
+async def _serve(life: Life, settings: GatewaySettings, producer: Producer) -> None:
+    instance = f"gateway-{settings.http.host}-{settings.http.port}"
+    registry = Registry(settings.kafka, settings.probes)
+    upstream = Upstream(registry, settings.limits)
+
+    async def send(message: WireMessage) -> None:
+        await producer.send(PREDICTION_LOG.name, message.key, message.value, message.headers)
+
+    sink = PredictionSink(send, source=f"shipway/gateway/{instance}", instance=instance)
+    add_routes(life.app, registry, producer, "shipway/gateway")
+    life.asgi = PredictApp(registry, upstream, sink, settings.limits, instance, life.app)
+    life.spawn("desired state", registry.desired.run())
+    life.spawn("presence", registry.presence.run())
+    life.spawn("probes", registry.run_probes())
+    # Once read, the tables stay as they are when Kafka goes: predictions go on.
+    life.readiness.check("tables", lambda: None if _read(registry) else "desired state and presence not read yet")
+    logging = asyncio.create_task(sink.run())
+    life.ready()
+    await life.stopped()
+    await life.stop_serving()
+    logging.cancel()
+    await asyncio.gather(logging, return_exceptions=True)
+    await sink.close()
+    await upstream.close()
+
+
+def _read(registry: Registry) -> bool:
+    return registry.desired.caught_up.is_set() and registry.presence.caught_up.is_set()

@@ -1,0 +1,138 @@
+"""Which version and which instance answer a request. Pure.
+
+The table is desired state ∩ presence ∩ health: a version is routable on the instances that say they hold it,
+ready and with the right digest, and that are well. A version that no instance can answer gives its share away
+— to the champion, else to the others that have one, else to any version that is held: a request is answered
+as long as anybody can.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from shipway.contract.events import DesiredState, HeldVersion, Presence
+from shipway.contract.signature import RowEncoder, Signature, parse_signature
+
+_FALLBACK = ("champion", "last_good", "candidate", "standby")
+
+
+@dataclass(frozen=True)
+class Instance:
+    """A predictor that can answer."""
+
+    name: str
+    url: str
+
+
+@dataclass(frozen=True)
+class Route:
+    """A version that can answer now, on these instances, with this share of the requests."""
+
+    model: str
+    version: int
+    role: str
+    generation: int
+    share: float
+    instances: tuple[Instance, ...]
+    signature: Signature
+
+    @cached_property
+    def encoder(self) -> RowEncoder:
+        """What turns a request's rows into the version's numbers."""
+        return RowEncoder(self.signature)
+
+
+@dataclass(frozen=True)
+class ModelRoutes:
+    """A model's routes; none when no instance can answer. The shares add up to 1."""
+
+    model: str
+    generation: int
+    wanted: Mapping[int, float]
+    routes: tuple[Route, ...]
+
+    def choose(self, draw: float) -> Route | None:
+        """The route for a draw in [0, 1), by the shares."""
+        passed = 0.0
+        chosen: Route | None = None
+        for route in self.routes:
+            if route.share > 0:
+                chosen = route
+                passed += route.share
+                if draw < passed:
+                    break
+        return chosen
+
+
+def model_routes(state: DesiredState, presences: Iterable[Presence], well: Callable[[str], bool]) -> ModelRoutes:
+    """The routes of one model.
+
+    Args:
+        state: what is wanted.
+        presences: what instances say of themselves.
+        well: whether an instance, by name, passes its probes.
+    """
+    healthy = [p for p in presences if well(p.instance)]
+    wanted = {t.version: t.share for t in state.traffic}
+    routable = {v.version: (v, found) for v in state.versions if (found := _instances(state.model, v, healthy))}
+    shares = _shares(wanted, [held for held, _ in routable.values()])
+    routes = tuple(
+        Route(
+            model=state.model,
+            version=number,
+            role=held.role,
+            generation=state.generation,
+            share=shares.get(number, 0.0),
+            instances=instances,
+            signature=parse_signature(held.signature),
+        )
+        for number, (held, instances) in routable.items()
+    )
+    return ModelRoutes(state.model, state.generation, wanted, routes)
+
+
+def _instances(model: str, held: HeldVersion, presences: Sequence[Presence]) -> tuple[Instance, ...]:
+    return tuple(
+        Instance(p.instance, p.url)
+        for p in presences
+        if any(
+            v.model == model and v.version == held.version and v.digest == held.digest and v.state == "ready"
+            for v in p.versions
+        )
+    )
+
+
+def _shares(wanted: Mapping[int, float], routable: Sequence[HeldVersion]) -> dict[int, float]:
+    """The shares of the routable versions, what others have lost given to the one that stands first in line."""
+    if not routable:
+        return {}
+    shares = {v.version: max(0.0, wanted.get(v.version, 0.0)) for v in routable}
+    total = sum(shares.values())
+    heir = min(routable, key=lambda v: (_rank(v, shares[v.version]), -v.version)).version
+    if total < 1.0:
+        shares[heir] += 1.0 - total
+        return shares
+    return {version: share / total for version, share in shares.items()}
+
+
+def _rank(version: HeldVersion, share: float) -> tuple[bool, int]:
+    """The champion first; then, of those with a share and of those without, by role."""
+    if version.role == "champion":
+        return False, -1
+    return share == 0, _FALLBACK.index(version.role)
+
+
+def pick_instance(
+    instances: Sequence[Instance], busy: Callable[[str], int], draw: Callable[[int], int], avoid: frozenset[str]
+) -> Instance | None:
+    """The less busy of two instances drawn at random, none of those to avoid; None when all are.
+
+    Two choices spread load almost as well as knowing the least busy, without herding
+    (Mitzenmacher, The Power of Two Choices, 2001).
+    """
+    left = [i for i in instances if i.name not in avoid]
+    if len(left) < 2:
+        return left[0] if left else None
+    first = draw(len(left))
+    second = (first + 1 + draw(len(left) - 1)) % len(left)
+    return min(left[first], left[second], key=lambda i: busy(i.name))

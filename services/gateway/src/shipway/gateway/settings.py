@@ -1,0 +1,42 @@
+"""What a gateway can be told."""
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic_settings import SettingsConfigDict
+
+from shipway.runtime.settings import HttpSettings, ServiceSettings
+
+
+class LimitSettings(BaseModel):
+    """What a gateway takes on at most."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    rows: int = Field(default=1000, ge=1, description="rows in one request")
+    body_bytes: int = Field(default=2_000_000, ge=1000, description="bytes in one request")
+    in_flight: int = Field(default=512, ge=1, description="requests of one version under way; more are refused (503)")
+    request_timeout_ms: int = Field(default=5000, ge=10, description="longest time for an answer")
+    retry_share: float = Field(default=0.2, ge=0, le=1, description="retries at most, as a share of requests")
+
+
+class ProbeSettings(BaseModel):
+    """How instances are watched."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    every_s: float = Field(default=1.0, gt=0, description="seconds between probes of a healthy instance")
+    every_out_s: float = Field(default=0.25, gt=0, description="seconds between probes of one that is out")
+    timeout_s: float = Field(default=1.0, gt=0, description="longest wait for a probe")
+    failures: int = Field(default=2, ge=1, description="failed probes in a row that put an instance out")
+    forget_s: float = Field(default=600.0, gt=0, description="an instance that failed so long is forgotten")
+
+
+class GatewaySettings(ServiceSettings):
+    """The gateway's settings."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="SHIPWAY_GATEWAY__", env_nested_delimiter="__", extra="ignore", frozen=True
+    )
+
+    limits: LimitSettings = LimitSettings()
+    probes: ProbeSettings = ProbeSettings()
+    http: HttpSettings = HttpSettings(port=8080)

@@ -1,0 +1,30 @@
+"""Puts the monitor together."""
+
+from shipway.contract.events import Presence
+from shipway.contract.topics import PRESENCE
+from shipway.monitor.api import add_routes
+from shipway.monitor.handlers import RAW, handlers
+from shipway.monitor.settings import MonitorSettings
+from shipway.monitor.watch import Watch
+from shipway.runtime.lifecycle import Body, Life
+from shipway.runtime.parts import connected, consuming
+from shipway.runtime.reconciler import Reconciler
+from shipway.runtime.tableview import TableView
+
+
+def body(settings: MonitorSettings) -> Body:
+    """The monitor's life."""
+
+    async def run(life: Life) -> None:
+        async with connected(life, "monitor", settings.kafka, settings.database) as parts:
+            presence = TableView(settings.kafka, PRESENCE, Presence)
+            watch = Reconciler("watch", Watch(parts).step, settings.beat_s)
+            add_routes(life.app, parts.database, presence, settings.silent_after_s)
+            async with consuming(life, parts, settings.kafka, handlers(), raw=RAW, after_commit=watch.wake):
+                life.spawn("presence", presence.run())
+                life.spawn("watch", watch.run())
+                life.readiness.check("watch", lambda: watch.problem)
+                life.ready()
+                await life.stopped()
+
+    return run

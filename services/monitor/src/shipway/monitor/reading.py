@@ -1,0 +1,106 @@
+"""Reading what the monitor knows, for its API."""
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from shipway.monitor.tables import events, labels, models, requests, usage, versions
+from shipway.runtime.database import Transaction
+
+IN_RELEASE = ("loading", "canary")
+
+
+async def overview(tx: Transaction) -> list[dict[str, Any]]:
+    """Every model: champion, number of versions, the release in progress, the traffic."""
+    counting = sa.select(versions.c.model, sa.func.count()).group_by(versions.c.model)
+    counts: dict[str, int] = {name: count for name, count in (await tx.execute(counting)).all()}  # noqa: C416
+    live = sa.select(versions).where(sa.or_(versions.c.state.in_(IN_RELEASE), versions.c.state == "champion"))
+    serving: dict[str, list[Any]] = {}
+    for row in (await tx.execute(live.order_by(versions.c.version))).all():
+        serving.setdefault(row.model, []).append(row)
+    found = []
+    for row in (await tx.execute(sa.select(models).order_by(models.c.name))).all():
+        releasing = next((v for v in serving.get(row.name, []) if v.state in IN_RELEASE), None)
+        share = (releasing.share or 0.0) if releasing else 0.0
+        traffic = {str(row.champion): 1.0 - share} if row.champion is not None else {}
+        if releasing is not None and share:
+            traffic[str(releasing.version)] = share
+        found.append(
+            {
+                "name": row.name,
+                "description": (row.spec or {}).get("description", ""),
+                "champion": row.champion,
+                "last_good": row.last_good,
+                "version_count": counts.get(row.name, 0),
+                "release": {"version": releasing.version, "state": releasing.state} if releasing else None,
+                "traffic": traffic,
+            }
+        )
+    return found
+
+
+async def model(tx: Transaction, name: str) -> dict[str, Any] | None:
+    """One model with its versions; None where it is not known."""
+    row = (await tx.execute(sa.select(models).where(models.c.name == name))).one_or_none()
+    if row is None:
+        return None
+    found = await tx.execute(sa.select(versions).where(versions.c.model == name).order_by(versions.c.version))
+    return {
+        "name": name,
+        "spec": row.spec,
+        "champion": row.champion,
+        "last_good": row.last_good,
+        "declared_at": row.declared_at,
+        "versions": [version_row(v) for v in found.all()],
+    }
+
+
+def version_row(row: Any) -> dict[str, Any]:
+    """A version's row as JSON-like data."""
+    return {column.name: getattr(row, column.name) for column in versions.columns if column.name != "model"}
+
+
+async def request(tx: Transaction, request_id: str) -> dict[str, Any] | None:
+    """A training request; None where it is not known."""
+    row = (await tx.execute(sa.select(requests).where(requests.c.request_id == request_id))).one_or_none()
+    return dict(row._mapping) if row is not None else None
+
+
+async def model_usage(tx: Transaction, name: str) -> dict[str, Any]:
+    """How many predictions of each version ended how, and how many labels there are."""
+    statement = (
+        sa.select(
+            usage.c.version,
+            usage.c.outcome,
+            sa.func.sum(usage.c.count).label("count"),
+            sa.func.sum(usage.c.latency_us_sum).label("latency_us_sum"),
+            sa.func.max(usage.c.latency_us_max).label("latency_us_max"),
+        )
+        .where(usage.c.model == name)
+        .group_by(usage.c.version, usage.c.outcome)
+    )
+    found: dict[str, dict[str, Any]] = {}
+    for row in (await tx.execute(statement)).all():
+        one = found.setdefault(str(row.version), {"answered": 0, "failed": 0, "refused": 0})
+        one[row.outcome] = int(row._mapping["count"])
+        if row.outcome == "answered":
+            one["mean_latency_us"] = float(row.latency_us_sum) / int(row._mapping["count"])
+            one["max_latency_us"] = int(row.latency_us_max)
+    count = await tx.execute(sa.select(sa.func.count()).select_from(labels).where(labels.c.model == name))
+    return {"versions": found, "labels": int(count.scalar_one())}
+
+
+async def history(
+    tx: Transaction, *, model: str | None, kind: str | None, trace_id: str | None, after: int, limit: int
+) -> list[dict[str, Any]]:
+    """Events after a cursor, oldest first; without a cursor the newest ones."""
+    statement = sa.select(events)
+    for column, value in ((events.c.model, model), (events.c.type, kind), (events.c.trace_id, trace_id)):
+        if value is not None:
+            statement = statement.where(column == value)
+    if after:
+        statement = statement.where(events.c.id > after).order_by(events.c.id)
+    else:
+        statement = statement.order_by(events.c.id.desc())
+    rows = (await tx.execute(statement.limit(limit))).all()
+    return sorted((dict(row._mapping) for row in rows), key=lambda row: int(row["id"]))

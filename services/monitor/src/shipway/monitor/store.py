@@ -1,0 +1,193 @@
+"""Writing what the monitor knows: history, views, usage, labels. Every function works within a transaction."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+
+from shipway.contract import events as e
+from shipway.contract.envelope import Envelope
+from shipway.monitor.retirement import ServedVersion
+from shipway.monitor.tables import events, labels, models, requests, usage, versions
+from shipway.monitor.views import (
+    REQUEST_RANK,
+    Champion,
+    RequestChange,
+    VersionChange,
+    champion_change,
+    may_become,
+)
+from shipway.runtime import trace
+from shipway.runtime.database import Transaction
+
+
+async def record(tx: Transaction, event: Envelope) -> None:
+    """Adds an event to the history; of a training's progress only the newest is kept."""
+    payload = event.payload
+    model = getattr(payload, "model", None)
+    if isinstance(payload, e.TrainingProgressed):
+        same = events.c.payload["request_id"].astext == payload.request_id
+        await tx.execute(sa.delete(events).where(events.c.model == model, events.c.type == payload.type, same))
+    await tx.execute(
+        sa.insert(events).values(
+            event_id=event.id,
+            source=event.source,
+            type=payload.type,
+            model=model,
+            version=getattr(payload, "version", None),
+            at=event.time,
+            trace_id=trace.trace_id(event.traceparent),
+            payload=msgspec.to_builtins(payload),
+        )
+    )
+
+
+async def declare(tx: Transaction, name: str, spec: dict[str, Any], at: datetime) -> None:
+    """Keeps a model's newest declaration."""
+    values = {"spec": spec, "declared_at": at}
+    statement = insert(models).values(name=name, **values)
+    newer = sa.or_(models.c.declared_at.is_(None), models.c.declared_at <= at)
+    await tx.execute(statement.on_conflict_do_update(index_elements=["name"], set_=values, where=newer))
+
+
+async def change_version(tx: Transaction, model: str, change: VersionChange, at: datetime) -> None:
+    """Applies a change to a version's row, making it if need be."""
+    row = await _version_for_update(tx, model, change.version)
+    columns = {k: msgspec.to_builtins(v) for k, v in change.columns.items()}
+    if change.state is not None and (not change.forward_only or may_become(row.state, change.state)):
+        columns |= {"state": change.state, "changed_at": at}
+        if change.state == "champion":
+            columns |= {"promoted_at": row.promoted_at or at}
+        if change.state == "rolled_back" and row.state == "champion":
+            columns |= {"left_at": at}
+    elif change.forward_only:
+        columns.pop("reason", None)
+    if columns:
+        await _set_version(tx, model, change.version, columns)
+
+
+async def change_champion(tx: Transaction, model: str, event: e.Payload, at: datetime) -> None:
+    """Applies what an event says of who is champion."""
+    await tx.execute(insert(models).values(name=model).on_conflict_do_nothing())
+    row = (await tx.execute(sa.select(models).where(models.c.name == model).with_for_update())).one()
+    now, states = champion_change(event, Champion(row.champion, row.last_good))
+    for version, state in states.items():
+        await _version_for_update(tx, model, version)
+        columns: dict[str, Any] = {"state": state, "changed_at": at, "share": float(state == "champion")}
+        if state == "last_good":
+            columns["left_at"] = at
+        await _set_version(tx, model, version, columns)
+    values = {"champion": now.champion, "last_good": now.last_good}
+    await tx.execute(sa.update(models).where(models.c.name == model).values(**values))
+
+
+async def change_request(tx: Transaction, model: str, change: RequestChange, at: datetime) -> None:
+    """Applies a change to a training request's row, making it if need be."""
+    values = {"model": model, "state": change.state, "changed_at": at, **change.columns}
+    row = (
+        await tx.execute(sa.select(requests).where(requests.c.request_id == change.request_id).with_for_update())
+    ).one_or_none()
+    if row is None:
+        await tx.execute(insert(requests).values(request_id=change.request_id, **values).on_conflict_do_nothing())
+    elif REQUEST_RANK[change.state] >= REQUEST_RANK[row.state]:
+        await tx.execute(sa.update(requests).where(requests.c.request_id == change.request_id).values(**values))
+
+
+async def add_usage(tx: Transaction, batch: pa.Table) -> None:
+    """Adds a batch of prediction records to the counts by model, version, minute and outcome."""
+    keyed = pa.table(
+        {
+            "model": batch["model"],
+            "version": pc.fill_null(batch["version"], 0),
+            "minute": pc.floor_temporal(batch["at"], unit="minute"),
+            "outcome": batch["outcome"],
+            "latency": batch["latency_us"],
+            "at": batch["at"],
+        }
+    )
+    grouped = keyed.group_by(["model", "version", "minute", "outcome"]).aggregate(
+        [("latency", "count"), ("latency", "sum"), ("latency", "max"), ("at", "max")]
+    )
+    rows = sorted(grouped.to_pylist(), key=lambda r: (r["model"], r["version"], r["minute"], r["outcome"]))
+    for row in rows:
+        key = {name: row[name] for name in ("model", "version", "minute", "outcome")}
+        statement = insert(usage).values(
+            **key, count=row["latency_count"], latency_us_sum=row["latency_sum"], latency_us_max=row["latency_max"]
+        )
+        added = {
+            "count": usage.c.count + statement.excluded.count,
+            "latency_us_sum": usage.c.latency_us_sum + statement.excluded.latency_us_sum,
+            "latency_us_max": sa.func.greatest(usage.c.latency_us_max, statement.excluded.latency_us_max),
+        }
+        await tx.execute(statement.on_conflict_do_update(index_elements=list(key), set_=added))
+        if row["outcome"] == "answered":
+            used = sa.func.greatest(sa.func.coalesce(versions.c.last_used, row["at_max"]), row["at_max"])
+            this = (versions.c.model == row["model"]) & (versions.c.version == row["version"])
+            await tx.execute(sa.update(versions).where(this).values(last_used=used))
+
+
+async def add_label(tx: Transaction, feedback: e.FeedbackReceived) -> None:
+    """Keeps a prediction's label; a later one replaces it, and the times are counted."""
+    values = {"label": feedback.label, "observed_at": feedback.observed_at}
+    statement = insert(labels).values(prediction_id=feedback.prediction_id, model=feedback.model, times=1, **values)
+    again = values | {"times": labels.c.times + 1}
+    await tx.execute(statement.on_conflict_do_update(index_elements=["prediction_id"], set_=again))
+
+
+async def declared_models(tx: Transaction) -> list[Any]:
+    """The rows of the models that have a declaration."""
+    return list((await tx.execute(sa.select(models).where(models.c.spec.is_not(None)))).all())
+
+
+async def served_versions(tx: Transaction, model: str) -> list[ServedVersion]:
+    """A model's versions that retirement may concern, but those already named."""
+    statement = sa.select(versions).where(versions.c.model == model, versions.c.retirement_asked_at.is_(None))
+    return [
+        ServedVersion(
+            version=row.version,
+            state=row.state or "trained",
+            promoted_at=row.promoted_at,
+            left_at=row.left_at,
+            last_used=row.last_used,
+            degraded=row.degraded_at is not None,
+        )
+        for row in (await tx.execute(statement)).all()
+    ]
+
+
+async def outcomes_since(tx: Transaction, model: str, version: int, since: datetime) -> dict[str, int]:
+    """How many predictions of a version ended how, in the minutes from ``since`` on."""
+    whole_minute = since.replace(second=0, microsecond=0)
+    statement = (
+        sa.select(usage.c.outcome, sa.func.sum(usage.c.count))
+        .where(usage.c.model == model, usage.c.version == version, usage.c.minute >= whole_minute)
+        .group_by(usage.c.outcome)
+    )
+    return {outcome: int(count) for outcome, count in (await tx.execute(statement)).all()}
+
+
+async def mark(tx: Transaction, model: str, version: int, column: str, at: datetime) -> bool:
+    """Sets a time of a version that is not set yet; False where it was."""
+    this = (versions.c.model == model) & (versions.c.version == version) & versions.c[column].is_(None)
+    return (await tx.execute(sa.update(versions).where(this).values({column: at}))).rowcount == 1
+
+
+async def forget_before(tx: Transaction, now: datetime, keep: timedelta = timedelta(days=400)) -> None:
+    """Removes history that is too old."""
+    await tx.execute(sa.delete(events).where(events.c.at < now - keep))
+    await tx.execute(sa.delete(usage).where(usage.c.minute < now - keep))
+
+
+async def _version_for_update(tx: Transaction, model: str, version: int) -> Any:
+    await tx.execute(insert(versions).values(model=model, version=version).on_conflict_do_nothing())
+    this = (versions.c.model == model) & (versions.c.version == version)
+    return (await tx.execute(sa.select(versions).where(this).with_for_update())).one()
+
+
+async def _set_version(tx: Transaction, model: str, version: int, columns: dict[str, Any]) -> None:
+    this = (versions.c.model == model) & (versions.c.version == version)
+    await tx.execute(sa.update(versions).where(this).values(**columns))

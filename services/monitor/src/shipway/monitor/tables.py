@@ -1,0 +1,94 @@
+"""The monitor's tables."""
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import JSONB
+
+metadata = sa.MetaData()
+_TIME = sa.DateTime(timezone=True)
+
+events = sa.Table(
+    "events",
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(), primary_key=True),
+    sa.Column("event_id", sa.Text, nullable=False),
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("type", sa.Text, nullable=False),
+    sa.Column("model", sa.Text),
+    sa.Column("version", sa.Integer),
+    sa.Column("at", _TIME, nullable=False),
+    sa.Column("trace_id", sa.Text),
+    sa.Column("payload", JSONB, nullable=False),
+    sa.Index("events_by_model", "model", "id"),
+    sa.Index("events_by_trace", "trace_id"),
+)
+
+models = sa.Table(
+    "models",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("spec", JSONB),
+    sa.Column("champion", sa.Integer),
+    sa.Column("last_good", sa.Integer),
+    sa.Column("declared_at", _TIME),
+)
+
+versions = sa.Table(
+    "versions",
+    metadata,
+    sa.Column("model", sa.Text, primary_key=True),
+    sa.Column("version", sa.Integer, primary_key=True),
+    sa.Column("state", sa.Text),
+    sa.Column("digest", sa.Text),
+    sa.Column("request_id", sa.Text),
+    sa.Column("training_rows", sa.BigInteger),
+    sa.Column("training_metrics", JSONB),
+    sa.Column("metrics", JSONB),
+    sa.Column("gates", JSONB),
+    sa.Column("champion_version", sa.Integer),
+    sa.Column("champion_metrics", JSONB),
+    sa.Column("share", sa.Float),
+    sa.Column("reason", sa.Text),
+    sa.Column("changed_at", _TIME),
+    sa.Column("promoted_at", _TIME),
+    sa.Column("left_at", _TIME),
+    sa.Column("last_used", _TIME),
+    sa.Column("degraded_at", _TIME),
+    sa.Column("retirement_asked_at", _TIME),
+)
+
+requests = sa.Table(
+    "requests",
+    metadata,
+    sa.Column("request_id", sa.Text, primary_key=True),
+    sa.Column("model", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("stage", sa.Text),
+    sa.Column("fraction", sa.Float),
+    sa.Column("message", sa.Text),
+    sa.Column("reason", sa.Text),
+    sa.Column("version", sa.Integer),
+    sa.Column("changed_at", _TIME, nullable=False),
+)
+
+usage = sa.Table(
+    "usage",
+    metadata,
+    sa.Column("model", sa.Text, primary_key=True),
+    sa.Column("version", sa.Integer, primary_key=True),  # 0: no version was chosen yet
+    sa.Column("minute", _TIME, primary_key=True),
+    sa.Column("outcome", sa.Text, primary_key=True),
+    sa.Column("count", sa.BigInteger, nullable=False),
+    sa.Column("latency_us_sum", sa.BigInteger, nullable=False),
+    sa.Column("latency_us_max", sa.BigInteger, nullable=False),
+)
+
+labels = sa.Table(
+    "labels",
+    metadata,
+    sa.Column("prediction_id", sa.Text, primary_key=True),
+    sa.Column("model", sa.Text, nullable=False, index=True),
+    sa.Column("label", JSONB, nullable=False),
+    sa.Column("observed_at", _TIME, nullable=False),
+    sa.Column("times", sa.Integer, nullable=False),
+)
+TABLES = (events, models, versions, requests, usage, labels)

@@ -1,0 +1,70 @@
+"""The reconciler: looks at every declared model, and says which version failed its level and which is to go."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from shipway.contract.events import ModelDegraded, ModelRetired
+from shipway.contract.spec import parse_spec
+from shipway.monitor import store
+from shipway.monitor.degradation import Level, degraded
+from shipway.monitor.retirement import Policy, to_retire
+from shipway.runtime import log
+from shipway.runtime.database import Transaction
+from shipway.runtime.delivery import emit
+from shipway.runtime.parts import Parts
+
+_log = log.get(__name__)
+
+
+class Watch:
+    """Steps over the store; ``step`` is made for a Reconciler."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    async def step(self) -> bool:
+        """One look at everything."""
+        now = datetime.now(UTC)
+        async with self._parts.database.begin() as tx:
+            found = await store.declared_models(tx)
+        for model in found:
+            async with self._parts.database.begin() as tx:
+                said = await self._judge(tx, model, now)
+            if said:
+                self._parts.relay.wake()
+        return False
+
+    async def _judge(self, tx: Transaction, model: Any, now: datetime) -> bool:
+        spec = parse_spec(model.spec)
+        said = False
+        if model.champion is not None:
+            levels = spec.service_levels
+            level = Level(levels.max_error_share, levels.error_window, levels.min_requests)
+            counts = await store.outcomes_since(tx, model.name, model.champion, now - level.window)
+            bad = degraded(counts.get("answered", 0), counts.get("failed", 0), level)
+            if bad is not None and await store.mark(tx, model.name, model.champion, "degraded_at", now):
+                _log.warning("champion degraded", model=model.name, version=model.champion, reason=bad.reason)
+                said = True
+                await emit(
+                    tx,
+                    self._parts.source,
+                    ModelDegraded(
+                        model=model.name,
+                        version=model.champion,
+                        figure="error_share",
+                        value=bad.value,
+                        limit=bad.limit,
+                        reason=bad.reason,
+                    ),
+                )
+        policy = Policy(spec.retirement.max_age, spec.retirement.unused_for)
+        for retire in to_retire(await store.served_versions(tx, model.name), policy, now):
+            if await store.mark(tx, model.name, retire.version, "retirement_asked_at", now):
+                _log.info("version retired", model=model.name, version=retire.version, reason=retire.reason)
+                said = True
+                await emit(
+                    tx,
+                    self._parts.source,
+                    ModelRetired(model=model.name, version=retire.version, policy=retire.policy, reason=retire.reason),
+                )
+        return said
