@@ -21,7 +21,7 @@ from shipway.embedded.stack import StackPlan, prepare
 from shipway.embedded.state import StackRunning, read_state
 from shipway.runtime.settings import KafkaSettings
 
-EXAMPLE = Path(__file__).resolve().parents[6] / "examples" / "flights"
+EXAMPLE = Path(__file__).resolve().parents[5] / "examples" / "flights"
 
 
 def demo(

@@ -237,19 +237,19 @@ async def _next_before(
     events: AsyncIterator[Followed], deadline: float | None, asking: "asyncio.Task[None]"
 ) -> Followed:
     """The next event; ends with the error of asking, or with Unreachable at the deadline."""
-    following_next = asyncio.ensure_future(anext(events))
-    limit_s = None if deadline is None else max(0.0, deadline - asyncio.get_running_loop().time())
-    waited: set[asyncio.Future[Any]] = {following_next} if asking.done() else {following_next, asking}
+    coming: asyncio.Future[Followed] = asyncio.ensure_future(anext(events))
     try:
-        await asyncio.wait(waited, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
-        if following_next.done():
-            return following_next.result()
-        if asking.done() and not asking.cancelled() and (error := asking.exception()) is not None:
-            raise error
-        raise Unreachable("the request was published, but no trainer has taken it; is one running? (shipway status)")
+        while not coming.done():
+            left_s = None if deadline is None else deadline - asyncio.get_running_loop().time()
+            if left_s is not None and left_s <= 0:
+                raise Unreachable("the request was published, but no trainer has taken it; is one running?")
+            waited: set[asyncio.Future[Any]] = {coming} if asking.done() else {coming, asking}
+            await asyncio.wait(waited, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
+            if asking.done() and not asking.cancelled() and (error := asking.exception()) is not None:
+                raise error
+        return coming.result()
     finally:
-        if not following_next.done():
-            following_next.cancel()
+        coming.cancel()
 
 
 async def _read(path: Path) -> str:
