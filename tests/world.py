@@ -123,9 +123,9 @@ class World:
         """The gateway's URL."""
         return self.shipway.addresses.gateway
 
-    async def declare(self, name: str, **changes: Any) -> ModelSpec:
+    async def declare(self, name: str, kind: str = "binary", **changes: Any) -> ModelSpec:
         """Declares a model on fresh data of its kind."""
-        spec = make_model(self.folder / "data" / name, name, **changes)
+        spec = make_model(self.folder / "data" / name, name, kind, **changes)
         await self.shipway.declare(spec)
         return spec
 

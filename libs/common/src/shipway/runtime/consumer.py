@@ -32,6 +32,7 @@ _log = log.get(__name__)
 Handler = Callable[[Transaction, Any, Envelope], Awaitable[None]]
 RawHandler = Callable[[Transaction, ConsumerRecord], Awaitable[None]]
 CRASHES_ALLOWED = 3
+SESSION_TIMEOUT_MS = 10_000
 
 
 class Consumer:
@@ -68,7 +69,9 @@ class Consumer:
         self.broker = KafkaBroker(
             settings.bootstrap,
             client_id=f"shipway-{service}",
-            request_timeout_ms=settings.request_timeout_ms,
+            # Joining a group takes until a member that was killed is given up; who asks again before that is
+            # another new member to wait for, and so on for ever.
+            request_timeout_ms=max(settings.request_timeout_ms, 2 * SESSION_TIMEOUT_MS),
             # A broker that came back empty has no partitions to assign until its topics are made again.
             metadata_max_age_ms=3_000,
             logger=None,
@@ -79,7 +82,7 @@ class Consumer:
             auto_offset_reset="earliest",
             ack_policy=AckPolicy.MANUAL,
             max_poll_interval_ms=30 * 60 * 1000,
-            session_timeout_ms=10_000,
+            session_timeout_ms=SESSION_TIMEOUT_MS,
             heartbeat_interval_ms=1_000,
             parser=_safe_headers,
             decoder=_undecoded,
