@@ -51,6 +51,7 @@ def test_the_whole_stack_has_every_service_after_its_database_and_broker() -> No
         "PYTHONUNBUFFERED": "1",
         "SHIPWAY__KAFKA__BOOTSTRAP": "127.0.0.1:1002",
         "SHIPWAY__KAFKA__IDLE_FETCH_PAUSE_MS": "20",
+        "SHIPWAY__KAFKA__GROUP_INSTANCE": "embedded",
         "SHIPWAY__DATABASE__URL": "postgresql://shipway:geheim@127.0.0.1:1001/shipway",
         "SHIPWAY__OBJECTS__URL": "file:///data/objects",
         "SHIPWAY__LOG__FORMAT": "json",

@@ -147,6 +147,8 @@ def build(
         "PYTHONUNBUFFERED": "1",
         "SHIPWAY__KAFKA__BOOTSTRAP": kafka,
         "SHIPWAY__KAFKA__IDLE_FETCH_PAUSE_MS": "0" if external.kafka else str(broker.IDLE_FETCH_PAUSE_MS),
+        # This broker never gives up a member that was killed; only one of the same name takes its place.
+        "SHIPWAY__KAFKA__GROUP_INSTANCE": "" if external.kafka else "embedded",
         "SHIPWAY__DATABASE__URL": database_url,
         **{f"SHIPWAY__OBJECTS__{key.upper()}": value for key, value in objects.items()},
         "SHIPWAY__LOG__FORMAT": "json",

@@ -79,6 +79,7 @@ class Consumer:
         subscriber = self.broker.subscriber(
             *self.topics,
             group_id=f"shipway.{service}",
+            group_instance_id=settings.group_instance or None,
             auto_offset_reset="earliest",
             ack_policy=AckPolicy.MANUAL,
             max_poll_interval_ms=30 * 60 * 1000,

@@ -29,6 +29,11 @@ class KafkaSettings(_Section):
         le=1000,
         description="pause after an empty fetch, for a broker that does not long-poll",
     )
+    group_instance: str = Field(
+        default="",
+        description="a name that this process keeps over restarts, unique in its consumer group (static membership): "
+        "after a restart it has its place back at once",
+    )
     provision: bool = Field(default=True, description="create missing topics on start")
     replication_factor: int = Field(default=1, ge=1, description="of topics that are created")
     beat_s: float = Field(
