@@ -41,6 +41,7 @@ async def test_a_service_killed_in_the_middle_of_the_loop(broken_world: World, s
     await broken_world.kill(service)
     journey = await following
     assert journey.succeeded, journey
+    await broken_world.event(e.ReleasePromoted, model=model)
     assert len(broken_world.recorder.payloads(e.TrainingCompleted, model=model)) == 1
     assert len(broken_world.recorder.payloads(e.ModelApproved, model=model)) == 1
     assert len(broken_world.recorder.payloads(e.ReleasePromoted, model=model)) == 1

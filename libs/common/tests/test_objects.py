@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from shipway.contract.errors import Permanent, Transient
-from shipway.runtime.objects import FolderStore, ObjectMissing, S3Store, open_store
+from shipway.runtime.objects import FolderStore, ObjectMissing, open_store
+from shipway.runtime.s3 import S3Store
 from shipway.runtime.settings import ObjectsSettings
 
 

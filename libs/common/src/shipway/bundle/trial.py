@@ -1,4 +1,8 @@
-"""Trying a model in a child process with limits before a server has it: it loads, and gives its golden scores."""
+"""Trying a model in a child process with limits before a server has it: it loads, and gives its golden scores.
+
+The structural proof (modelfile) comes first; this is the second wall, for what only LightGBM itself can show. What the
+child writes is as little trusted as the model: a hostile file may have taken it over.
+"""
 
 import os
 import signal
@@ -14,6 +18,10 @@ from shipway.contract.errors import Permanent
 
 Matrix = npt.NDArray[np.float64]
 RTOL, ATOL = 1e-6, 1e-9
+# No passwords or keys of the service's go to the child.
+_PASSED_ON = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TMPDIR")
+_TOLD_BYTES = 4096
+_OUT_OF_MEMORY = ("bad_alloc", "MemoryError", "Cannot allocate memory")
 
 
 def try_in_child(
@@ -26,6 +34,13 @@ def try_in_child(
 ) -> None:
     """Loads the model in a child process and compares its scores with the golden ones. Blocks.
 
+    Args:
+        model_text: the model, already proven by check_model_text.
+        golden_rows: (rows, features), NaN where a value is missing.
+        golden_scores: (rows, outputs), what the model gave for them in training.
+        timeout_s: for the whole trial; the child is killed after that.
+        memory_mb: the child's address space.
+
     Raises:
         Permanent: it crashed, hung, took too much memory, or gave other scores; the message says which.
     """
@@ -34,12 +49,30 @@ def try_in_child(
         (folder / "model.txt").write_bytes(model_text)
         np.save(folder / "rows.npy", np.ascontiguousarray(golden_rows))
         _run(folder, golden_scores.shape[1], timeout_s, memory_mb)
-        scores = np.load(folder / "scores.npy", allow_pickle=False)
+        scores = read_scores(folder / "scores.npy", golden_scores.shape)
     compare(scores, golden_scores)
 
 
+def read_scores(path: Path, shape: tuple[int, ...]) -> Matrix:
+    """What the child wrote, if it is a float64 array of this shape; the file's own word on its size is not believed.
+
+    Raises:
+        Permanent: it is not.
+    """
+    try:
+        # Mapped, so that a forged header can neither take memory nor have anything unpickled.
+        scores = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError, TypeError, OverflowError) as err:
+        raise Permanent("trial: the model left no readable scores") from err
+    if not isinstance(scores, np.ndarray) or scores.dtype != np.float64:
+        raise Permanent("trial: the model left something else than scores")
+    if scores.shape != shape:
+        raise Permanent(f"trial: gave scores of shape {scores.shape}; {shape} was expected")
+    return np.array(scores)
+
+
 def compare(scores: Matrix, golden: Matrix) -> None:
-    """Holds scores against the golden ones.
+    """Holds scores against the golden ones. NaN equals nothing.
 
     Raises:
         Permanent: with the first row that differs.
@@ -53,21 +86,42 @@ def compare(scores: Matrix, golden: Matrix) -> None:
 
 
 def _run(folder: Path, outputs: int, timeout_s: float, memory_mb: int) -> None:
-    arguments = [str(folder), str(outputs), str(memory_mb), str(max(1, int(timeout_s)))]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    # The clock on the wall ends a hang; the CPU limit is for a child whose parent has died, so it comes later.
+    arguments = [str(folder), str(outputs), str(memory_mb), str(int(timeout_s) + 2)]
+    passed_on = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    # Into a file with a size limit: a child that never stops talking must not fill this process's memory.
+    with (folder / "stderr.txt").open("wb") as told:
+        try:
+            code = subprocess.run(
+                [sys.executable, "-m", "shipway.bundle.trial_child", *arguments],
+                check=False,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=told,
+                timeout=timeout_s,
+                env=passed_on | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+            ).returncode
+        except subprocess.TimeoutExpired as err:
+            raise Permanent(f"trial: the model did not answer in {timeout_s:g} s") from err
+    if code == 0:
+        return
+    text = _tail(folder / "stderr.txt")
+    if any(sign in text for sign in _OUT_OF_MEMORY):
+        raise Permanent(f"trial: the model needs more than {memory_mb} MB")
+    if code < 0:
+        raise Permanent(f"trial: the model crashed a process ({_signal_name(-code)})")
+    last = text.strip().splitlines()[-1:] or [f"no message, exit code {code}"]
+    raise Permanent(f"trial: the model could not be used: {last[0][:300]}")
+
+
+def _tail(path: Path) -> str:
+    with path.open("rb") as told:
+        told.seek(max(0, path.stat().st_size - _TOLD_BYTES))
+        return told.read(_TOLD_BYTES).decode("utf-8", "replace")
+
+
+def _signal_name(number: int) -> str:
     try:
-        done = subprocess.run(
-            [sys.executable, "-m", "shipway.bundle.trial_child", *arguments],
-            check=False,
-            capture_output=True,
-            timeout=timeout_s,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-        )
-    except subprocess.TimeoutExpired as err:
-        raise Permanent(f"trial: the model did not answer in {timeout_s:.0f} s") from err
-    if done.returncode < 0:
-        raise Permanent(f"trial: the model crashed a process ({signal.Signals(-done.returncode).name})")
-    if done.returncode or not (folder / "scores.npy").exists():
-        last = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:] or ["no message"]
-        raise Permanent(f"trial: the model could not be used: {last[0][:300]}")
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

@@ -20,6 +20,7 @@ from typing import Any, Literal, NoReturn
 import msgspec
 
 from shipway.contract.errors import Permanent, Transient
+from shipway.runtime.lean import spare_pandas
 
 _PR_SET_PDEATHSIG = 1
 _LINE_BYTES = 1_000_000
@@ -99,6 +100,7 @@ async def run_child(
 def serve(work: Callable[[dict[str, Any], Send], Any]) -> NoReturn:
     """The whole of a child's ``__main__``: reads the order, works, sends the result, ends the process."""
     _die_with_parent()
+    spare_pandas()
     lines = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # so that a library that prints does not break the lines
     given = msgspec.json.decode(sys.stdin.buffer.read())

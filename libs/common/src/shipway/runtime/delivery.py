@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 
 import msgspec
 import sqlalchemy as sa
-from alembic import op
 from sqlalchemy.dialects.postgresql import insert
 
 from shipway.contract.envelope import Envelope, WireMessage, encode
@@ -56,8 +55,10 @@ outbox = sa.Table(
 
 def create_tables_v1() -> None:
     """For a service's first migration: the delivery tables as they were first."""
+    from alembic import op  # half a second of imports that only a migration needs
+
     for table in (inbox, crashes, outbox):
-        columns = [column.copy() for column in table.columns]
+        columns = [column._copy() for column in table.columns]
         op.create_table(table.name, *columns)
     op.create_index("outbox_waiting", "outbox", ["seq"], postgresql_where=sa.text("published_at is null"))
     op.create_index("outbox_placed", "outbox", ["topic", "partition", "broker_offset"])
@@ -65,6 +66,8 @@ def create_tables_v1() -> None:
 
 def drop_tables_v1() -> None:
     """The inverse of create_tables_v1."""
+    from alembic import op
+
     for table in (outbox, crashes, inbox):
         op.drop_table(table.name)
 

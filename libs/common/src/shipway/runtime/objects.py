@@ -4,7 +4,6 @@ Async code calls it with ``asyncio.to_thread``. Keys are slash-separated names w
 that no key leaves its folder.
 """
 
-import io
 import os
 import re
 import tempfile
@@ -12,10 +11,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
-
-import urllib3
-from minio import Minio
-from minio.error import InvalidResponseError, S3Error, ServerError
 
 from shipway.contract.errors import Permanent, Transient
 from shipway.runtime.settings import ObjectsSettings
@@ -65,6 +60,8 @@ def open_store(settings: ObjectsSettings) -> ObjectStore:
     if parts.scheme == "file" and parts.path:
         return FolderStore(Path(parts.path))
     if parts.scheme == "s3" and parts.netloc:
+        from shipway.runtime.s3 import S3Store  # its imports cost those who use a folder half a second
+
         return S3Store(settings, parts.netloc)
     raise Permanent(f"OBJECTS__URL: {settings.url!r} must be file:///folder or s3://bucket")
 
@@ -153,96 +150,3 @@ class FolderStore:
             for name in names:
                 if not name.endswith(".part"):
                     yield (Path(folder) / name).relative_to(self._folder).as_posix()
-
-
-class S3Store:
-    """Objects in a bucket, through the MinIO client. The bucket is made at the first probe if it can be."""
-
-    def __init__(self, settings: ObjectsSettings, bucket: str) -> None:
-        endpoint = urlsplit(settings.endpoint)
-        if endpoint.scheme not in ("http", "https") or not endpoint.netloc:
-            raise Permanent(f"OBJECTS__ENDPOINT: {settings.endpoint!r} must be http://host:port or https://host")
-        self._bucket = bucket
-        self._where = f"object store {settings.endpoint}/{bucket}"
-        self._client = Minio(
-            endpoint.netloc,
-            access_key=settings.access_key,
-            secret_key=settings.secret_key.get_secret_value(),
-            region=settings.region,
-            secure=endpoint.scheme == "https",
-            http_client=urllib3.PoolManager(
-                timeout=urllib3.Timeout(connect=settings.timeout_s, read=settings.timeout_s),
-                maxsize=10,
-                retries=urllib3.Retry(total=1, backoff_factor=0.2, status_forcelist=[500, 502, 503, 504]),
-            ),
-        )
-
-    def put(self, key: str, data: bytes) -> None:
-        """See ObjectStore."""
-        try:
-            self._client.put_object(self._bucket, check_key(key), io.BytesIO(data), len(data))
-        except _S3_ERRORS as err:
-            raise self._sorted(err, key) from err
-
-    def get(self, key: str, max_bytes: int) -> bytes:
-        """See ObjectStore."""
-        response = None
-        try:
-            response = self._client.get_object(self._bucket, check_key(key))
-            data = response.read(max_bytes + 1)
-            length = response.headers.get("Content-Length")
-            if length is not None and int(length) != len(data) <= max_bytes:
-                raise Transient(f"{self._where}: {key} ended after {len(data)} of {length} bytes")
-        except _S3_ERRORS as err:
-            raise self._sorted(err, key) from err
-        finally:
-            if response is not None:
-                response.close()
-                response.release_conn()
-        if len(data) > max_bytes:
-            raise Permanent(f"object {key} is larger than {max_bytes} bytes")
-        return bytes(data)
-
-    def size(self, key: str) -> int | None:
-        """See ObjectStore."""
-        try:
-            return self._client.stat_object(self._bucket, check_key(key)).size
-        except _S3_ERRORS as err:
-            sorted_error = self._sorted(err, key)
-            if isinstance(sorted_error, ObjectMissing):
-                return None
-            raise sorted_error from err
-
-    def list(self, prefix: str) -> list[str]:
-        """See ObjectStore."""
-        try:
-            found = self._client.list_objects(self._bucket, prefix=prefix, recursive=True)
-            return sorted(o.object_name for o in found if o.object_name is not None)
-        except _S3_ERRORS as err:
-            raise self._sorted(err, prefix) from err
-
-    def delete(self, key: str) -> None:
-        """See ObjectStore."""
-        try:
-            self._client.remove_object(self._bucket, check_key(key))
-        except _S3_ERRORS as err:
-            raise self._sorted(err, key) from err
-
-    def probe(self) -> None:
-        """See ObjectStore."""
-        try:
-            if not self._client.bucket_exists(self._bucket):
-                self._client.make_bucket(self._bucket)
-        except _S3_ERRORS as err:
-            raise self._sorted(err, "") from err
-
-    def _sorted(self, err: Exception, key: str) -> Permanent | Transient:
-        if isinstance(err, S3Error):
-            if err.code in ("NoSuchKey", "NoSuchObject"):
-                return ObjectMissing(f"object {key} is missing")
-            # Wrong credentials too: an operator can mend them, so work waits rather than being thrown away.
-            return Transient(f"{self._where}: {err.code}: {err.message}")
-        return Transient(f"{self._where}: {err}")
-
-
-_S3_ERRORS = (S3Error, ServerError, InvalidResponseError, urllib3.exceptions.HTTPError, OSError)

@@ -1,6 +1,5 @@
 """What a service with a database is made of: schema, producer, relay, consumer; entered in order, left in reverse."""
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -12,10 +11,9 @@ from shipway.runtime.database import Database
 from shipway.runtime.kafka import Producer, connected_producer
 from shipway.runtime.lifecycle import Life
 from shipway.runtime.migrations import migrate
-from shipway.runtime.objects import ObjectStore
-from shipway.runtime.provision import provision
 from shipway.runtime.relay import Relay
 from shipway.runtime.settings import DatabaseSettings, KafkaSettings
+from shipway.runtime.starting import provisioned
 from shipway.runtime.waiting import until_reachable
 
 
@@ -63,12 +61,6 @@ async def connected(
         await database.close()
 
 
-async def provisioned(life: Life, kafka: KafkaSettings) -> None:
-    """Waits until the broker answers and has the topics of the table."""
-    if kafka.provision:
-        await until_reachable("Kafka", lambda: provision(kafka), lambda reason: life.readiness.report("kafka", reason))
-
-
 @asynccontextmanager
 async def consuming(
     life: Life,
@@ -96,12 +88,3 @@ async def consuming(
         yield consumer
     finally:
         await consumer.stop()
-
-
-async def reachable_store(life: Life, store: ObjectStore) -> None:
-    """Waits until the object store can be used."""
-
-    async def probe() -> None:
-        await asyncio.to_thread(store.probe)
-
-    await until_reachable("the object store", probe, lambda reason: life.readiness.report("objects", reason))

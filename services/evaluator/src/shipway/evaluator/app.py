@@ -6,8 +6,9 @@ from shipway.evaluator.judge import Judge
 from shipway.evaluator.settings import EvaluatorSettings
 from shipway.runtime.lifecycle import Body, Life
 from shipway.runtime.objects import open_store
-from shipway.runtime.parts import connected, consuming, reachable_store
+from shipway.runtime.parts import connected, consuming
 from shipway.runtime.reconciler import Reconciler
+from shipway.runtime.starting import reachable_store
 
 
 def body(settings: EvaluatorSettings) -> Body:

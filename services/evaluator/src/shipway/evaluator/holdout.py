@@ -2,11 +2,11 @@
 
 from typing import Any
 
-import lightgbm
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from shipway.bundle.capi import Booster, LightGBMError
 from shipway.bundle.datasets import read_window
 from shipway.bundle.features import encode_table, encode_target
 from shipway.bundle.metrics import score_metrics
@@ -101,11 +101,10 @@ def _against(champion: Bundle, signature: Signature, rows: Any, labels: Matrix, 
 
 def _scores(bundle: Bundle, features: Matrix) -> Matrix:
     try:
-        booster = lightgbm.Booster(model_str=bundle.model_text.decode("utf-8"))
-        scores = np.asarray(booster.predict(features), dtype=np.float64)
-    except (lightgbm.basic.LightGBMError, UnicodeDecodeError) as err:
+        booster = Booster(bundle.model_text)
+        try:
+            return booster.predict(features, bundle.signature.outputs_per_row)
+        finally:
+            booster.close()
+    except LightGBMError as err:
         raise Permanent(f"LightGBM: {err}") from err
-    wanted = (len(features), bundle.signature.outputs_per_row)
-    if scores.size != wanted[0] * wanted[1]:
-        raise InvalidField("model.txt", f"gives {scores.shape} scores, not {wanted}")
-    return scores.reshape(wanted)

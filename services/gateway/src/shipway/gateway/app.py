@@ -11,8 +11,8 @@ from shipway.gateway.settings import GatewaySettings
 from shipway.gateway.upstream import Upstream
 from shipway.runtime.kafka import Producer, connected_producer
 from shipway.runtime.lifecycle import Body, Life
-from shipway.runtime.parts import provisioned
 from shipway.runtime.prediction_sink import PredictionSink
+from shipway.runtime.starting import provisioned
 
 
 def body(settings: GatewaySettings) -> Body:

@@ -18,8 +18,8 @@ from shipway.runtime.http import Problem
 from shipway.runtime.kafka import Producer, connected_producer
 from shipway.runtime.lifecycle import Body, Life
 from shipway.runtime.objects import ObjectStore, open_store
-from shipway.runtime.parts import provisioned, reachable_store
 from shipway.runtime.prediction_sink import PredictionSink
+from shipway.runtime.starting import provisioned, reachable_store
 from shipway.runtime.tableview import TableView
 
 

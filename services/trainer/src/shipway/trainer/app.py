@@ -2,8 +2,9 @@
 
 from shipway.runtime.lifecycle import Body, Life
 from shipway.runtime.objects import open_store
-from shipway.runtime.parts import Parts, connected, consuming, reachable_store
+from shipway.runtime.parts import Parts, connected, consuming
 from shipway.runtime.reconciler import Reconciler
+from shipway.runtime.starting import reachable_store
 from shipway.trainer import store
 from shipway.trainer.handlers import HANDLERS
 from shipway.trainer.run import Workplace

@@ -6,13 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import lightgbm
 import numpy as np
 import numpy.typing as npt
 
 from shipway.contract.errors import Permanent
 from shipway.contract.signature import Signature
 from shipway.contract.spec import ModelSpec
+from shipway.runtime.lean import without_pandas
+
+with without_pandas():
+    import lightgbm
 
 Matrix = npt.NDArray[np.float64]
 OnRound = Callable[[int, int], None]

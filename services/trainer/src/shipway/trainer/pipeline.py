@@ -3,9 +3,9 @@
 import platform
 from collections.abc import Callable
 from datetime import datetime
+from importlib.metadata import version as installed
 from typing import Any
 
-import lightgbm
 import msgspec
 import numpy as np
 import pyarrow as pa
@@ -58,7 +58,7 @@ def train_version(
         "report.json": msgspec.json.format(msgspec.json.encode(report), indent=1),
         "spec.json": msgspec.json.encode(spec_to_builtins(spec)),
     }
-    versions = {"lightgbm": lightgbm.__version__, "numpy": np.__version__, "python": platform.python_version()}
+    versions = {"lightgbm": installed("lightgbm"), "numpy": np.__version__, "python": platform.python_version()}
     written = write_bundle(store, files, model=spec.name, library_versions=versions, windows=windows)
     return {
         "digest": written.digest,

@@ -1,0 +1,135 @@
+"""The trial: a model that crashes, hangs, eats memory or gives other scores harms its child alone, and is told apart."""
+
+import os
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import lightgbm as lgb
+import numpy as np
+import psutil
+import pytest
+
+from shipway.bundle import trial
+from shipway.bundle.capi import Booster
+from shipway.bundle.trial import compare, read_scores, try_in_child
+from shipway.contract.errors import Permanent
+
+ROWS = np.random.default_rng(1).normal(size=(20, 3))
+
+
+def train(objective: str, outputs: int = 1) -> bytes:
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(600, 3))
+    labels = (rows[:, 0] > 0).astype(float) + (rows[:, 1] > 0.5) * (outputs > 2)
+    settings = {"objective": objective, "num_leaves": 7, "verbose": -1}
+    if outputs > 1:
+        settings["num_class"] = outputs
+    return str(lgb.train(settings, lgb.Dataset(rows, labels), 4).model_to_string()).encode()
+
+
+MODEL = train("binary")
+SCORES = Booster(MODEL).predict(ROWS, 1)
+CYCLIC = re.sub(rb"left_child=\d", b"left_child=0", MODEL, count=1)
+CRASHING = re.sub(rb"(feature_names=[^\n]*)", rb"\1\rnum_class=200000", MODEL, count=1)
+
+
+def test_the_right_scores_pass() -> None:
+    try_in_child(MODEL, ROWS, SCORES)
+
+
+def test_several_outputs_pass() -> None:
+    model = train("multiclass", 3)
+    try_in_child(model, ROWS, Booster(model).predict(ROWS, 3))
+
+
+def test_another_score_is_refused_with_row_and_both_values() -> None:
+    golden = SCORES.copy()
+    golden[3] += 0.1
+    with pytest.raises(Permanent, match=rf"golden row 3 gave \[{SCORES[3, 0]}\]; \[{golden[3, 0]}\] was expected"):
+        try_in_child(MODEL, ROWS, golden)
+
+
+def test_nan_equals_nothing() -> None:
+    nan = np.full((2, 1), np.nan)
+    with pytest.raises(Permanent, match="golden row 0"):
+        compare(nan, nan)
+
+
+def test_another_number_of_outputs_is_refused_before_it_is_written_anywhere() -> None:
+    with pytest.raises(Permanent, match=r"it gives 60 scores for 20 rows; 20 were expected"):
+        try_in_child(train("multiclass", 3), ROWS, SCORES)
+
+
+def test_a_truncated_file_aborts_the_child_alone() -> None:
+    with pytest.raises(Permanent, match=r"crashed a process \(SIGABRT\)"):
+        try_in_child(MODEL[: len(MODEL) // 3], ROWS, SCORES)
+
+
+def test_a_model_that_is_not_one_is_refused_with_the_librarys_words() -> None:
+    with pytest.raises(Permanent, match=r"could not be used: .*LightGBMError"):
+        try_in_child(b"tree\n", ROWS, SCORES)
+
+
+def test_a_cyclic_tree_ends_with_its_child_killed_and_reaped() -> None:
+    before = time.monotonic()
+    with pytest.raises(Permanent, match="did not answer in 1.5 s"):
+        try_in_child(CYCLIC, ROWS, SCORES, timeout_s=1.5)
+    assert time.monotonic() - before < 10
+    assert not [child for child in psutil.Process().children() if "trial_child" in " ".join(child.cmdline())]
+
+
+def test_too_little_memory_is_said_so() -> None:
+    with pytest.raises(Permanent, match="needs more than 1 MB"):
+        try_in_child(MODEL, np.tile(ROWS, (20_000, 1)), np.tile(SCORES, (20_000, 1)), memory_mb=1)
+
+
+def test_nothing_stays_in_the_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trial.tempfile, "tempdir", str(tmp_path))
+    try_in_child(MODEL, ROWS, SCORES)
+    with pytest.raises(Permanent):
+        try_in_child(CYCLIC, ROWS, SCORES, timeout_s=1)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_child_gets_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[str, str] = {}
+    real = trial.subprocess.run
+
+    def spy(*args: object, env: dict[str, str], **more: object) -> object:
+        seen.update(env)
+        return real(*args, env=env, **more)
+
+    monkeypatch.setenv("SHIPWAY_OBJECTS__SECRET_KEY", "hunter2")
+    monkeypatch.setattr(trial.subprocess, "run", spy)
+    try_in_child(MODEL, ROWS, SCORES)
+    assert seen["PATH"] == os.environ["PATH"]
+    assert "hunter2" not in seen.values()
+
+
+def _huge(path: Path) -> None:
+    np.save(path, SCORES)
+    raw = path.read_bytes()
+    path.write_bytes(raw.replace(b"(20, 1), }     ", b"(20000000, 1), }", 1))
+    assert path.read_bytes() != raw
+
+
+@pytest.mark.parametrize(
+    "forge",
+    [
+        _huge,
+        lambda path: path.write_bytes(b"junk"),
+        lambda path: path.write_bytes(b""),
+        lambda path: None,
+        lambda path: np.save(path, np.array([["a"]] * 20)),
+        lambda path: np.save(path, np.array([[None]] * 20), allow_pickle=True),
+        lambda path: np.save(path, SCORES[:-1]),
+        lambda path: np.save(path, SCORES.astype(np.float32)),
+    ],
+    ids=["a huge shape", "junk", "empty", "no file", "text", "pickled", "a row less", "float32"],
+)
+def test_what_a_child_that_was_taken_over_may_write_is_refused(forge: Callable[[Path], object], tmp_path: Path) -> None:
+    forge(tmp_path / "scores.npy")
+    with pytest.raises(Permanent, match="trial: "):
+        read_scores(tmp_path / "scores.npy", SCORES.shape)
