@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from prometheus_client.parser import text_string_to_metric_families
 
-from shipway.client import Addresses, AsyncShipway, Journey
+from shipway.client import Addresses, AsyncShipway, Journey, ShipwayError
 from shipway.contract.envelope import Envelope, decode
 from shipway.contract.errors import Permanent
 from shipway.contract.events import Payload
@@ -39,15 +39,16 @@ LAST = datetime(2026, 3, 1, tzinfo=UTC)
 async def eventually(look: Callable[[], Awaitable[T]], what: str, within_s: float = 30.0) -> T:
     """What ``look`` gives once it is true; fails with ``what`` when that does not happen in time."""
     deadline = time.monotonic() + within_s
-    last: Any = None
+    last: object = None
     while time.monotonic() < deadline:
         try:
-            last = await look()
-        except (httpx.HTTPError, OSError) as err:
+            found = await look()
+        except (httpx.HTTPError, OSError, ShipwayError) as err:
             last = err
         else:
-            if last:
-                return last
+            if found:
+                return found
+            last = found
         await asyncio.sleep(0.05)
     raise AssertionError(f"not within {within_s:.0f} s: {what}; last seen: {last!r}")
 

@@ -198,7 +198,7 @@ def mutated(rng: random.Random) -> tuple[bytes, int]:
         found = rng.choice(list(re.finditer(rb"(?<=[= ])[^ =\n]+", model[:end])))
         text[found.start() : found.end()] = rng.choice(TOKENS).encode()
     elif kind == 6:  # a child points elsewhere: cycles, leaves reached twice, indices out of range
-        children = [m for m in re.finditer(rb"_child=([^\n]+)", model[:end])]
+        children = list(re.finditer(rb"_child=([^\n]+)", model[:end]))
         if children:
             chosen = rng.choice(children)
             values = chosen[1].split(b" ")

@@ -65,8 +65,9 @@ def _row(topic: Topic) -> str:
 
 
 def spec_fields() -> str:
-    """The rows of the table of the model file's fields."""
-    return "".join(f"| `{name}` | {default} | {text} |\n" for name, default, text in _fields(ModelSpec, ""))
+    """The table of the model file's fields."""
+    head = "| field | default | what it is |\n|---|---|---|\n"
+    return head + "".join(f"| `{name}` | {default} | {text} |\n" for name, default, text in _fields(ModelSpec, ""))
 
 
 def _fields(section: type[BaseModel], prefix: str) -> list[tuple[str, str, str]]:

@@ -1,0 +1,104 @@
+"""The command, as a user types it, and the guide to a model of one's own, followed to the letter."""
+
+import asyncio
+import json
+import os
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from world import World, features_of, make_rows
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def shipway(world: World | None, *arguments: str, cwd: Path | None = None, expect: int = 0) -> str:
+    """Runs the command; gives what it printed."""
+    environment = dict(os.environ, COLUMNS="200")
+    if world is not None:
+        environment["SHIPWAY_DATA"] = str(world.folder)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "shipway.cli",
+        *arguments,
+        cwd=cwd,
+        env=environment,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await asyncio.wait_for(process.communicate(), 90)
+    assert process.returncode == expect, (out + err).decode()
+    return out.decode() + (err.decode() if expect else "")
+
+
+async def read_json(world: World, *arguments: str, **options: Any) -> Any:
+    """What the command says in JSON."""
+    return json.loads(await shipway(world, *arguments, "--json", **options))
+
+
+@pytest.mark.timeout(180)
+async def test_the_guide_to_your_own_model(shipway_world: World, root: Path, tmp_path: Path) -> None:
+    guide = (root / "docs" / "your-own-model.md").read_text()
+    for name, text in re.findall(r"```\w+ file=(\S+)\n(.*?)```", guide, re.DOTALL):
+        (tmp_path / name).write_text(text)
+    made = await asyncio.create_subprocess_exec(sys.executable, "make_houses.py", cwd=tmp_path)
+    assert await made.wait() == 0
+    commands = [c.split() for c in re.findall(r"^\$ shipway (.*)$", guide, re.MULTILINE)]
+    assert [c[0] for c in commands] == ["model", "model", "train", "predict"]
+    said = [await shipway(shipway_world, *command, cwd=tmp_path) for command in commands]
+    assert "is fine" in said[0]
+    assert "declared" in said[1]
+    assert "passed champion" in said[2] and "serving" in said[2]
+    value = float(re.search(r"(\d+(?:\.\d+)?)\s*$", said[3].strip()).group(1))  # type: ignore[union-attr]
+    assert 80_000 < value < 170_000
+
+
+async def test_looking_around(shipway_world: World) -> None:
+    await shipway_world.declare("looked-at")
+    journey = await read_json(shipway_world, "train", "looked-at", "--wait")
+    assert (journey["state"], journey["version"], journey["succeeded"]) == ("serving", 1, True)
+    row = features_of(make_rows("binary", 1, seed=4)[0])
+    pairs = [f"{name}={json.dumps(value)}" for name, value in row.items()]
+    assert (await read_json(shipway_world, "predict", "looked-at", *pairs))["version"] == 1
+    shown = await read_json(shipway_world, "model", "show", "looked-at")
+    assert shown["champion"] == 1
+    assert all(gate["reason"] for gate in shown["versions"][0]["gates"])
+    assert "looked-at" in [m["name"] for m in await read_json(shipway_world, "model", "list")]
+    status = await read_json(shipway_world, "status")
+    assert {s["name"] for s in status["services"] if s["ready"]} >= {"gateway", "monitor", "predictor-1", "predictor-2"}
+    assert all(f["well"] for f in await read_json(shipway_world, "doctor"))
+    assert "looked-at" in await shipway(shipway_world, "status")
+
+
+async def test_wrong_input_is_said_in_a_line(shipway_world: World, tmp_path: Path) -> None:
+    (tmp_path / "bad.toml").write_text('name = "X"\n')
+    said = await shipway(shipway_world, "model", "declare", str(tmp_path / "bad.toml"), expect=2)
+    assert "retirement" in said and "Traceback" not in said
+    said = await shipway(shipway_world, "predict", "no-such-model", "a=1", expect=2)
+    assert "not served" in said and "Traceback" not in said
+    assert "must be name=value" in await shipway(shipway_world, "predict", "x", "a", expect=2)
+
+
+async def test_what_does_not_answer_is_said_with_the_remedy(tmp_path: Path) -> None:
+    nowhere = ("--data", str(tmp_path), "--kafka", "127.0.0.1:9")
+    said = await shipway(None, "train", "x", *nowhere, expect=3)
+    assert "does not answer" in said and "doctor" in said
+    said = await shipway(
+        None, "doctor", *nowhere, "--gateway", "http://127.0.0.1:9", "--monitor", "http://127.0.0.1:9", expect=3
+    )
+    assert "shipway up" in said
+
+
+async def test_every_setting_is_described() -> None:
+    described = json.loads(await shipway(None, "config", "--json"))
+    assert set(described) == {"trainer", "evaluator", "releaser", "predictor", "gateway", "monitor"}
+    undescribed = [s["variable"] for settings in described.values() for s in settings if not s["description"]]
+    assert undescribed == []
+
+
+async def test_generated_documents_are_up_to_date(root: Path) -> None:
+    made = await asyncio.create_subprocess_exec(sys.executable, "-m", "shipway.cli.generate", "--check", cwd=root)
+    assert await made.wait() == 0
