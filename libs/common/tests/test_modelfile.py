@@ -54,6 +54,32 @@ def test_what_lightgbm_writes_passes_and_scores_alike(name: str) -> None:
     np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.mark.parametrize(
+    ("scale", "infinite", "label_scale"), [(1, True, 1), (1e300, False, 1), (1e-305, False, 1), (1, False, 1e30)]
+)
+def test_what_lightgbm_writes_of_extreme_data_passes(scale: float, infinite: bool, label_scale: float) -> None:
+    """Infinite thresholds and gains are LightGBM's own; they harm nothing."""
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(1200, FEATURES))
+    labels = np.sign(rows[:, 0]) * label_scale
+    if infinite:
+        rows[rng.random(rows.shape) < 0.1] = np.inf
+        rows[rng.random(rows.shape) < 0.1] = -np.inf
+    rows *= scale
+    text = str(lgb.train({"verbose": -1}, lgb.Dataset(rows, labels), 15).model_to_string()).encode()
+    assert check_model_text(text, features=FEATURES, outputs=1).trees == 15
+    theirs = np.asarray(lgb.Booster(model_str=text.decode()).predict(rows)).reshape(-1, 1)
+    np.testing.assert_array_equal(Booster(text).predict(rows, 1), theirs)
+
+
+def test_a_model_with_linear_trees_is_refused_with_the_remedy() -> None:
+    rows = np.random.default_rng(0).normal(size=(600, FEATURES))
+    data = lgb.Dataset(rows, rows[:, 0], params={"linear_tree": True})
+    text = str(lgb.train({"verbose": -1, "linear_tree": True}, data, 2).model_to_string()).encode()
+    with pytest.raises(InvalidField, match="train with linear_tree = false"):
+        check_model_text(text, features=FEATURES, outputs=1)
+
+
 def replaced(pattern: str, by: str) -> bytes:
     changed = re.sub(pattern.encode(), by.encode(), MODEL, count=1)
     assert changed != MODEL

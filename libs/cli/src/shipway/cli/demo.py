@@ -13,12 +13,12 @@ import typer
 from shipway.cli.models import read_model_file
 from shipway.cli.output import console, errors
 from shipway.cli.stack import TRYING_OUT, running, show_addresses, stop_signal
-from shipway.cli.story import tell
 from shipway.cli.target import DEFAULT_FOLDER, Folder
 from shipway.client import Addresses, AsyncShipway, ShipwayError
 from shipway.contract.spec import ModelSpec
 from shipway.embedded.stack import StackPlan, prepare
 from shipway.embedded.state import StackRunning, read_state
+from shipway.runtime.lean import spare_pandas
 from shipway.runtime.settings import KafkaSettings
 
 EXAMPLE = Path(__file__).resolve().parents[5] / "examples" / "flights"
@@ -92,6 +92,9 @@ async def _tell(
     rate: float,
     started: float,
 ) -> bool:
+    spare_pandas()
+    from shipway.cli.story import tell  # with its Parquet reader, which no other command needs
+
     console.print(await making)
     spec = _spec(example / "flights.toml", flights)
     return await tell(shipway, spec, flights, services, per_second=rate, started=started)

@@ -18,12 +18,13 @@ Floats = npt.NDArray[np.float64]
 Fields = Mapping[str, bytes]
 # Possessive (`*+`), so that a long hostile line is refused in linear time and without a backtracking stack.
 _INTEGERS = re.compile(rb"-?[0-9]{1,10}(?: -?[0-9]{1,10})*+")
-# What "%.17g" and "%g" write, with exponents so bounded that every such number is finite in a double.
-_EXPONENT = rb"e(?:-[0-9]{2,3}|\+(?:[0-9]{2}|[12][0-9]{2}|30[0-7]))"
-_NUMBER = rb"-?(?:[0-9](?:\.[0-9]{1,20})?+" + _EXPONENT + rb"|[0-9]{1,20}(?:\.[0-9]{1,40})?+)"
-_NUMBERS = re.compile(_NUMBER + rb"(?: " + _NUMBER + rb")*+")
-_OR_INFINITE = rb"(?:" + _NUMBER + rb"|-?inf)"
-_NUMBERS_OR_INFINITE = re.compile(_OR_INFINITE + rb"(?: " + _OR_INFINITE + rb")*+")
+# What "%.17g" and "%g" write. Of the finite ones the exponent is so bounded that a double holds every such number.
+_DIGITS = rb"[0-9](?:\.[0-9]{1,20})?+"
+_PLAIN = rb"[0-9]{1,20}(?:\.[0-9]{1,40})?+"
+_FINITE = rb"-?(?:" + _DIGITS + rb"e(?:-[0-9]{2,3}|\+(?:[0-9]{2}|[12][0-9]{2}|30[0-7]))|" + _PLAIN + rb")"
+_ANY = rb"-?(?:" + _DIGITS + rb"e[-+][0-9]{2,3}|" + _PLAIN + rb"|inf)"
+_NUMBERS = re.compile(_FINITE + rb"(?: " + _FINITE + rb")*+")
+_NUMBERS_OR_INFINITE = re.compile(_ANY + rb"(?: " + _ANY + rb")*+")
 _CONTROL = bytes(code for code in (*range(32), 127) if code != ord("\n"))
 
 
@@ -119,14 +120,23 @@ def check_numbers(fields: Fields, key: str, where: str, count: int) -> None:
         raise InvalidField(f"{where}.{key}", "must be finite numbers with one space between")
 
 
-def numbers_or_infinite(fields: Fields, key: str, where: str, count: int) -> Floats:
-    """Exactly ``count`` numbers, none of them NaN.
+def check_numbers_or_infinite(fields: Fields, key: str, where: str, count: int) -> None:
+    """Proves that there are exactly ``count`` numbers, none of them NaN.
 
     Raises:
         InvalidField: they are missing, more, fewer, or something else.
     """
     if not _holds(fields, key, where, count, _NUMBERS_OR_INFINITE):
         raise InvalidField(f"{where}.{key}", "must be numbers with one space between")
+
+
+def numbers_or_infinite(fields: Fields, key: str, where: str, count: int) -> Floats:
+    """Exactly ``count`` numbers, none of them NaN.
+
+    Raises:
+        InvalidField: they are missing, more, fewer, or something else.
+    """
+    check_numbers_or_infinite(fields, key, where, count)
     return np.fromstring(fields[key].decode("ascii"), sep=" ") if count else np.empty(0)
 
 

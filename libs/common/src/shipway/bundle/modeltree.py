@@ -9,6 +9,7 @@ from shipway.bundle.modeltext import (
     Fields,
     check_integers,
     check_numbers,
+    check_numbers_or_infinite,
     count_of,
     integer,
     integers,
@@ -43,6 +44,8 @@ def check_tree(block: bytes, number: int, features: int, most_leaves: int) -> in
     first, _, rest = block.partition(b"\n")
     if first != b"Tree=%d" % number or not rest.endswith(b"\n\n\n"):
         raise InvalidField(where, "is not where tree_sizes says: the file is truncated or was changed")
+    if b"\nis_linear=1\n" in rest:
+        raise InvalidField(f"{where}.is_linear", "linear trees are not served; train with linear_tree = false")
     tree = read_fields(rest[:-2], where, _FIELDS)
     leaves = integer(tree, "num_leaves", where)
     if not 1 <= leaves <= most_leaves:
@@ -53,11 +56,12 @@ def check_tree(block: bytes, number: int, features: int, most_leaves: int) -> in
     check_numbers(tree, "shrinkage", where, 1)
     # Of a tree that is one leaf, LightGBM may leave these two empty.
     absent = leaves == 1
-    check_numbers(tree, "leaf_weight", where, 0 if absent and not tree.get("leaf_weight") else leaves)
+    check_numbers_or_infinite(tree, "leaf_weight", where, 0 if absent and not tree.get("leaf_weight") else leaves)
     check_integers(tree, "leaf_count", where, 0 if absent and not tree.get("leaf_count") else leaves)
     nodes = leaves - 1
+    # Prediction reads none of these; of huge labels LightGBM itself writes infinite gains.
     for key in _NODE_NUMBERS:
-        check_numbers(tree, key, where, nodes)
+        check_numbers_or_infinite(tree, key, where, nodes)
     check_integers(tree, "internal_count", where, nodes)
     _check_splits(tree, where, nodes, features)
     _check_children(tree, where, nodes)
