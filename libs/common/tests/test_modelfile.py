@@ -67,7 +67,7 @@ def test_what_lightgbm_writes_of_extreme_data_passes(scale: float, infinite: boo
         rows[rng.random(rows.shape) < 0.1] = -np.inf
     rows *= scale
     text = str(lgb.train({"verbose": -1}, lgb.Dataset(rows, labels), 15).model_to_string()).encode()
-    assert check_model_text(text, features=FEATURES, outputs=1).trees == 15
+    assert check_model_text(text, features=FEATURES, outputs=1).trees == text.count(b"\nTree=")
     theirs = np.asarray(lgb.Booster(model_str=text.decode()).predict(rows)).reshape(-1, 1)
     np.testing.assert_array_equal(Booster(text).predict(rows, 1), theirs)
 

@@ -73,9 +73,9 @@ def _check_splits(tree: Fields, where: str, nodes: int, features: int) -> None:
     decision = integers(tree, "decision_type", where, nodes)
     within(decision, 0, _MOST_DECISION, f"{where}.decision_type")
     # LightGBM's own: "inf" divides what is there from what is missing.
-    thresholds = numbers_or_infinite(tree, "threshold", where, nodes)
+    check_numbers_or_infinite(tree, "threshold", where, nodes)
     categorical = (decision & _CATEGORICAL) == _CATEGORICAL
-    sets, used = integer(tree, "num_cat", where), int(categorical.sum())
+    sets, used = integer(tree, "num_cat", where), int(np.count_nonzero(categorical))
     if sets != used:
         raise InvalidField(f"{where}.num_cat", f"is {sets}, but {used} nodes are categorical")
     if not sets:
@@ -89,6 +89,7 @@ def _check_splits(tree: Fields, where: str, nodes: int, features: int) -> None:
         raise InvalidField(f"{where}.cat_boundaries", f"do not divide the {most_words} values of cat_threshold")
     words = integers(tree, "cat_threshold", where, most_words)
     within(words, 0, 2**32 - 1, f"{where}.cat_threshold")
+    thresholds = numbers_or_infinite(tree, "threshold", where, nodes)
     if not np.array_equal(np.sort(thresholds[categorical]), np.arange(sets)):
         raise InvalidField(f"{where}.threshold", "the categorical nodes do not point to the category sets, each once")
 
@@ -102,18 +103,21 @@ def _check_children(tree: Fields, where: str, nodes: int) -> None:
     right = integers(tree, "right_child", where, nodes)
     if not nodes:
         return
-    parents = np.arange(nodes)
-    for name, child in (("left_child", left), ("right_child", right)):
-        within(child, -(nodes + 1), nodes - 1, f"{where}.{name}")
-        backwards = (child >= 0) & (child <= parents)
-        if backwards.any():
-            at = int(backwards.argmax())
-            problem = f"{child[at]} does not come after its parent: the tree has a cycle"
-            raise InvalidField(f"{where}.{name}[{at}]", problem)
+    children = np.concatenate([left, right])
+    if children.min() < -(nodes + 1) or children.max() >= nodes:
+        for name, child in (("left_child", left), ("right_child", right)):
+            within(child, -(nodes + 1), nodes - 1, f"{where}.{name}")
+    parents = np.arange(2 * nodes) % nodes
+    backwards = (children >= 0) & (children <= parents)
+    if backwards.any():
+        side, at = divmod(int(backwards.argmax()), nodes)
+        problem = f"{children[side * nodes + at]} does not come after its parent: the tree has a cycle"
+        raise InvalidField(f"{where}.{('left_child', 'right_child')[side]}[{at}]", problem)
     # A child c (a leaf is ~leaf, so negative) is counted at c + nodes + 1; only the root is nobody's child.
-    times = np.bincount(np.concatenate([left, right]) + nodes + 1, minlength=2 * nodes + 1)
+    times = np.bincount(children + nodes + 1, minlength=2 * nodes + 1)
     times[nodes + 1] += 1
-    if times.max() > 1 or times.min() < 1:
+    # 2 * nodes children and the root over as many places: if none is reached twice, none is missed.
+    if times.max() > 1:
         at = int((times != 1).argmax()) - nodes - 1
         name = f"node {at}" if at >= 0 else f"leaf {~at}"
         raise InvalidField(f"{where}.left_child, right_child", f"must reach every node and leaf once, but not {name}")
