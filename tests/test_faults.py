@@ -21,30 +21,25 @@ async def broken_world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterato
         yield running
 
 
-@pytest.mark.timeout(180)
-@pytest.mark.parametrize("service", ["trainer", "evaluator", "releaser", "predictor-1", "gateway", "monitor"])
-async def test_a_service_killed_in_the_middle_of_the_loop(broken_world: World, service: str) -> None:
-    """Killed at the moment when it has the work in hand, and once more right after."""
-    model = f"kill-{service}"
+@pytest.mark.timeout(240)
+async def test_every_service_killed_in_the_middle_of_one_loop(broken_world: World) -> None:
+    """Each is killed with SIGKILL at the moment when it has the work in hand."""
+    model = "killed"
     await broken_world.declare(model)
-    moment: dict[str, type[e.Payload]] = {
-        "trainer": e.TrainingAccepted,
-        "evaluator": e.TrainingCompleted,
-        "releaser": e.ModelApproved,
-        "predictor-1": e.ModelApproved,
-        "gateway": e.ModelApproved,
-        "monitor": e.ModelApproved,
-    }
-    following = asyncio.create_task(broken_world.train(model, within_s=120))
-    await broken_world.event(moment[service], model=model, within_s=60)
-    await broken_world.kill(service)
-    await broken_world.kill(service)
+    following = asyncio.create_task(broken_world.train(model, within_s=200))
+    moments: list[tuple[type[e.Payload], tuple[str, ...]]] = [
+        (e.TrainingAccepted, ("trainer",)),
+        (e.TrainingCompleted, ("evaluator",)),
+        (e.ModelApproved, ("releaser", "predictor-1", "gateway", "monitor")),
+    ]
+    for event, services in moments:
+        await broken_world.event(event, model=model, within_s=90)
+        await asyncio.gather(*(broken_world.kill(service) for service in services))
     journey = await following
     assert journey.succeeded, journey
     await broken_world.event(e.ReleasePromoted, model=model)
-    assert len(broken_world.recorder.payloads(e.TrainingCompleted, model=model)) == 1
-    assert len(broken_world.recorder.payloads(e.ModelApproved, model=model)) == 1
-    assert len(broken_world.recorder.payloads(e.ReleasePromoted, model=model)) == 1
+    for event in (e.TrainingCompleted, e.ModelApproved, e.ReleasePromoted):
+        assert len(broken_world.recorder.payloads(event, model=model)) == 1, event
 
     async def answers() -> bool:
         return (await broken_world.shipway.predict(model, ROWS[:1])).version == 1
@@ -57,7 +52,7 @@ async def test_a_service_killed_in_the_middle_of_the_loop(broken_world: World, s
     await eventually(known, "the monitor knows the champion")
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 async def test_a_predictor_killed_under_traffic_fails_no_request(broken_world: World) -> None:
     await broken_world.declare("steady")
     assert (await broken_world.train("steady")).succeeded
@@ -71,14 +66,14 @@ async def test_a_predictor_killed_under_traffic_fails_no_request(broken_world: W
     assert traffic.counts.answered[1] > 50
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(240)
 async def test_a_broker_that_forgets_everything(broken_world: World) -> None:
     """Killed and wiped in the middle of a training: predictions go on, and the request ends where it should."""
     await broken_world.declare("forgotten")
     assert (await broken_world.train("forgotten", until=datetime(2026, 2, 20, tzinfo=T0.tzinfo))).succeeded
     traffic = Traffic(broken_world.gateway, "forgotten", ROWS, per_second=40)
     sending = asyncio.create_task(traffic.run())
-    following = asyncio.create_task(broken_world.train("forgotten", within_s=150))
+    following = asyncio.create_task(broken_world.train("forgotten", within_s=200))
     accepted = 2
 
     async def taken() -> bool:
@@ -87,7 +82,7 @@ async def test_a_broker_that_forgets_everything(broken_world: World) -> None:
     await eventually(taken, "the second request is accepted")
     await broken_world.supervisor.restart("broker", wipe=True)
     await broken_world.supervisor.wait_ready(["broker"])
-    await broken_world.event(e.ReleasePromoted, within_s=100, model="forgotten", version=2)
+    await broken_world.event(e.ReleasePromoted, within_s=180, model="forgotten", version=2)
     await following
     traffic.stop()
     await sending
@@ -105,16 +100,16 @@ async def test_a_broker_that_forgets_everything(broken_world: World) -> None:
     await eventually(accounted, "every prediction is logged or counted as dropped", within_s=30)
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 async def test_the_database_killed_in_the_middle_of_a_training(broken_world: World) -> None:
     await broken_world.declare("no-database")
-    following = asyncio.create_task(broken_world.train("no-database", within_s=100))
+    following = asyncio.create_task(broken_world.train("no-database", within_s=200))
     await broken_world.event(e.TrainingAccepted, model="no-database")
     await broken_world.kill("postgres")
     assert (await following).succeeded
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 async def test_everything_stopped_and_started_again_goes_on(broken_world: World) -> None:
     """Also the last check of this world: what it served, it serves."""
     services = [p.name for p in broken_world.supervisor.plan.processes if p.kind == "service"]

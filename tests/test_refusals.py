@@ -63,7 +63,7 @@ async def test_the_same_request_twice_is_one_training(shipway_world: World) -> N
     await shipway_world.declare("twice")
     request = e.TrainingRequested(model="twice", request_id="twice-1")
     await asyncio.gather(*(shipway_world.publish(request, event_id=f"id-{i % 2}") for i in range(6)))
-    await shipway_world.event(e.ReleasePromoted, within_s=60, model="twice", version=1)
+    await shipway_world.event(e.ReleasePromoted, within_s=120, model="twice", version=1)
     # Every event of the way comes once more, as it was: nothing new may come of it.
     chain = (e.TrainingCompleted, e.ModelApproved, e.ReleasePromoted)
     records = [r for r in shipway_world.recorder.records if r.key == b"twice" and r.value is not None]
@@ -71,7 +71,7 @@ async def test_the_same_request_twice_is_one_training(shipway_world: World) -> N
         for record in records:
             await producer.send(record.topic, record.key, record.value, list(record.headers))
     await shipway_world.publish(e.TrainingRequested(model="twice", request_id="twice-2"))
-    await shipway_world.event(e.ReleasePromoted, within_s=60, model="twice", version=2)
+    await shipway_world.event(e.ReleasePromoted, within_s=120, model="twice", version=2)
     for kind in chain:
         assert len(shipway_world.recorder.payloads(kind, model="twice")) == 2, kind
 
@@ -120,7 +120,7 @@ async def test_a_hostile_model_file_is_rejected_and_harms_nobody(shipway_world: 
         duration_s=1.0,
     )
     await shipway_world.publish(forged)
-    rejected = await shipway_world.event(e.ModelRejected, within_s=60, model=name, version=2)
+    rejected = await shipway_world.event(e.ModelRejected, within_s=120, model=name, version=2)
     assert "model" in rejected.reason
     # Even an approval, forged too, gets it no further than the predictors' own checks.
     approved = shipway_world.recorder.payloads(e.ModelApproved, model=name)[0]
@@ -129,7 +129,7 @@ async def test_a_hostile_model_file_is_rejected_and_harms_nobody(shipway_world: 
             **{f: getattr(approved, f) for f in approved.__struct_fields__} | {"version": 3, "digest": written.digest}
         )
     )
-    back = await shipway_world.event(e.ReleaseRolledBack, within_s=60, model=name, version=3)
+    back = await shipway_world.event(e.ReleaseRolledBack, within_s=120, model=name, version=3)
     assert back.reason
     row = features_of(make_rows("binary", 1)[0])
     assert (await shipway_world.shipway.predict(name, [row])).version == 1

@@ -36,7 +36,7 @@ T0 = datetime(2026, 1, 1, tzinfo=UTC)
 LAST = datetime(2026, 3, 1, tzinfo=UTC)
 
 
-async def eventually(look: Callable[[], Awaitable[T]], what: str, within_s: float = 30.0) -> T:
+async def eventually(look: Callable[[], Awaitable[T]], what: str, within_s: float = 60.0) -> T:
     """What ``look`` gives once it is true; fails with ``what`` when that does not happen in time."""
     deadline = time.monotonic() + within_s
     last: object = None
@@ -130,7 +130,7 @@ class World:
         await self.shipway.declare(spec)
         return spec
 
-    async def train(self, model: str, until: datetime | None = None, within_s: float = 90.0) -> Journey:
+    async def train(self, model: str, until: datetime | None = None, within_s: float = 120.0) -> Journey:
         """Requests a training and follows it to its end."""
         async with asyncio.timeout(within_s):
             journeys = [journey async for journey in self.shipway.train(model, until=until)]
@@ -151,7 +151,7 @@ class World:
         finally:
             await producer.stop()
 
-    async def event(self, kind: type[P], within_s: float = 30.0, **wanted: Any) -> P:
+    async def event(self, kind: type[P], within_s: float = 60.0, **wanted: Any) -> P:
         """Waits for an event of a type with these fields."""
 
         async def look() -> list[P]:
@@ -161,7 +161,7 @@ class World:
 
     async def ready(self) -> None:
         """Waits until every process is ready."""
-        await self.supervisor.wait_ready(timeout_s=60)
+        await self.supervisor.wait_ready(timeout_s=120)
 
     async def kill(self, name: str) -> None:
         """Kills a process with SIGKILL, and waits until it is up and ready again."""
@@ -172,7 +172,7 @@ class World:
             return self.supervisor.pid(name) not in (None, before)
 
         await eventually(again, f"{name} is started again")
-        await self.supervisor.wait_ready([name], timeout_s=60)
+        await self.supervisor.wait_ready([name], timeout_s=120)
 
     async def metric(self, service: str, name: str) -> float:
         """A metric of a service, summed over its labels."""

@@ -284,6 +284,12 @@ def test_the_last_good_version_is_kept_while_the_champion_is_ready_nowhere() -> 
     assert look(kept.model, holding(1, 2), 2).model.desired.held == ((2, "champion"),)
 
 
+def test_the_oldest_on_standby_go_when_there_are_too_many() -> None:
+    model = promoted_to(1, 2, 3, 4)
+    few = decide(model, holding(1, 2, 3, 4), after(2), replace(LIMITS, standby=1)).model
+    assert few.desired.held == ((4, "champion"), (3, "last_good"), (2, "standby"))
+
+
 def test_a_version_retired_while_it_waits_is_never_loaded() -> None:
     done = look(said_of(approved(in_canary(), 3), 3, retiring="withdrawn"), holding(1, 2))
     assert "retired before its release began" in only(done, e.ReleaseRolledBack).reason

@@ -44,15 +44,16 @@ class Releases(RuleBasedStateMachine):
         self.approved: set[int] = set()
         self.events: list[e.Event] = []
         self.newest = 0
+        self.routed_at: dict[int, datetime] = {}
 
     # --- the world ---
 
-    @initialize(names=st.sampled_from(["", "a", "abc"]), promoted=st.integers(0, 3))
-    def begin(self, names: str, promoted: int) -> None:
-        """Begins with a history, so that the runs reach what needs one."""
+    @initialize(names=st.sampled_from(["", "a", "abc"]), promoted=st.integers(0, 4), canary=POLICIES)
+    def begin(self, names: str, promoted: int, canary: Policy) -> None:
+        """Begins with a history and a release half-way, so that the runs reach what needs them."""
         self.predictors = {name: Predictor(self.now) for name in names}
-        for _ in range(promoted if names else 0):
-            self.approve(Policy(canary=[]), 1)
+        for policy in [Policy(canary=[])] * promoted + [canary] if names else []:
+            self.approve(policy, 1)
             self.load_all()
 
     @rule(policy=POLICIES, jump=st.sampled_from([1, 1, 1, 2, -1]))
@@ -176,6 +177,12 @@ class Releases(RuleBasedStateMachine):
                 kept = before.champion is not None and event.champion_version == before.champion.number
                 assert kept or ready(event.champion_version, instances), "rolled back to what is ready nowhere"
             assert getattr(event, "generation", before.generation) >= before.generation
+        for number, version in before.versions.items():
+            goes = version.role == "last_good" and after.versions[number].role in ("leaving", "gone")
+            if goes and version.degraded is None:
+                assert after.champion is not None
+                assert ready(after.champion.number, instances), "the last good one went, and nothing else is routable"
+        self.routed_at |= {number: self.now for number, _ in (*before.desired.traffic, *after.desired.traffic)}
         self.events += decision.events
         self.model = after
         again = decide(after, instances, self.now, LIMITS)
@@ -192,6 +199,11 @@ class Releases(RuleBasedStateMachine):
             assert abs(sum(traffic.values()) - 1) < 1e-9
             assert all(share > 0 for share in traffic.values())
         assert {held[number] for number in traffic} <= {"champion", "candidate"}
+
+    @invariant()
+    def what_had_traffic_is_held_until_it_has_drained(self) -> None:
+        held = {number for number, _ in self.model.desired.held}
+        assert {n for n, routed in self.routed_at.items() if self.now < routed + LIMITS.drain} <= held
 
     @invariant()
     def only_approved_versions_are_held(self) -> None:
@@ -242,6 +254,9 @@ class Releases(RuleBasedStateMachine):
             self.now += timedelta(seconds=5)
             self.look()
         assert all(r.state in ENDED for r in self.model.releases.values())
+        self.now += LIMITS.drain
+        self.look()
+        assert not self.model.with_role("leaving"), "what leaves is gone in the end"
 
 
 def digest(number: int) -> str:
@@ -255,5 +270,5 @@ def ready(number: int, instances: list[Instance]) -> bool:
     )
 
 
-Releases.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+Releases.TestCase.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
 TestReleases = Releases.TestCase
