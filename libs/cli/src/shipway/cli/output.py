@@ -1,12 +1,14 @@
 """How the command speaks: rich text for people on a terminal, JSON for programs, errors on standard error."""
 
 import json
+import sys
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-console = Console(highlight=False)
+# Where there is no terminal to ask, lines are not broken at 80 characters.
+console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
 errors = Console(stderr=True, highlight=False)
 
 

@@ -135,9 +135,10 @@ class PredictApp:
         return rows, ids
 
     def _refused(self, asked: "_Asked", problem: Problem, begun: float) -> None:
-        outcome: Outcome = "failed" if problem.status >= 500 else "refused"
+        # A 503 is a refusal: an overload must not count against the version.
+        outcome: Outcome = "failed" if problem.status in (500, 502, 504) else "refused"
         REQUESTS.labels(self._label(asked.model), outcome).inc()
-        if outcome == "failed":
+        if problem.status >= 500:
             _log.warning("prediction failed", model=asked.model[:100], status=problem.status, reason=problem.detail)
         if asked.model not in self._registry.routes:
             return  # a name that is no model's: counted, but no record of a model

@@ -6,8 +6,10 @@ still answer requests: a probe that is wrong must not take the whole service dow
 """
 
 import asyncio
+import math
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 
 import httpx
@@ -30,9 +32,10 @@ ROUTABLE = Gauge("shipway_gateway_instances_routable", "Instances that pass thei
 
 @dataclass
 class Health:
-    """How an instance does. It starts out: only a passed probe lets it in."""
+    """How an instance does. It starts out: only a passed probe lets it in. ``heard`` is its last sign of life."""
 
     url: str
+    heard: float
     well: bool = False
     failures: int = 0
     last_passed: float = 0.0
@@ -57,26 +60,29 @@ class Registry:
 
     async def run_probes(self) -> None:
         """Probes for ever, each instance when it is due."""
-        async with httpx.AsyncClient(timeout=self._probes.timeout_s) as client:
+        async with (
+            httpx.AsyncClient(timeout=self._probes.timeout_s, trust_env=False) as client,
+            asyncio.TaskGroup() as group,
+        ):
             while True:
                 self._wake.clear()
                 now = time.monotonic()
-                due = [name for name, health in self.health.items() if health.next_probe <= now]
-                if due:
-                    await asyncio.gather(*(self._probe(client, name) for name in due))
-                    continue
+                for name, health in self.health.items():
+                    if health.next_probe <= now:
+                        health.next_probe = math.inf  # under way; one that hangs holds up nobody else's
+                        group.create_task(self._probe(client, name, health))
                 waits = [health.next_probe - now for health in self.health.values()]
-                try:
-                    await asyncio.wait_for(self._wake.wait(), min([*waits, self._probes.every_s]))
-                except TimeoutError:
-                    continue
+                # Not wait_for: before Python 3.12 it loses a cancellation that comes together with the event.
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(min([*waits, self._probes.every_s])):
+                        await self._wake.wait()
 
     def eject(self, name: str, why: str) -> None:
         """Takes an instance out because a request to it failed; it is probed back in."""
         health = self.health.get(name)
         if health is not None and health.well:
             health.well, health.failures, health.why = False, self._probes.failures, why
-            health.next_probe = time.monotonic() + self._probes.every_out_s
+            health.next_probe = 0.0
             EJECTIONS.labels("connection").inc()
             _log.warning("instance out", instance=name, why=why)
             self._recompute()
@@ -87,7 +93,8 @@ class Registry:
         return dict(self._known)
 
     def _heard(self, name: str) -> None:
-        said = self.presence.values.get(name)
+        said, before = self.presence.values.get(name), self._known.get(name)
+        now = time.monotonic()
         if said is None:  # goodbye
             self._known.pop(name, None)
             self.health.pop(name, None)
@@ -95,23 +102,28 @@ class Registry:
             self._known[name] = said
             health = self.health.get(name)
             if health is None or health.url != said.url:
-                self.health[name] = Health(said.url)
-            elif not health.well:
-                health.next_probe = 0.0
+                self.health[name] = Health(said.url, now)
+            else:
+                health.heard = now
+                if not health.well:
+                    health.next_probe = 0.0
             self._wake.set()
-        self._recompute()
+        if said is None or before is None or _essence(said) != _essence(before):
+            self._recompute()
 
-    async def _probe(self, client: httpx.AsyncClient, name: str) -> None:
-        health = self.health[name]
+    async def _probe(self, client: httpx.AsyncClient, name: str, health: Health) -> None:
         try:
             response = await client.get(f"{health.url}/readyz")
             failed = None if response.status_code == 200 else f"/readyz answers {response.status_code}"
         except httpx.HTTPError as err:
             failed = f"/readyz: {err or type(err).__name__}"
+        if self.health.get(name) is not health:
+            return  # it said goodbye, or moved, meanwhile
         now = time.monotonic()
         was = health.well
         if failed is None:
-            health.well, health.failures, health.why, health.last_passed = True, 0, "", now
+            health.well, health.failures, health.why = True, 0, ""
+            health.last_passed = health.heard = now
         else:
             health.failures += 1
             health.why = failed
@@ -120,22 +132,29 @@ class Registry:
                 EJECTIONS.labels("probe").inc()
                 _log.warning("instance out", instance=name, why=failed)
         health.next_probe = now + (self._probes.every_s if health.well else self._probes.every_out_s)
-        if not health.well and now - max(health.last_passed, 0.0) > self._probes.forget_s and health.last_passed:
+        self._wake.set()
+        forgotten = not health.well and now - health.heard > self._probes.forget_s
+        if forgotten:
             self._known.pop(name, None)
             self.health.pop(name, None)
-        if health.well != was:
+        if forgotten or health.well != was:
             self._recompute()
 
     def _well(self, name: str) -> bool:
         health = self.health.get(name)
         return health is not None and health.well
 
+    def _was_well(self, name: str) -> bool:
+        health = self.health.get(name)
+        return health is not None and health.last_passed > 0
+
     def _recompute(self) -> None:
         routes: dict[str, ModelRoutes] = {}
         presences = list(self._known.values())
         for model, state in self.desired.values.items():
             try:
-                routes[model] = model_routes(state, presences, self._well)
+                found = model_routes(state, presences, self._well)
+                routes[model] = found if found.routes else model_routes(state, presences, self._was_well)
             except Permanent as err:
                 _log.error("desired state can't be routed; the last one stays", model=model, reason=str(err))
                 if model in self.routes:
@@ -150,3 +169,8 @@ def _newer(key: str, new: DesiredState, old: DesiredState | None) -> bool:
 
 def _honest(key: str, new: Presence, _old: Presence | None) -> bool:
     return key == new.instance and new.url.startswith(("http://", "https://"))
+
+
+def _essence(presence: Presence) -> tuple[object, ...]:
+    """What of a presence matters to routing; the rest are counts."""
+    return presence.url, [(v.model, v.version, v.digest, v.state) for v in presence.versions]

@@ -2,8 +2,8 @@
 
 The table is desired state ∩ presence ∩ health: a version is routable on the instances that say they hold it,
 ready and with the right digest, and that are well. A version that no instance can answer gives its share away
-— to the champion, else to the others that have one, else to any version that is held: a request is answered
-as long as anybody can.
+— to the champion, else to the others that have one, else to any version that is held, and to the candidate,
+which is unproven, last of all: a request is answered as long as anybody can.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -115,11 +115,10 @@ def _shares(wanted: Mapping[int, float], routable: Sequence[HeldVersion]) -> dic
     return {version: share / total for version, share in shares.items()}
 
 
-def _rank(version: HeldVersion, share: float) -> tuple[bool, int]:
-    """The champion first; then, of those with a share and of those without, by role."""
-    if version.role == "champion":
-        return False, -1
-    return share == 0, _FALLBACK.index(version.role)
+def _rank(version: HeldVersion, share: float) -> tuple[bool, bool, int]:
+    """The champion first; then, of those with a share and of those without, by role; the candidate last."""
+    without = version.role != "champion" and share == 0
+    return version.role == "candidate", without, _FALLBACK.index(version.role)
 
 
 def pick_instance(

@@ -30,19 +30,26 @@ from shipway.runtime import trace
 from shipway.runtime.http import Problem
 
 RETRIES = Metric("shipway_gateway_retries_total", "Requests sent once more, to another instance.")
-BURST = 10.0
+PER_S = 10.0
+BURST = 10 * PER_S
+MOST = 500.0
 
 
 class RetryBudget:
-    """Allows retries up to a share of the requests, and a few at once."""
+    """Allows retries up to a share of the requests, and a few a second; many at once, as a killed instance needs."""
 
     def __init__(self, share: float) -> None:
         self._share = share
         self._tokens = BURST
+        self._at = time.monotonic()
 
     def earn(self) -> None:
         """A request came."""
-        self._tokens = min(BURST + 100 * self._share, self._tokens + self._share)
+        now = time.monotonic()
+        if self._tokens < BURST:
+            self._tokens = min(BURST, self._tokens + PER_S * (now - self._at))
+        self._at = now
+        self._tokens = min(MOST, self._tokens + self._share)
 
     def spend(self) -> bool:
         """Whether a retry is allowed; counts it."""
@@ -61,7 +68,8 @@ class Upstream:
         self._budget = RetryBudget(limits.retry_share)
         self._under_way: Counter[tuple[str, int]] = Counter()
         self._http = httpx.AsyncClient(
-            limits=httpx.Limits(max_connections=1000, max_keepalive_connections=100, keepalive_expiry=30)
+            limits=httpx.Limits(max_connections=1000, max_keepalive_connections=100, keepalive_expiry=30),
+            trust_env=False,  # predictors are never behind the proxy of the environment
         )
 
     async def close(self) -> None:
@@ -93,6 +101,9 @@ class Upstream:
         tried: set[str] = set()
         failure = "no instance is left to ask"
         while True:
+            left_s = deadline - time.monotonic()
+            if left_s <= 0:
+                raise Problem(504, f"no answer in {self._limits.request_timeout_ms} ms: {failure}")
             instance = pick_instance(
                 route.instances, lambda name: self._registry.busy[name], random.randrange, frozenset(tried)
             )
@@ -101,9 +112,6 @@ class Upstream:
             if tried:
                 RETRIES.inc()
             tried.add(instance.name)
-            left_s = deadline - time.monotonic()
-            if left_s <= 0:
-                raise Problem(504, f"no answer in {self._limits.request_timeout_ms} ms: {failure}")
             try:
                 response = await self._post(instance, route, length, body, left_s)
             except httpx.TimeoutException as err:

@@ -3,22 +3,28 @@
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Query, Request
+from fastapi import FastAPI, Path, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
 from shipway.contract.errors import Transient
 from shipway.contract.events import Presence
-from shipway.monitor import reading
+from shipway.monitor import reading, responses
 from shipway.runtime.database import Database
 from shipway.runtime.http import Problem
 from shipway.runtime.tableview import TableView
 
+# No name has a NUL, and PostgreSQL could not look for one.
+_TEXT = r"^[^\x00]*$"
+Name = Annotated[str, Path(max_length=256, pattern=_TEXT)]
+Number = Annotated[int, Path(ge=1, le=2**31 - 1)]
+Filter = Annotated[str | None, Query(max_length=256, pattern=_TEXT)]
 _MISSING: dict[int | str, dict[str, Any]] = {404: {"description": "not known"}}
 
 
 def add_routes(app: FastAPI, database: Database, presence: TableView[Presence], silent_after_s: float) -> None:
-    """Adds the API's routes."""
+    """Adds the API's routes; also to an app that was asked for its health already."""
+    app.middleware_stack = None  # made at the first request, with the handlers of that moment: made anew at the next
 
     @app.exception_handler(Problem)
     async def problem(_request: Request, err: Problem) -> JSONResponse:
@@ -34,13 +40,19 @@ def add_routes(app: FastAPI, database: Database, presence: TableView[Presence], 
         document = Problem(422, "; ".join(f"{f}: {m}" for f, m in errors), errors=errors).document()
         return JSONResponse(document, 422, media_type="application/problem+json")
 
-    @app.get("/api/models", tags=["models"], summary="Every model")
+    @app.get("/api/models", tags=["models"], summary="Every model", response_model=responses.Models)
     async def models() -> dict[str, Any]:
         async with database.begin() as tx:
             return {"models": await reading.overview(tx)}
 
-    @app.get("/api/models/{model}", tags=["models"], summary="A model and its versions", responses=_MISSING)
-    async def model(model: str) -> dict[str, Any]:
+    @app.get(
+        "/api/models/{model}",
+        tags=["models"],
+        summary="A model and its versions",
+        responses=_MISSING,
+        response_model=responses.Model,
+    )
+    async def model(model: Name) -> dict[str, Any]:
         async with database.begin() as tx:
             return _known(await reading.model(tx, model), f"model {model[:100]!r}")
 
@@ -49,41 +61,61 @@ def add_routes(app: FastAPI, database: Database, presence: TableView[Presence], 
         tags=["models"],
         summary="A version with its gates",
         responses=_MISSING,
+        response_model=responses.Version,
     )
-    async def version(model: str, version: int) -> dict[str, Any]:
+    async def version(model: Name, version: Number) -> dict[str, Any]:
         async with database.begin() as tx:
-            found = _known(await reading.model(tx, model), f"model {model[:100]!r}")
-        one = next((v for v in found["versions"] if v["version"] == version), None)
-        return _known(one, f"version {version} of {model}")
+            return _known(await reading.version(tx, model, version), f"version {version} of model {model[:100]!r}")
 
-    @app.get("/api/models/{model}/usage", tags=["models"], summary="Predictions by version", responses=_MISSING)
-    async def usage(model: str) -> dict[str, Any]:
+    @app.get(
+        "/api/models/{model}/usage",
+        tags=["models"],
+        summary="Predictions by version",
+        responses=_MISSING,
+        response_model=responses.Usage,
+    )
+    async def usage(model: Name) -> dict[str, Any]:
         async with database.begin() as tx:
-            _known(await reading.model(tx, model), f"model {model[:100]!r}")
-            return await reading.model_usage(tx, model)
+            return _known(await reading.model_usage(tx, model), f"model {model[:100]!r}")
 
-    @app.get("/api/requests/{request_id}", tags=["requests"], summary="A training request", responses=_MISSING)
-    async def request(request_id: str) -> dict[str, Any]:
+    @app.get(
+        "/api/requests/{request_id}",
+        tags=["requests"],
+        summary="A training request",
+        responses=_MISSING,
+        response_model=responses.TrainingRequest,
+    )
+    async def request(request_id: Name) -> dict[str, Any]:
         async with database.begin() as tx:
             return _known(await reading.request(tx, request_id), f"request {request_id[:100]!r}")
 
-    @app.get("/api/events", tags=["history"], summary="Events: the newest, or those after a cursor")
+    @app.get(
+        "/api/events",
+        tags=["history"],
+        summary="Events: the newest, or those after a cursor",
+        response_model=responses.History,
+    )
     async def events(
-        model: str | None = None,
-        type: str | None = None,  # noqa: A002  the query's name
-        trace: str | None = None,
-        after: Annotated[int, Query(ge=0, le=2**62)] = 0,
+        model: Filter = None,
+        type: Filter = None,  # noqa: A002  the query's name
+        trace: Filter = None,
+        after: Annotated[int | None, Query(ge=0, le=2**62)] = None,
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     ) -> dict[str, Any]:
         async with database.begin() as tx:
             found = await reading.history(tx, model=model, kind=type, trace_id=trace, after=after, limit=limit)
-        return {"events": found, "cursor": found[-1]["id"] if found else after}
+        return {"events": found, "cursor": found[-1]["id"] if found else after or 0}
 
-    @app.get("/api/instances", tags=["instances"], summary="What instances say of themselves")
+    @app.get(
+        "/api/instances",
+        tags=["instances"],
+        summary="What instances say of themselves",
+        response_model=responses.Instances,
+    )
     async def instances() -> dict[str, Any]:
         return {"instances": _instances(presence, silent_after_s)}
 
-    @app.get("/api/status", tags=["models"], summary="Everything at a glance")
+    @app.get("/api/status", tags=["models"], summary="Everything at a glance", response_model=responses.Status)
     async def status() -> dict[str, Any]:
         async with database.begin() as tx:
             return {"models": await reading.overview(tx), "instances": _instances(presence, silent_after_s)}

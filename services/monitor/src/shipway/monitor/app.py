@@ -20,7 +20,7 @@ def body(settings: MonitorSettings) -> Body:
             presence = TableView(settings.kafka, PRESENCE, Presence)
             watch = Reconciler("watch", Watch(parts).step, settings.beat_s)
             add_routes(life.app, parts.database, presence, settings.silent_after_s)
-            async with consuming(life, parts, settings.kafka, handlers(), raw=RAW, after_commit=watch.wake):
+            async with consuming(life, parts, settings.kafka, handlers(), raw=RAW):
                 life.spawn("presence", presence.run())
                 life.spawn("watch", watch.run())
                 life.readiness.check("watch", lambda: watch.problem)

@@ -1,14 +1,18 @@
 """One event, one transaction: the history and what it changes."""
 
+from datetime import UTC, datetime
+
+import pyarrow.compute as pc
 from aiokafka import ConsumerRecord
 
 from shipway.contract import events as e
 from shipway.contract.envelope import Envelope
-from shipway.contract.errors import InvalidField
+from shipway.contract.errors import InvalidField, Permanent
 from shipway.contract.predictionlog import decode_batch
 from shipway.contract.spec import parse_spec
 from shipway.contract.topics import PREDICTION_LOG, consumed_by
-from shipway.monitor import store
+from shipway.monitor import metrics, store
+from shipway.monitor.storable import storable
 from shipway.monitor.views import request_change, version_change
 from shipway.runtime.consumer import Handler, RawHandler
 from shipway.runtime.database import Transaction
@@ -16,13 +20,15 @@ from shipway.runtime.database import Transaction
 
 async def on_event(tx: Transaction, payload: e.Event, event: Envelope) -> None:
     """Any event of a model: into the history and the views."""
-    await store.record(tx, event)
-    if (of_request := request_change(payload)) is not None:
-        await store.change_request(tx, payload.model, of_request, event.time)
-    if (of_version := version_change(payload)) is not None:
-        if isinstance(payload, e.ReleasePromoted | e.ReleaseRolledBack):
-            await store.change_champion(tx, payload.model, payload, event.time)
-        await store.change_version(tx, payload.model, of_version, event.time)
+    with storable(payload.type):
+        if not await store.record(tx, event):
+            return
+        if (of_request := request_change(payload)) is not None:
+            await store.change_request(tx, payload.model, of_request, event.time)
+        if (of_version := version_change(payload)) is not None:
+            if isinstance(payload, e.ReleasePromoted | e.ReleaseRolledBack):
+                await store.change_champion(tx, payload.model, payload, event.time)
+            await store.change_version(tx, payload.model, of_version, event.time, event.traceparent)
 
 
 async def on_declared(tx: Transaction, payload: e.ModelDeclared, event: Envelope) -> None:
@@ -30,18 +36,30 @@ async def on_declared(tx: Transaction, payload: e.ModelDeclared, event: Envelope
     spec = parse_spec(payload.spec)
     if spec.name != payload.model:
         raise InvalidField("spec.name", f"is {spec.name!r}, but the event is about {payload.model!r}")
-    await store.record(tx, event)
-    await store.declare(tx, payload.model, payload.spec, event.time)
+    with storable(payload.type):
+        await store.record(tx, event)
+        await store.declare(tx, payload.model, payload.spec, event.time)
 
 
 async def on_feedback(tx: Transaction, payload: e.FeedbackReceived, _event: Envelope) -> None:
     """A label."""
-    await store.add_label(tx, payload)
+    with storable(payload.type):
+        await store.add_label(tx, payload)
 
 
 async def on_predictions(tx: Transaction, record: ConsumerRecord) -> None:
     """A batch of the prediction log."""
-    await store.add_usage(tx, decode_batch(record.value))
+    batch = decode_batch(record.value)
+    outcomes = {row["values"]: row["counts"] for row in pc.value_counts(batch["outcome"]).to_pylist()}
+    if unknown := set(outcomes) - {"answered", "refused", "failed"}:
+        raise Permanent(f"outcome: {min(unknown)[:100]!r} is not answered, refused or failed")
+    with storable("a prediction batch"):
+        await store.add_usage(tx, batch)
+    for outcome, count in outcomes.items():
+        metrics.LOGGED.labels(outcome).inc(count)
+    if batch.num_rows:
+        behind_s = (datetime.now(UTC) - pc.max(batch["at"]).as_py()).total_seconds()
+        metrics.BEHIND_SECONDS.set(max(0.0, behind_s))
 
 
 def handlers() -> dict[type[e.Payload], Handler]:

@@ -8,6 +8,7 @@ from shipway.monitor.tables import events, labels, models, requests, usage, vers
 from shipway.runtime.database import Transaction
 
 IN_RELEASE = ("loading", "canary")
+MAX_VERSIONS = 1000
 
 
 async def overview(tx: Transaction) -> list[dict[str, Any]]:
@@ -40,24 +41,33 @@ async def overview(tx: Transaction) -> list[dict[str, Any]]:
 
 
 async def model(tx: Transaction, name: str) -> dict[str, Any] | None:
-    """One model with its versions; None where it is not known."""
+    """One model with its newest versions; None where it is not known."""
     row = (await tx.execute(sa.select(models).where(models.c.name == name))).one_or_none()
     if row is None:
         return None
-    found = await tx.execute(sa.select(versions).where(versions.c.model == name).order_by(versions.c.version))
+    newest = sa.select(versions).where(versions.c.model == name).order_by(versions.c.version.desc()).limit(MAX_VERSIONS)
+    found = (await tx.execute(newest)).all()
     return {
         "name": name,
         "spec": row.spec,
         "champion": row.champion,
         "last_good": row.last_good,
         "declared_at": row.declared_at,
-        "versions": [version_row(v) for v in found.all()],
+        "versions": [version_row(v) for v in reversed(found)],
     }
 
 
+async def version(tx: Transaction, name: str, number: int) -> dict[str, Any] | None:
+    """One version; None where it is not known."""
+    this = (versions.c.model == name) & (versions.c.version == number)
+    row = (await tx.execute(sa.select(versions).where(this))).one_or_none()
+    return version_row(row) if row is not None else None
+
+
 def version_row(row: Any) -> dict[str, Any]:
-    """A version's row as JSON-like data."""
-    return {column.name: getattr(row, column.name) for column in versions.columns if column.name != "model"}
+    """A version's row as JSON-like data. Of one that only its use is known of, so much is sure: it was trained."""
+    shown = {c.name: getattr(row, c.name) for c in versions.columns if c.name not in ("model", "traceparent")}
+    return shown | {"state": row.state or "trained"}
 
 
 async def request(tx: Transaction, request_id: str) -> dict[str, Any] | None:
@@ -66,8 +76,10 @@ async def request(tx: Transaction, request_id: str) -> dict[str, Any] | None:
     return dict(row._mapping) if row is not None else None
 
 
-async def model_usage(tx: Transaction, name: str) -> dict[str, Any]:
-    """How many predictions of each version ended how, and how many labels there are."""
+async def model_usage(tx: Transaction, name: str) -> dict[str, Any] | None:
+    """How many predictions of each version ended how, and how many labels there are; None: no such model."""
+    if (await tx.execute(sa.select(models.c.name).where(models.c.name == name))).one_or_none() is None:
+        return None
     statement = (
         sa.select(
             usage.c.version,
@@ -91,14 +103,14 @@ async def model_usage(tx: Transaction, name: str) -> dict[str, Any]:
 
 
 async def history(
-    tx: Transaction, *, model: str | None, kind: str | None, trace_id: str | None, after: int, limit: int
+    tx: Transaction, *, model: str | None, kind: str | None, trace_id: str | None, after: int | None, limit: int
 ) -> list[dict[str, Any]]:
     """Events after a cursor, oldest first; without a cursor the newest ones."""
     statement = sa.select(events)
     for column, value in ((events.c.model, model), (events.c.type, kind), (events.c.trace_id, trace_id)):
         if value is not None:
             statement = statement.where(column == value)
-    if after:
+    if after is not None:
         statement = statement.where(events.c.id > after).order_by(events.c.id)
     else:
         statement = statement.order_by(events.c.id.desc())

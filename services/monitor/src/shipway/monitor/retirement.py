@@ -2,7 +2,7 @@
 
 Two policies. *age-and-unused*: older than ``max_age``, and without an answer for ``unused_for``. *degraded*: it
 broke its service level and has been replaced. Neither names a version that is needed: the champion, the last
-good one, or one in a release; so the last version of a model is never named.
+good one, or one in a release; and while a model has no champion none goes, so that its last is never named.
 """
 
 from collections.abc import Iterable
@@ -15,7 +15,10 @@ SERVED = frozenset({"standby", "rolled_back"})
 
 @dataclass(frozen=True)
 class ServedVersion:
-    """A version as far as its retirement goes. ``left_at``: since when it is champion no more."""
+    """A version as far as its retirement goes. ``left_at``: since when it is champion no more.
+
+    ``asked``: its retirement was told already.
+    """
 
     version: int
     state: str
@@ -23,6 +26,7 @@ class ServedVersion:
     left_at: datetime | None
     last_used: datetime | None
     degraded: bool = False
+    asked: bool = False
 
 
 @dataclass(frozen=True)
@@ -44,9 +48,12 @@ class Retire:
 
 def to_retire(versions: Iterable[ServedVersion], policy: Policy, now: datetime) -> list[Retire]:
     """The versions of one model that are to go now."""
+    known = list(versions)
+    if all(v.state != "champion" for v in known):
+        return []
     found = []
-    for v in versions:
-        if v.state in NEEDED or v.state not in SERVED or v.promoted_at is None:
+    for v in known:
+        if v.state in NEEDED or v.state not in SERVED or v.promoted_at is None or v.asked:
             continue
         if v.degraded:
             found.append(Retire(v.version, "degraded", "it broke its service level and has been replaced"))

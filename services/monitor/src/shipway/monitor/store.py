@@ -25,25 +25,26 @@ from shipway.runtime import trace
 from shipway.runtime.database import Transaction
 
 
-async def record(tx: Transaction, event: Envelope) -> None:
-    """Adds an event to the history; of a training's progress only the newest is kept."""
+async def record(tx: Transaction, event: Envelope) -> bool:
+    """Adds an event to the history; of a training's progress only the newest is kept. False: it is there already."""
     payload = event.payload
     model = getattr(payload, "model", None)
     if isinstance(payload, e.TrainingProgressed):
         same = events.c.payload["request_id"].astext == payload.request_id
-        await tx.execute(sa.delete(events).where(events.c.model == model, events.c.type == payload.type, same))
-    await tx.execute(
-        sa.insert(events).values(
-            event_id=event.id,
-            source=event.source,
-            type=payload.type,
-            model=model,
-            version=getattr(payload, "version", None),
-            at=event.time,
-            trace_id=trace.trace_id(event.traceparent),
-            payload=msgspec.to_builtins(payload),
-        )
+        # The type as text, not as a parameter: so that the partial index serves.
+        progress = sa.text(f"type = '{e.TrainingProgressed.type}'")
+        await tx.execute(sa.delete(events).where(progress, same, events.c.model == model, events.c.at <= event.time))
+    statement = insert(events).values(
+        event_id=event.id,
+        source=event.source,
+        type=payload.type,
+        model=model,
+        version=getattr(payload, "version", None),
+        at=event.time,
+        trace_id=trace.trace_id(event.traceparent),
+        payload=msgspec.to_builtins(payload),
     )
+    return (await tx.execute(statement.on_conflict_do_nothing())).rowcount == 1
 
 
 async def declare(tx: Transaction, name: str, spec: dict[str, Any], at: datetime) -> None:
@@ -54,18 +55,23 @@ async def declare(tx: Transaction, name: str, spec: dict[str, Any], at: datetime
     await tx.execute(statement.on_conflict_do_update(index_elements=["name"], set_=values, where=newer))
 
 
-async def change_version(tx: Transaction, model: str, change: VersionChange, at: datetime) -> None:
-    """Applies a change to a version's row, making it if need be."""
+async def change_version(
+    tx: Transaction, model: str, change: VersionChange, at: datetime, traceparent: str | None = None
+) -> None:
+    """Applies a change to a version's row, making it if need be; the first trace told of it is kept."""
     row = await _version_for_update(tx, model, change.version)
     columns = {k: msgspec.to_builtins(v) for k, v in change.columns.items()}
-    if change.state is not None and (not change.forward_only or may_become(row.state, change.state)):
+    if row.traceparent is None and traceparent is not None:
+        columns["traceparent"] = traceparent
+    if change.state == "champion":
+        columns["promoted_at"] = min(row.promoted_at or at, at)
+    if may_become(row.state, row.changed_at, change, at):
         columns |= {"state": change.state, "changed_at": at}
-        if change.state == "champion":
-            columns |= {"promoted_at": row.promoted_at or at}
         if change.state == "rolled_back" and row.state == "champion":
             columns |= {"left_at": at}
-    elif change.forward_only:
+    elif change.state is not None:
         columns.pop("reason", None)
+        columns.pop("share", None)
     if columns:
         await _set_version(tx, model, change.version, columns)
 
@@ -74,7 +80,9 @@ async def change_champion(tx: Transaction, model: str, event: e.Payload, at: dat
     """Applies what an event says of who is champion."""
     await tx.execute(insert(models).values(name=model).on_conflict_do_nothing())
     row = (await tx.execute(sa.select(models).where(models.c.name == model).with_for_update())).one()
-    now, states = champion_change(event, Champion(row.champion, row.last_good))
+    this = (versions.c.model == model) & (versions.c.version == row.champion)
+    since = (await tx.execute(sa.select(versions.c.changed_at).where(this))).scalar_one_or_none()
+    now, states = champion_change(event, Champion(row.champion, row.last_good, since), at)
     for version, state in states.items():
         await _version_for_update(tx, model, version)
         columns: dict[str, Any] = {"state": state, "changed_at": at, "share": float(state == "champion")}
@@ -86,15 +94,18 @@ async def change_champion(tx: Transaction, model: str, event: e.Payload, at: dat
 
 
 async def change_request(tx: Transaction, model: str, change: RequestChange, at: datetime) -> None:
-    """Applies a change to a training request's row, making it if need be."""
+    """Applies a change to a training request's row, making it if need be; a late one only adds what is not known."""
     values = {"model": model, "state": change.state, "changed_at": at, **change.columns}
     row = (
         await tx.execute(sa.select(requests).where(requests.c.request_id == change.request_id).with_for_update())
     ).one_or_none()
     if row is None:
         await tx.execute(insert(requests).values(request_id=change.request_id, **values).on_conflict_do_nothing())
-    elif REQUEST_RANK[change.state] >= REQUEST_RANK[row.state]:
-        await tx.execute(sa.update(requests).where(requests.c.request_id == change.request_id).values(**values))
+    else:
+        if (REQUEST_RANK[change.state], at) < (REQUEST_RANK[row.state], row.changed_at):
+            values = {name: value for name, value in change.columns.items() if row._mapping[name] is None}
+        if values:
+            await tx.execute(sa.update(requests).where(requests.c.request_id == change.request_id).values(**values))
 
 
 async def add_usage(tx: Transaction, batch: pa.Table) -> None:
@@ -124,18 +135,21 @@ async def add_usage(tx: Transaction, batch: pa.Table) -> None:
             "latency_us_max": sa.func.greatest(usage.c.latency_us_max, statement.excluded.latency_us_max),
         }
         await tx.execute(statement.on_conflict_do_update(index_elements=list(key), set_=added))
-        if row["outcome"] == "answered":
-            used = sa.func.greatest(sa.func.coalesce(versions.c.last_used, row["at_max"]), row["at_max"])
-            this = (versions.c.model == row["model"]) & (versions.c.version == row["version"])
-            await tx.execute(sa.update(versions).where(this).values(last_used=used))
+        if row["outcome"] == "answered" and row["version"]:
+            # Its other events may not have been read yet: the use counts all the same.
+            use = insert(versions).values(model=row["model"], version=row["version"], last_used=row["at_max"])
+            latest = {"last_used": sa.func.greatest(versions.c.last_used, use.excluded.last_used)}
+            await tx.execute(use.on_conflict_do_update(index_elements=["model", "version"], set_=latest))
 
 
 async def add_label(tx: Transaction, feedback: e.FeedbackReceived) -> None:
-    """Keeps a prediction's label; a later one replaces it, and the times are counted."""
+    """Keeps a prediction's label; one that differs and was not observed earlier replaces it, and is counted."""
     values = {"label": feedback.label, "observed_at": feedback.observed_at}
     statement = insert(labels).values(prediction_id=feedback.prediction_id, model=feedback.model, times=1, **values)
-    again = values | {"times": labels.c.times + 1}
-    await tx.execute(statement.on_conflict_do_update(index_elements=["prediction_id"], set_=again))
+    new = statement.excluded
+    again = values | {"times": labels.c.times + 1, "received_at": sa.func.now()}
+    replaces = (labels.c.model == new.model) & (labels.c.label != new.label) & (labels.c.observed_at <= new.observed_at)
+    await tx.execute(statement.on_conflict_do_update(index_elements=["prediction_id"], set_=again, where=replaces))
 
 
 async def declared_models(tx: Transaction) -> list[Any]:
@@ -144,8 +158,8 @@ async def declared_models(tx: Transaction) -> list[Any]:
 
 
 async def served_versions(tx: Transaction, model: str) -> list[ServedVersion]:
-    """A model's versions that retirement may concern, but those already named."""
-    statement = sa.select(versions).where(versions.c.model == model, versions.c.retirement_asked_at.is_(None))
+    """A model's versions that retirement may concern."""
+    statement = sa.select(versions).where(versions.c.model == model, versions.c.promoted_at.is_not(None))
     return [
         ServedVersion(
             version=row.version,
@@ -154,6 +168,7 @@ async def served_versions(tx: Transaction, model: str) -> list[ServedVersion]:
             left_at=row.left_at,
             last_used=row.last_used,
             degraded=row.degraded_at is not None,
+            asked=row.retirement_asked_at is not None,
         )
         for row in (await tx.execute(statement)).all()
     ]
@@ -174,6 +189,13 @@ async def mark(tx: Transaction, model: str, version: int, column: str, at: datet
     """Sets a time of a version that is not set yet; False where it was."""
     this = (versions.c.model == model) & (versions.c.version == version) & versions.c[column].is_(None)
     return (await tx.execute(sa.update(versions).where(this).values({column: at}))).rowcount == 1
+
+
+async def traceparent_of(tx: Transaction, model: str, version: int) -> str | None:
+    """The trace that made the version, where it is known."""
+    this = (versions.c.model == model) & (versions.c.version == version)
+    found: str | None = (await tx.execute(sa.select(versions.c.traceparent).where(this))).scalar_one_or_none()
+    return found
 
 
 async def forget_before(tx: Transaction, now: datetime, keep: timedelta = timedelta(days=400)) -> None:

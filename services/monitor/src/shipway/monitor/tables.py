@@ -20,6 +20,13 @@ events = sa.Table(
     sa.Column("payload", JSONB, nullable=False),
     sa.Index("events_by_model", "model", "id"),
     sa.Index("events_by_trace", "trace_id"),
+    sa.Index("events_by_type", "type", "id"),
+    sa.Index("events_once", "source", "event_id", unique=True),
+    sa.Index(
+        "events_of_progress",
+        sa.text("(payload ->> 'request_id')"),
+        postgresql_where=sa.text("type = 'shipway.TrainingProgressed.v1'"),
+    ),
 )
 
 models = sa.Table(
@@ -54,6 +61,7 @@ versions = sa.Table(
     sa.Column("last_used", _TIME),
     sa.Column("degraded_at", _TIME),
     sa.Column("retirement_asked_at", _TIME),
+    sa.Column("traceparent", sa.Text),
 )
 
 requests = sa.Table(
@@ -89,6 +97,7 @@ labels = sa.Table(
     sa.Column("model", sa.Text, nullable=False, index=True),
     sa.Column("label", JSONB, nullable=False),
     sa.Column("observed_at", _TIME, nullable=False),
-    sa.Column("times", sa.Integer, nullable=False),
+    sa.Column("times", sa.Integer, nullable=False),  # 1, and one more for each that differed
+    sa.Column("received_at", _TIME, server_default=sa.func.now(), nullable=False),
 )
 TABLES = (events, models, versions, requests, usage, labels)

@@ -1,10 +1,12 @@
 """How an event changes what is known of a version or of a request. Pure.
 
 Topics are read side by side, so a version's training may be heard of after its release: what comes from
-training and evaluation moves a version forward only. The releaser's events come in order and always count.
+training and evaluation moves a version forward only. The releaser's events come in order, unless a broker lost
+some and they were sent again: one that is older than what is known changes no state.
 """
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from shipway.contract import events as e
@@ -83,21 +85,33 @@ def version_change(event: e.Payload) -> VersionChange | None:
             return None
 
 
-def may_become(now: str | None, new: str) -> bool:
-    """Whether a forward-only change of state counts."""
-    return now is None or RANK[new] > RANK[now]
+def may_become(now: str | None, since: datetime | None, change: VersionChange, at: datetime) -> bool:
+    """Whether a change told at ``at`` counts for a version that is in state ``now`` since then.
+
+    The champion is not retired: the releaser, which puts such a retirement off, knows who that is.
+    """
+    if change.state is None or (now == "champion" and change.state == "retired"):
+        return False
+    if now is None or since is None:
+        return True
+    if change.forward_only or RANK[now] < RANK["loading"]:
+        return RANK[change.state] > RANK[now]
+    return at >= since
 
 
 @dataclass(frozen=True)
 class Champion:
-    """A model's champion and last good version."""
+    """A model's champion (``since`` when, where there is one) and last good version."""
 
     champion: int | None
     last_good: int | None
+    since: datetime | None = None
 
 
-def champion_change(event: e.Payload, now: Champion) -> tuple[Champion, dict[int, str]]:
-    """Who is champion after the event, and the states of the versions that thereby change."""
+def champion_change(event: e.Payload, now: Champion, at: datetime) -> tuple[Champion, dict[int, str]]:
+    """Who is champion after the event of ``at``, and the states of the other versions that thereby change."""
+    if now.since is not None and at < now.since:
+        return now, {}
     match event:
         case e.ReleasePromoted() if event.version != now.champion:
             states = {}
@@ -105,9 +119,10 @@ def champion_change(event: e.Payload, now: Champion) -> tuple[Champion, dict[int
                 states[now.last_good] = "standby"
             if event.previous_version is not None:
                 states[event.previous_version] = "last_good"
-            return Champion(event.version, event.previous_version), states
-        case e.ReleaseRolledBack() if event.version == now.champion and event.champion_version is not None:
-            return Champion(event.champion_version, None), {event.champion_version: "champion"}
+            return Champion(event.version, event.previous_version, at), states
+        case e.ReleaseRolledBack() if event.version == now.champion:
+            states = {} if event.champion_version is None else {event.champion_version: "champion"}
+            return Champion(event.champion_version, None, at), states
         case _:
             return now, {}
 

@@ -3,12 +3,12 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from shipway.contract.events import ModelDegraded, ModelRetired
+from shipway.contract.events import Event, ModelDegraded, ModelRetired
 from shipway.contract.spec import parse_spec
 from shipway.monitor import store
 from shipway.monitor.degradation import Level, degraded
 from shipway.monitor.retirement import Policy, to_retire
-from shipway.runtime import log
+from shipway.runtime import log, trace
 from shipway.runtime.database import Transaction
 from shipway.runtime.delivery import emit
 from shipway.runtime.parts import Parts
@@ -45,26 +45,27 @@ class Watch:
             if bad is not None and await store.mark(tx, model.name, model.champion, "degraded_at", now):
                 _log.warning("champion degraded", model=model.name, version=model.champion, reason=bad.reason)
                 said = True
-                await emit(
-                    tx,
-                    self._parts.source,
-                    ModelDegraded(
-                        model=model.name,
-                        version=model.champion,
-                        figure="error_share",
-                        value=bad.value,
-                        limit=bad.limit,
-                        reason=bad.reason,
-                    ),
+                told = ModelDegraded(
+                    model=model.name,
+                    version=model.champion,
+                    figure="error_share",
+                    value=bad.value,
+                    limit=bad.limit,
+                    reason=bad.reason,
                 )
+                await self._say(tx, told, model.champion)
         policy = Policy(spec.retirement.max_age, spec.retirement.unused_for)
         for retire in to_retire(await store.served_versions(tx, model.name), policy, now):
             if await store.mark(tx, model.name, retire.version, "retirement_asked_at", now):
                 _log.info("version retired", model=model.name, version=retire.version, reason=retire.reason)
                 said = True
-                await emit(
-                    tx,
-                    self._parts.source,
-                    ModelRetired(model=model.name, version=retire.version, policy=retire.policy, reason=retire.reason),
+                gone = ModelRetired(
+                    model=model.name, version=retire.version, policy=retire.policy, reason=retire.reason
                 )
+                await self._say(tx, gone, retire.version)
         return said
+
+    async def _say(self, tx: Transaction, event: Event, version: int) -> None:
+        """In the trace of the request that the version came from."""
+        with trace.within(await store.traceparent_of(tx, event.model, version)):
+            await emit(tx, self._parts.source, event)

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 from shipway.contract import events as e
 from shipway.contract import spec
 from shipway.contract.envelope import Envelope
-from shipway.contract.errors import InvalidField
+from shipway.contract.errors import InvalidField, Permanent
 from shipway.contract.signature import Signature
 from shipway.releaser import store
 from shipway.runtime import log, trace
@@ -28,7 +28,7 @@ async def on_approved(tx: Transaction, event: e.ModelApproved, envelope: Envelop
     Raises:
         InvalidField: the event lacks what serving the version needs, or contradicts what is known.
     """
-    _check(event.model, event.version)
+    _check(event)
     if not _DIGEST.fullmatch(event.digest):
         raise InvalidField("digest", "must be the 64 hexadecimal digits of a sha256")
     try:
@@ -47,7 +47,7 @@ async def on_degraded(tx: Transaction, event: e.ModelDegraded, _envelope: Envelo
     Raises:
         InvalidField: there is no such version.
     """
-    _check(event.model, event.version)
+    _check(event)
     await store.flag(tx, event.model, event.version, column="degraded", reason=event.reason)
 
 
@@ -57,7 +57,7 @@ async def on_retired(tx: Transaction, event: e.ModelRetired, _envelope: Envelope
     Raises:
         InvalidField: there is no such version.
     """
-    _check(event.model, event.version)
+    _check(event)
     reason = f"{event.policy}: {event.reason}"
     await store.flag(tx, event.model, event.version, column="retiring", reason=reason)
 
@@ -69,10 +69,12 @@ HANDLERS: dict[type[e.Payload], Handler] = {
 }
 
 
-def _check(model: str, version: int) -> None:
-    if not spec.NAME.fullmatch(model):
+def _check(event: e.ModelApproved | e.ModelDegraded | e.ModelRetired) -> None:
+    if not spec.NAME.fullmatch(event.model):
         raise InvalidField("model", "must be lower-case letters, digits and dashes, starting with a letter, 63 at most")
-    if not 1 <= version <= _LARGEST_VERSION:
+    if b"\\u0000" in msgspec.json.encode(event):
+        raise Permanent("the event holds a NUL character, which PostgreSQL can't keep; remove it")
+    if not 1 <= event.version <= _LARGEST_VERSION:
         raise InvalidField("version", f"must be 1 to {_LARGEST_VERSION}")
 
 

@@ -1,0 +1,150 @@
+"""A gateway's hot path over predictors that speak the framing, each a real HTTP server of the test's own."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+import uvicorn
+from fastapi import FastAPI
+
+from shipway.contract.envelope import Envelope, WireMessage, encode
+from shipway.contract.events import DesiredState, HeldVersion, LoadedVersion, Presence, Traffic
+from shipway.contract.inference import LENGTH_HEADER, decode_request, encode_answer
+from shipway.gateway.predict import PredictApp
+from shipway.gateway.registry import Registry
+from shipway.gateway.settings import LimitSettings, ProbeSettings
+from shipway.gateway.upstream import Upstream
+from shipway.runtime.http import Problem, read_body, respond, respond_problem
+from shipway.runtime.prediction_sink import PredictionSink
+from shipway.runtime.settings import KafkaSettings
+
+FEATURES = [{"name": "size", "type": "number"}, {"name": "colour", "type": "category", "categories": ["red"]}]
+SIGNATURE = {"features": FEATURES, "output": "binary", "target": "late", "classes": ["no", "yes"]}
+
+
+async def eventually(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+class Predictor:
+    """Answers 0.25 for every row once ``free`` is set, or what ``refuse`` says."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.ready, self.answered, self.waiting = name, True, 0, 0
+        self.refuse: Problem | None = None
+        self.free = asyncio.Event()
+        self.free.set()
+        self.seen: dict[str, str] = {}
+        self.listening = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self.listening.getsockname()[1]}"
+        self.server = uvicorn.Server(uvicorn.Config(self._app, interface="asgi3", lifespan="off", log_config=None))
+        self.serving = asyncio.create_task(self.server.serve(sockets=[self.listening]))
+
+    async def kill(self) -> None:
+        """Takes no more connections, and breaks those that are open."""
+        [server.close() for server in self.server.servers]
+        [connection.transport.abort() for connection in list(self.server.server_state.connections)]
+        self.free.set()
+        self.server.should_exit = self.server.force_exit = True
+        await self.serving
+
+    async def _app(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["path"] == "/readyz":
+            return await respond(send, 200 if self.ready else 503, b"{}", [])
+        headers = {k.decode(): v.decode() for k, v in scope["headers"]}
+        body = await read_body(receive, dict(scope["headers"]), 10**8)
+        self.waiting += 1
+        await self.free.wait()
+        self.waiting -= 1
+        if self.refuse is not None:
+            return await respond_problem(send, self.refuse)
+        request = decode_request(body, headers[LENGTH_HEADER], features=2, max_rows=10**6)
+        self.seen, self.answered = headers, self.answered + len(request.rows)
+        scores = np.full((len(request.rows), 1), 0.25)
+        length, answer = encode_answer("m", 1, request.id, scores, binary=True)
+        return await respond(send, 200, answer, [(LENGTH_HEADER.encode(), str(length).encode())])
+
+
+class Gateway:
+    """The hot path, with tables that are filled as Kafka would fill them. The model is ``m``, digests are ``d1``.."""
+
+    def __init__(self, probes: dict[str, float], limits: dict[str, Any]) -> None:
+        settings = LimitSettings(**limits)
+        watching = {"every_s": 0.05, "every_out_s": 0.02, "timeout_s": 2} | probes
+        self.registry = Registry(KafkaSettings(), ProbeSettings.model_validate(watching))
+        self.upstream = Upstream(self.registry, settings)
+        self.logged: list[WireMessage] = []
+
+        async def keep(message: WireMessage) -> None:
+            self.logged.append(message)
+
+        self.sink = PredictionSink(keep, source="shipway/gateway/t", instance="t")
+        app = PredictApp(self.registry, self.upstream, self.sink, settings, "t", FastAPI())
+        self.http = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway")
+        self._probing = asyncio.create_task(self.registry.run_probes())
+
+    def wants(self, *versions: tuple[int, Any, float], generation: int = 1) -> None:
+        """Hears a desired state of (version, role, share)."""
+        held = [HeldVersion(version=v, digest=f"d{v}", role=role, signature=SIGNATURE) for v, role, _ in versions]
+        traffic = [Traffic(version=v, share=share) for v, _, share in versions if share]
+        self._hears(DesiredState(model="m", generation=generation, versions=held, traffic=traffic))
+
+    def says(self, name: str, url: str, *versions: int) -> None:
+        """Hears a presence: these versions are ready."""
+        held = [LoadedVersion(model="m", version=v, digest=f"d{v}", state="ready") for v in versions]
+        rest: Any = {"started_at": datetime(2026, 1, 1, tzinfo=UTC), "library_versions": {}, "generations": {}}
+        self._hears(Presence(instance=name, url=url, versions=held, **rest))
+
+    async def knows(self, predictor: Predictor, *versions: int) -> None:
+        """Hears a predictor's presence, and has probed it."""
+        self.says(predictor.name, predictor.url, *versions)
+        await eventually(lambda: self.registry.health[predictor.name].well)
+
+    async def ask(self, body: Any = None) -> httpx.Response:
+        """One prediction."""
+        return await self.http.post("/predict/m", json=body or {"rows": [{"size": 1.0, "colour": "red"}]})
+
+    async def close(self) -> None:
+        self._probing.cancel()
+        await asyncio.gather(self._probing, return_exceptions=True)
+        await self.http.aclose()
+        await self.upstream.close()
+
+    def _hears(self, payload: DesiredState | Presence) -> None:
+        message = encode(Envelope("i", "s", datetime.now(UTC), payload, None))
+        view: Any = self.registry.desired if isinstance(payload, DesiredState) else self.registry.presence
+        view._take(message.key, message.value, list(message.headers))
+
+
+@pytest.fixture(name="eventually")
+def _eventually() -> Any:
+    return eventually
+
+
+@pytest.fixture
+async def predictors() -> AsyncIterator[list[Predictor]]:
+    """Two running predictors, a and b."""
+    both = [Predictor("a"), Predictor("b")]
+    await eventually(lambda: all(p.server.started for p in both))
+    yield both
+    await asyncio.gather(*(one.kill() for one in both if not one.serving.done()))
+
+
+@pytest.fixture
+async def gateways() -> AsyncIterator[Callable[..., Gateway]]:
+    """Makes gateways with such limits (and settings of ``probes``), and closes them."""
+    made: list[Gateway] = []
+
+    def make(probes: dict[str, float] | None = None, **limits: Any) -> Gateway:
+        made.append(Gateway(probes or {}, limits))
+        return made[-1]
+
+    yield make
+    await asyncio.gather(*(one.close() for one in made))

@@ -1,0 +1,151 @@
+"""The hot path over real HTTP: answers, refusals by name, limits, and an instance that is killed."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from shipway.contract.predictionlog import decode_batch
+from shipway.gateway.upstream import RetryBudget
+from shipway.runtime.http import Problem
+
+ROW = {"size": 1.0, "colour": "red"}
+BOMB = b'{"rows": ' + b"[" * 100_000
+WRONG: list[tuple[Any, str]] = [
+    ({"rows": [{"size": "big", "colour": "red"}]}, "rows[0].size"),
+    ({"rows": [ROW, {"colour": "red"}]}, "rows[1].size"),
+    ({"rows": [ROW | {"sise": 1}]}, "rows[0].sise"),
+    ({"rows": [1]}, "rows[0]"),
+    ({"rows": []}, "rows"),
+    ({"rows": [ROW], "row": ROW}, "rows"),
+    ({"rows": [ROW], "client_ids": ["a", "b"]}, "client_ids"),
+    ({"lines": [ROW]}, "body"),
+    ({"rows": [ROW] * 6}, "rows"),
+]
+TRACE = "00-" + "a" * 32 + "-" + "b" * 16 + "-01"
+
+
+async def test_an_answer_names_model_version_and_predictions(gateways: Any, predictors: Any) -> None:
+    gateway = gateways()
+    gateway.wants((1, "champion", 1.0), generation=7)
+    await gateway.knows(predictors[0], 1)
+    body = {"rows": [ROW, ROW], "client_ids": ["x", "y"]}
+    answer = await gateway.http.post("/predict/m", json=body, headers={"traceparent": TRACE})
+    assert answer.status_code == 200
+    said = answer.json()
+    assert (said["model"], said["version"]) == ("m", 1)
+    assert [(p["label"], p["probability"]) for p in said["predictions"]] == [("no", 0.25)] * 2
+    assert len({p["id"] for p in said["predictions"]}) == 2
+    seen = predictors[0].seen
+    assert seen["traceparent"][:35] == answer.headers["traceparent"][:35] == TRACE[:35], "one trace"
+    assert 0 < int(seen["shipway-deadline-ms"]) <= 5000
+    assert len((await gateway.ask({"row": ROW})).json()["predictions"]) == 1
+
+
+async def test_every_wrong_field_is_named(gateways: Any, predictors: Any) -> None:
+    gateway = gateways(rows=5)
+    gateway.wants((1, "champion", 1.0))
+    await gateway.knows(predictors[0], 1)
+    for body, field in WRONG:
+        answer = await gateway.ask(body)
+        assert answer.status_code == answer.json()["status"] == 422
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert field in [err["field"] for err in answer.json()["errors"]]
+    assert predictors[0].answered == 0
+
+
+async def test_what_is_no_json_or_too_large_is_refused_and_harms_nobody(gateways: Any, predictors: Any) -> None:
+    gateway = gateways(body_bytes=200_000)
+    gateway.wants((1, "champion", 1.0))
+    await gateway.knows(predictors[0], 1)
+    for content, status in ((b"", 400), (b"{", 400), (b"\xff", 400), (BOMB, 400), (b" " * 200_001, 413)):
+        answer = await gateway.http.post("/predict/m", content=content)
+        assert (answer.status_code, answer.json()["status"]) == (status, status), content[:20]
+
+    async def endless() -> Any:
+        while True:
+            yield b" " * 50_000
+
+    assert (await gateway.http.post("/predict/m", content=endless())).status_code == 413
+    assert (await gateway.ask()).status_code == 200
+
+
+async def test_an_unknown_model_is_refused_with_the_close_name(gateways: Any) -> None:
+    gateway = gateways()
+    gateway.wants((1, "champion", 1.0))
+    answer = await gateway.http.post("/predict/mm", json={"row": ROW})
+    assert answer.status_code == 404
+    assert "did you mean 'm'" in answer.json()["detail"]
+
+
+async def test_a_killed_instance_costs_no_request(gateways: Any, predictors: Any, eventually: Any) -> None:
+    gateway, (a, b) = gateways(), predictors
+    gateway.wants((1, "champion", 1.0))
+    await gateway.knows(a, 1)
+    await gateway.knows(b, 1)
+    a.free.clear()
+    b.free.clear()
+    asked = [asyncio.create_task(gateway.ask()) for _ in range(100)]
+    await eventually(lambda: a.waiting + b.waiting == 100)
+    assert min(a.waiting, b.waiting) > 30, "both have work"
+    b.free.set()
+    await a.kill()
+    answers = await asyncio.gather(*asked)
+    assert [answer.status_code for answer in answers] == [200] * 100
+    assert not gateway.registry.health["a"].well, "out at once"
+    assert [route.instances[0].name for route in gateway.registry.routes["m"].routes] == ["b"]
+
+
+@pytest.mark.parametrize("problem", [Problem(404, "no", code="version-not-loaded"), Problem(503, "busy")])
+async def test_what_was_not_executed_is_asked_elsewhere(gateways: Any, predictors: Any, problem: Problem) -> None:
+    gateway = gateways()
+    gateway.wants((1, "champion", 1.0))
+    predictors[0].refuse = problem
+    for predictor in predictors:
+        await gateway.knows(predictor, 1)
+    assert [(await gateway.ask()).status_code for _ in range(20)] == [200] * 20
+
+
+def test_retries_stay_within_the_budget() -> None:
+    budget = RetryBudget(0.2)
+    at_once = sum(budget.spend() for _ in range(1000))
+    assert at_once == 100
+    for _ in range(50):
+        budget.earn()
+    assert 10 <= sum(budget.spend() for _ in range(1000)) <= 12, "a fifth of the requests, and the moments between"
+
+
+async def test_more_than_the_limit_under_way_is_refused_at_once(
+    gateways: Any, predictors: Any, eventually: Any
+) -> None:
+    gateway = gateways(in_flight=2)
+    gateway.wants((1, "champion", 1.0))
+    await gateway.knows(predictors[0], 1)
+    predictors[0].free.clear()
+    asked = [asyncio.create_task(gateway.ask()) for _ in range(2)]
+    await eventually(lambda: predictors[0].waiting == 2)
+    answer = await gateway.ask()
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+    predictors[0].free.set()
+    assert [a.status_code for a in await asyncio.gather(*asked)] == [200, 200]
+    await gateway.sink.close()
+    (record,) = decode_batch(gateway.logged[0].value).to_pylist()
+    assert record["outcome"] == "refused", "an overload is no failure of the version"
+    assert record["reason"].startswith("503")
+
+
+async def test_out_of_time_and_a_wrong_answer_are_said_and_logged_as_failed(gateways: Any, predictors: Any) -> None:
+    gateway = gateways(request_timeout_ms=150)
+    gateway.wants((1, "champion", 1.0), generation=4)
+    await gateway.knows(predictors[0], 1)
+    predictors[0].free.clear()
+    late = await gateway.ask()
+    predictors[0].free.set()
+    predictors[0].refuse = Problem(422, "these are no rows")
+    await gateway.knows(predictors[0], 1)
+    bad = await gateway.ask()
+    assert (late.status_code, bad.status_code) == (504, 502)
+    await gateway.sink.close()
+    records = decode_batch(gateway.logged[0].value).to_pylist()
+    failed = ("failed", 1, "champion", 4)
+    assert [(r["outcome"], r["version"], r["role"], r["generation"]) for r in records] == [failed, failed]

@@ -1,0 +1,110 @@
+"""What takes an instance out, what brings it back, and what does not: probes, goodbyes, silence."""
+
+import asyncio
+import socket
+from typing import Any
+
+
+def dead_url() -> str:
+    """An address where nobody listens."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{free.getsockname()[1]}"
+
+
+def routed(gateway: Any) -> list[str]:
+    """The instances that the model's requests go to."""
+    return sorted(i.name for route in gateway.registry.routes["m"].routes for i in route.instances)
+
+
+async def test_a_new_instance_takes_traffic_once_its_probe_passed(
+    gateways: Any, predictors: Any, eventually: Any
+) -> None:
+    gateway = gateways(probes={"every_s": 30, "every_out_s": 30})
+    gateway.wants((1, "champion", 1.0))
+    gateway.says("a", predictors[0].url, 1)
+    assert routed(gateway) == [], "not before"
+    async with asyncio.timeout(1):
+        await eventually(lambda: routed(gateway) == ["a"])
+
+
+async def test_an_instance_that_hangs_holds_up_nobody_elses_probe(
+    gateways: Any, predictors: Any, eventually: Any
+) -> None:
+    gateway = gateways(probes={"timeout_s": 3})
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        gateway.wants((1, "champion", 1.0))
+        gateway.says("mute", f"http://127.0.0.1:{mute.getsockname()[1]}", 1)
+        await eventually(lambda: not gateway.registry._wake.is_set())
+        gateway.says("a", predictors[0].url, 1)
+        async with asyncio.timeout(1):
+            await eventually(lambda: routed(gateway) == ["a"])
+
+
+async def test_one_that_says_it_is_not_ready_is_out_and_comes_back(
+    gateways: Any, predictors: Any, eventually: Any
+) -> None:
+    gateway, (a, b) = gateways(), predictors
+    gateway.wants((1, "champion", 1.0))
+    await gateway.knows(a, 1)
+    await gateway.knows(b, 1)
+    a.ready = False
+    await eventually(lambda: routed(gateway) == ["b"])
+    a.ready = True
+    await eventually(lambda: routed(gateway) == ["a", "b"])
+
+
+async def test_probes_that_all_fail_do_not_empty_the_table(gateways: Any, predictors: Any, eventually: Any) -> None:
+    gateway = gateways()
+    gateway.wants((1, "champion", 1.0))
+    for predictor in predictors:
+        await gateway.knows(predictor, 1)
+        predictor.ready = False
+    await eventually(lambda: not any(gateway.registry.health[p.name].well for p in predictors))
+    assert routed(gateway) == ["a", "b"], "the last resort"
+    assert (await gateway.ask()).status_code == 200
+
+
+async def test_one_that_never_answered_is_no_last_resort_and_is_forgotten(gateways: Any, eventually: Any) -> None:
+    gateway = gateways(probes={"forget_s": 0.2})
+    gateway.wants((1, "champion", 1.0))
+    gateway.says("ghost", dead_url(), 1)
+    assert (await gateway.ask()).status_code == 503
+    await eventually(lambda: not gateway.registry.presences())
+    assert not gateway.registry.health
+
+
+async def test_a_lost_connection_to_the_only_instance_is_probed_back_at_once(
+    gateways: Any, predictors: Any, eventually: Any
+) -> None:
+    gateway = gateways(probes={"every_s": 30, "every_out_s": 30})
+    gateway.wants((1, "champion", 1.0))
+    await gateway.knows(predictors[0], 1)
+    gateway.registry.eject("a", "connection lost")
+    assert not gateway.registry.health["a"].well
+    async with asyncio.timeout(1):
+        await eventually(lambda: gateway.registry.health["a"].well)
+
+
+async def test_a_goodbye_takes_it_out_and_a_retired_version_is_asked_no_more(gateways: Any, predictors: Any) -> None:
+    gateway = gateways()
+    gateway.wants((1, "champion", 1.0), (2, "candidate", 0.0))
+    await gateway.knows(predictors[0], 1, 2)
+    assert [r.version for r in gateway.registry.routes["m"].routes] == [1, 2]
+    gateway.wants((2, "champion", 1.0), generation=2)
+    gateway.wants((1, "champion", 1.0), generation=1)
+    assert [(r.version, r.share) for r in gateway.registry.routes["m"].routes] == [(2, 1.0)], "generations never fall"
+    gateway.registry.presence._take(b"a", None, [])
+    assert routed(gateway) == []
+
+
+async def test_a_heartbeat_changes_no_route(gateways: Any, predictors: Any) -> None:
+    """Encoders are made once a version, not at every heartbeat of every instance."""
+    gateway = gateways(probes={"every_s": 30})
+    gateway.wants((1, "champion", 1.0))
+    await gateway.knows(predictors[0], 1)
+    before = gateway.registry.routes
+    gateway.says("a", predictors[0].url, 1)
+    assert gateway.registry.routes is before
+    gateway.says("a", predictors[0].url)
+    assert routed(gateway) == []

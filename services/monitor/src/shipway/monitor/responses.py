@@ -1,0 +1,160 @@
+"""What the read API answers, as types, so that its OpenAPI document is true."""
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel
+
+
+class Rollout(BaseModel):
+    """The release in progress."""
+
+    version: int
+    state: str
+
+
+class ModelOverview(BaseModel):
+    """A model at a glance. ``traffic``: each answering version's share, 0 to 1."""
+
+    name: str
+    description: str
+    champion: int | None
+    last_good: int | None
+    version_count: int
+    release: Rollout | None
+    traffic: dict[str, float]
+
+
+class Models(BaseModel):
+    """Every model."""
+
+    models: list[ModelOverview]
+
+
+class GateResult(BaseModel):
+    """One test of a version."""
+
+    name: str
+    passed: bool
+    figure: float | None
+    limit: float | None
+    reason: str
+
+
+class Version(BaseModel):
+    """A version: where it is in its life, how it did, and when. ``left_at``: since when it is champion no more."""
+
+    version: int
+    state: str
+    digest: str | None
+    request_id: str | None
+    training_rows: int | None
+    training_metrics: dict[str, float] | None
+    metrics: dict[str, float] | None
+    gates: list[GateResult] | None
+    champion_version: int | None
+    champion_metrics: dict[str, float] | None
+    share: float | None
+    reason: str | None
+    changed_at: datetime | None
+    promoted_at: datetime | None
+    left_at: datetime | None
+    last_used: datetime | None
+    degraded_at: datetime | None
+    retirement_asked_at: datetime | None
+
+
+class Model(BaseModel):
+    """A model with its newest declaration and its versions (the newest 1000), the oldest first."""
+
+    name: str
+    spec: dict[str, Any] | None
+    champion: int | None
+    last_good: int | None
+    declared_at: datetime | None
+    versions: list[Version]
+
+
+class Counts(BaseModel):
+    """How predictions ended; the latencies are of the answered ones."""
+
+    answered: int = 0
+    failed: int = 0
+    refused: int = 0
+    mean_latency_us: float | None = None
+    max_latency_us: int | None = None
+
+
+class Usage(BaseModel):
+    """Counts by version ("0": none was chosen yet), and the number of labels."""
+
+    versions: dict[str, Counts]
+    labels: int
+
+
+class TrainingRequest(BaseModel):
+    """A training request and how far it is."""
+
+    request_id: str
+    model: str
+    state: str
+    stage: str | None
+    fraction: float | None
+    message: str | None
+    reason: str | None
+    version: int | None
+    changed_at: datetime
+
+
+class RecordedEvent(BaseModel):
+    """An event of the history. ``id`` is what ``after`` takes."""
+
+    id: int
+    event_id: str
+    source: str
+    type: str
+    model: str | None
+    version: int | None
+    at: datetime
+    trace_id: str | None
+    payload: dict[str, Any]
+
+
+class History(BaseModel):
+    """Events, oldest first; ``cursor`` goes into the next call's ``after``."""
+
+    events: list[RecordedEvent]
+    cursor: int
+
+
+class Held(BaseModel):
+    """A version on an instance."""
+
+    model: str
+    version: int
+    state: str
+    reason: str
+    answered: int
+
+
+class Instance(BaseModel):
+    """What an instance said of itself, ``age_s`` seconds ago."""
+
+    instance: str
+    url: str
+    age_s: float
+    present: bool
+    versions: list[Held]
+
+
+class Instances(BaseModel):
+    """Every instance that did not say goodbye."""
+
+    instances: list[Instance]
+
+
+class Status(BaseModel):
+    """Models and instances at a glance."""
+
+    models: list[ModelOverview]
+    instances: list[Instance]

@@ -1,0 +1,92 @@
+"""What the monitor's tests share: its database, a model file, events and batches as they come in."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+from itertools import count
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from shipway.contract import events as e
+from shipway.contract.envelope import Envelope
+from shipway.contract.predictionlog import PredictionRecord, encode_batch
+from shipway.monitor import handlers
+from shipway.runtime.database import Database
+
+T0 = datetime(2026, 1, 1, tzinfo=UTC)
+_ids = count()
+
+
+def _raw_spec(name: str = "m", **changes: Any) -> dict[str, Any]:
+    raw: dict[str, Any] = {
+        "name": name,
+        "data": {"source": "folder:/nowhere", "time_column": "at", "train": "30d", "holdout": "5d"},
+        "target": {"column": "y", "kind": "binary"},
+        "features": {"n": {"type": "number"}},
+        "retirement": {"max_age": "30d", "unused_for": "1d"},
+    }
+    return raw | changes
+
+
+def _record(outcome: Any = "answered", version: int | None = 1, at: datetime = T0, **changes: Any) -> PredictionRecord:
+    values: dict[str, Any] = {
+        "prediction_id": f"p{next(_ids)}",
+        "at": at,
+        "model": "m",
+        "version": version,
+        "generation": 1,
+        "instance": "i",
+        "role": "champion",
+        "outcome": outcome,
+        "reason": None,
+        "latency_us": 10,
+        "client_id": None,
+        "trace_id": None,
+        "features": None,
+        "scores": None,
+    }
+    return PredictionRecord(**values | changes)
+
+
+@pytest.fixture
+def raw_spec() -> Callable[..., dict[str, Any]]:
+    """Gives a model file's content: ``raw_spec("other")``."""
+    return _raw_spec
+
+
+@pytest.fixture
+def record() -> Callable[..., PredictionRecord]:
+    """Gives a prediction's record: ``record("failed", 2, at)``."""
+    return _record
+
+
+@pytest.fixture
+async def database(open_database: Callable[[str], Awaitable[Database]]) -> Database:
+    """The monitor's own, migrated."""
+    return await open_database("monitor")
+
+
+@pytest.fixture
+def put(database: Database) -> Callable[..., Awaitable[None]]:
+    """Handles an event as the consumer would: ``await put(payload, at, trace="a")``."""
+
+    async def handle(payload: e.Event, at: datetime = T0, *, trace: str = "a", event_id: str | None = None) -> None:
+        traceparent = f"00-{trace * 32}-{'b' * 16}-01"
+        event = Envelope(event_id or f"e{next(_ids)}", "tests", at, payload, traceparent)
+        async with database.begin() as tx:
+            await handlers.handlers()[type(payload)](tx, payload, event)
+
+    return handle
+
+
+@pytest.fixture
+def log(database: Database) -> Callable[..., Awaitable[None]]:
+    """Handles a batch of the prediction log as the consumer would: ``await log([record()])``."""
+
+    async def handle(records: Sequence[PredictionRecord]) -> None:
+        message = encode_batch(list(records), "tests", "i")
+        async with database.begin() as tx:
+            await handlers.on_predictions(tx, SimpleNamespace(value=message.value))
+
+    return handle

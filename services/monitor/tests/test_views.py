@@ -1,0 +1,114 @@
+"""How events move states: never backwards by what is late, and always to one champion at most."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shipway.contract import events as e
+from shipway.monitor.views import (
+    RANK,
+    REQUEST_RANK,
+    Champion,
+    VersionChange,
+    champion_change,
+    may_become,
+    request_change,
+    version_change,
+)
+
+T0 = datetime(2026, 1, 1, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+RELEASE: dict[str, Any] = {"model": "m", "release_id": "r", "generation": 1, "digest": "d", "reason": "why"}
+states = st.sampled_from(sorted(RANK))
+moments = st.integers(-3, 3).map(lambda h: T0 + h * HOUR)
+
+
+def promoted(version: int, previous: int | None) -> e.ReleasePromoted:
+    return e.ReleasePromoted(version=version, previous_version=previous, **RELEASE)
+
+
+def rolled_back(version: int, champion: int | None) -> e.ReleaseRolledBack:
+    return e.ReleaseRolledBack(version=version, champion_version=champion, champion_digest=None, **RELEASE)
+
+
+@given(states, states, moments)
+def test_training_and_evaluation_only_move_forward(now: str, new: str, at: datetime) -> None:
+    change = VersionChange(1, new, True)
+    assert may_become(now, T0, change, at) == (RANK[new] > RANK[now] and not (now == "champion" and new == "retired"))
+
+
+@given(states, states, moments)
+def test_an_older_word_of_a_release_changes_nothing_but_what_training_said(now: str, new: str, at: datetime) -> None:
+    counts = may_become(now, T0, VersionChange(1, new), at)
+    if counts:
+        assert at >= T0 or (RANK[now] < RANK["loading"] and RANK[new] > RANK[now])
+    if counts and now == "champion":
+        assert new != "retired"
+
+
+@given(st.sampled_from(sorted(RANK)), moments)
+def test_the_first_word_always_counts(new: str, at: datetime) -> None:
+    assert may_become(None, None, VersionChange(1, new, True), at)
+
+
+@given(st.permutations(range(1, 5)))
+def test_promotions_in_any_order_end_at_the_newest(order: list[int]) -> None:
+    now = Champion(None, None)
+    for version in order:
+        now, _ = champion_change(promoted(version, version - 1 or None), now, T0 + version * HOUR)
+    assert (now.champion, now.last_good) == (4, 3)
+
+
+def test_a_promotion_moves_the_champion_to_last_good_and_that_one_to_standby() -> None:
+    now, states = champion_change(promoted(3, 2), Champion(2, 1, T0), T0 + HOUR)
+    assert now == Champion(3, 2, T0 + HOUR)
+    assert states == {2: "last_good", 1: "standby"}
+
+
+def test_a_repeated_promotion_changes_nothing() -> None:
+    now = Champion(3, 2, T0)
+    assert champion_change(promoted(3, 2), now, T0) == (now, {})
+
+
+def test_a_champion_that_is_rolled_back_gives_way() -> None:
+    now, states = champion_change(rolled_back(2, 1), Champion(2, 1, T0), T0 + HOUR)
+    assert (now.champion, now.last_good, states) == (1, None, {1: "champion"})
+    now, states = champion_change(rolled_back(2, None), Champion(2, None, T0), T0 + HOUR)
+    assert (now.champion, states) == (None, {})
+
+
+def test_a_candidate_that_is_rolled_back_leaves_the_champion() -> None:
+    now = Champion(1, None, T0)
+    assert champion_change(rolled_back(2, 1), now, T0 + HOUR) == (now, {})
+
+
+@pytest.mark.parametrize(
+    ("event", "state"),
+    [
+        (promoted(2, 1), "champion"),
+        (rolled_back(2, 1), "rolled_back"),
+        (e.ReleaseSuperseded(model="m", version=2, release_id="r", by_version=3), "superseded"),
+        (e.ModelRetired(model="m", version=2, policy="p", reason="old"), "retired"),
+        (e.ModelDegraded(model="m", version=2, figure="f", value=1, limit=0, reason="bad"), None),
+    ],
+)
+def test_events_name_their_state(event: e.Event, state: str | None) -> None:
+    found = version_change(event)
+    assert (found.state if found else None) == state
+
+
+def test_a_request_goes_through_its_states_in_rank() -> None:
+    told: list[e.Event] = [
+        e.TrainingRequested(model="m", request_id="r"),
+        e.TrainingAccepted(model="m", request_id="r"),
+        e.TrainingProgressed(model="m", request_id="r", stage="training", fraction=0.5),
+        e.TrainingFailed(model="m", request_id="r", stage="training", reason="why", attempts=1),
+    ]
+    changes = [c for c in map(request_change, told) if c is not None]
+    ranks = [REQUEST_RANK[c.state] for c in changes]
+    assert len(changes) == len(told) and ranks == sorted(set(ranks))
+    assert replace(changes[3], columns={}).state == "failed"

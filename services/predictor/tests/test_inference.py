@@ -1,0 +1,147 @@
+"""The hot path, called as ASGI: framing, refusals, the record of each answer."""
+
+import asyncio
+import json
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import lightgbm as lgb
+import numpy as np
+import pytest
+from fastapi import FastAPI
+
+from shipway.contract.events import HeldVersion
+from shipway.contract.inference import DEADLINE_HEADER, LENGTH_HEADER, Labels, decode_answer, encode_request
+from shipway.contract.predictionlog import decode_batch
+from shipway.contract.signature import Feature, Signature
+from shipway.predictor.held import Serving, Versions
+from shipway.predictor.inference import InferenceApp
+from shipway.predictor.loading import LoadedModel
+from shipway.predictor.scoring import Scorer
+from shipway.predictor.settings import LimitSettings
+from shipway.runtime.objects import FolderStore
+from shipway.runtime.prediction_sink import PredictionSink
+
+URL = "/v2/models/m/versions/1/infer"
+ROWS = np.random.default_rng(1).normal(size=(64, 5))
+LABELS = (ROWS[:, 0] > 0).astype(float)
+MODEL = str(
+    lgb.train(
+        {"objective": "binary", "verbose": -1, "min_data_in_leaf": 2}, lgb.Dataset(ROWS, LABELS), 3
+    ).model_to_string()
+).encode()
+
+
+class World:
+    """The hot path with one loaded version, and the log it writes."""
+
+    def __init__(self, rules: dict[str, Any]) -> None:
+        self.sent: list[Any] = []
+        self.sink = PredictionSink(self._send, source="test", instance="i")
+        versions = Versions(FolderStore(None), LimitSettings(rows=100), {}, lambda: None)  # type: ignore[arg-type]
+        names = [Feature(name=f"f{i}", type="number") for i in range(5)]
+        signature = Signature(features=names, output="binary", target="y", classes=["0", "1"])
+        self.scorer = Scorer(MODEL, 5, 1)
+        held = HeldVersion(version=1, digest="d", role="champion", signature={}, prediction_log=rules)
+        self.serving = Serving("m", LoadedModel("d", signature, self.scorer), held)
+        versions.serving[("m", 1)] = self.serving
+        app = InferenceApp(versions, self.sink, "i", ThreadPoolExecutor(1), FastAPI())
+        self.http = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://predictor")  # type: ignore[arg-type]
+
+    async def _send(self, message: Any) -> None:
+        self.sent.append(decode_batch(message.value))
+
+    async def infer(self, rows: Any, url: str = URL, **headers: str) -> httpx.Response:
+        ids = [f"id-{i}" for i in range(len(rows))]
+        length, body = encode_request("r", Labels(prediction_ids=ids, role="candidate", generation=7), rows)
+        return await self.http.post(url, content=body, headers={LENGTH_HEADER: str(length), **headers})
+
+
+@pytest.mark.parametrize("count", [1, 64])
+async def test_scores_come_back_and_are_on_record(count: int) -> None:
+    world = World({"sample": 1.0, "redact": ["f1"]})
+    response = await world.infer(ROWS[:count])
+    scores = decode_answer(response.content, response.headers[LENGTH_HEADER], rows=count, outputs=1)
+    np.testing.assert_array_equal(scores, world.scorer.score(np.ascontiguousarray(ROWS[:count])))
+    await world.sink.close()
+    (batch,) = world.sent
+    rows = batch.to_pylist()
+    assert [r["prediction_id"] for r in rows] == [f"id-{i}" for i in range(count)]
+    assert {(r["model"], r["version"], r["generation"], r["role"], r["outcome"]) for r in rows} == {
+        ("m", 1, 7, "candidate", "answered")
+    }
+    assert rows[0]["scores"] == scores[0].tolist()
+    assert np.isnan(rows[0]["features"][1]) and rows[0]["features"][2] == ROWS[0, 2]
+    assert world.serving.answered == count
+
+
+async def test_a_row_outside_the_sample_is_counted_without_features() -> None:
+    world = World({"sample": 0.0})
+    await world.infer(ROWS[:2])
+    await world.sink.close()
+    assert [r["features"] for r in world.sent[0].to_pylist()] == [None, None]
+
+
+async def test_json_tensors_do_as_well() -> None:
+    world = World({})
+    tensor = {"name": "rows", "datatype": "FP64", "shape": [2, 5], "data": ROWS[1:3].tolist()}
+    answer = (await world.http.post(URL, json={"inputs": [tensor]})).json()
+    assert answer["outputs"][0]["shape"] == [2, 1]
+    np.testing.assert_array_equal(answer["outputs"][0]["data"], world.scorer.score(ROWS[1:3])[:, 0])
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status", "words"),
+    [
+        (b"", {}, 422, "body"),
+        (b"{}", {}, 422, "inputs"),
+        (b"[" * 100_000, {}, 422, "body"),
+        (b"{}", {LENGTH_HEADER: "99"}, 422, LENGTH_HEADER),
+        (b"{}", {LENGTH_HEADER: "-1"}, 422, LENGTH_HEADER),
+        (
+            json.dumps({"inputs": [{"name": "rows", "datatype": "FP64", "shape": [1, 4], "data": [1] * 4}]}).encode(),
+            {},
+            422,
+            "shape",
+        ),
+        (
+            json.dumps({"inputs": [{"name": "rows", "datatype": "FP64", "shape": [1, 5], "data": ["x"] * 5}]}).encode(),
+            {},
+            422,
+            "data",
+        ),
+        (
+            json.dumps({"inputs": [{"name": "rows", "datatype": "FP64", "shape": [10**9, 5]}]}).encode(),
+            {},
+            422,
+            "shape",
+        ),
+        (json.dumps({"inputs": [{"name": "rows", "datatype": "FP64", "shape": [1, 5]}]}).encode(), {}, 422, "binary"),
+    ],
+)
+async def test_what_is_no_request_is_refused_with_the_field(
+    body: bytes, headers: dict[str, str], status: int, words: str
+) -> None:
+    world = World({})
+    response = await world.http.post(URL, content=body, headers=headers)
+    assert response.status_code == status
+    assert words in response.json()["detail"]
+    await world.sink.close()
+    assert world.sent == []
+
+
+async def test_what_is_not_held_and_what_is_too_late_is_not_executed() -> None:
+    world = World({})
+    for url in ("/v2/models/m/versions/2/infer", "/v2/models/x/versions/1/infer", "/v2/models/m/versions/x/infer"):
+        response = await world.infer(ROWS[:1], url)
+        assert (response.status_code, response.json()["code"]) == (404, "version-not-loaded")
+    assert (await world.infer(ROWS[:1], **{DEADLINE_HEADER: "0"})).status_code == 504
+    assert world.serving.answered == 0
+
+
+async def test_a_model_that_is_being_unloaded_fails_loudly() -> None:
+    world = World({})
+    await asyncio.to_thread(world.scorer.close)
+    assert (await world.infer(ROWS[:1])).status_code == 500
+    assert world.serving.errors == 1
