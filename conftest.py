@@ -14,6 +14,7 @@ from typing import Any
 
 import asyncpg
 import pytest
+from hypothesis import settings
 from pydantic import SecretStr
 
 from shipway.contract.errors import Transient
@@ -22,7 +23,11 @@ from shipway.runtime.database import Database
 from shipway.runtime.migrations import migrate
 from shipway.runtime.settings import DatabaseSettings
 
-START_WITHIN_S = 20
+START_WITHIN_S = 60
+
+# How long an example takes says nothing on a busy machine.
+settings.register_profile("shipway", deadline=None)
+settings.load_profile("shipway")
 
 
 def free_port() -> int:
