@@ -76,7 +76,7 @@ class Gateway:
     """The hot path, with tables that are filled as Kafka would fill them. The model is ``m``, digests are ``d1``.."""
 
     def __init__(self, probes: dict[str, float], limits: dict[str, Any]) -> None:
-        settings = LimitSettings(**limits)
+        settings = LimitSettings(**{"patience_ms": 100} | limits)
         watching = {"every_s": 0.05, "every_out_s": 0.02, "timeout_s": 2} | probes
         self.registry = Registry(KafkaSettings(), ProbeSettings.model_validate(watching))
         self.upstream = Upstream(self.registry, settings)

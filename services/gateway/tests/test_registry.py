@@ -108,3 +108,34 @@ async def test_a_heartbeat_changes_no_route(gateways: Any, predictors: Any) -> N
     assert gateway.registry.routes is before
     gateway.says("a", predictors[0].url)
     assert routed(gateway) == []
+
+
+async def test_a_retry_goes_to_whoever_holds_the_version_by_then(
+    gateways: Any, predictors: Any, eventually: Any
+) -> None:
+    gateway, (a, b) = gateways(), predictors
+    gateway.wants((1, "champion", 1.0))
+    await gateway.knows(a, 1)
+    a.free.clear()
+    asked = asyncio.create_task(gateway.ask())
+    await eventually(lambda: a.waiting == 1)
+    await gateway.knows(b, 1)
+    await a.kill()
+    assert (await asked).status_code == 200
+
+
+async def test_a_request_waits_for_an_instance_that_starts_again(
+    gateways: Any, predictors: Any, eventually: Any
+) -> None:
+    gateway, (a, b) = gateways(patience_ms=5000), predictors
+    gateway.wants((1, "champion", 1.0))
+    early = asyncio.create_task(gateway.ask())
+    await eventually(lambda: gateway.registry._waiting == 1)
+    await gateway.knows(a, 1)
+    assert (await early).status_code == 200, "nobody was there yet"
+    await a.kill()
+    late = asyncio.create_task(gateway.ask())
+    await eventually(lambda: gateway.registry._waiting == 1)
+    await gateway.knows(b, 1)
+    assert (await late).status_code == 200, "the only one was gone"
+    assert gateway.registry._waiting == 0

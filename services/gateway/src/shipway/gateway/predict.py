@@ -89,7 +89,7 @@ class PredictApp:
 
     async def _predict(self, asked: "_Asked", receive: Receive, headers: Mapping[bytes, bytes]) -> bytes:
         body = await read_body(receive, dict(headers), self._limits.body_bytes)
-        route = asked.route = self._route(asked.model)
+        route = asked.route = await self._route(asked.model)
         rows, client_ids = self._parse(body)
         try:
             encoded = route.encoder.encode(rows)
@@ -105,16 +105,18 @@ class PredictApp:
         ]
         return _encode({"model": route.model, "version": route.version, "predictions": predictions})
 
-    def _route(self, model: str) -> Route:
+    async def _route(self, model: str) -> Route:
+        until = time.monotonic() + self._limits.patience_ms / 1000
         routes = self._registry.routes.get(model)
         if routes is None:
             served = list(self._registry.routes)
             close = difflib.get_close_matches(model[:100], served, 1)
             hint = f"; did you mean {close[0]!r}?" if close else f"; served are {', '.join(served[:20]) or 'none yet'}"
             raise Problem(404, f"model {model[:100]!r} is not served here{hint}")
-        route = routes.choose(random.random())
-        if route is None:
-            raise Problem(503, f"no instance can answer for {model} now; see GET /models/{model}", retry_after_s=1)
+        while (route := routes.choose(random.random())) is None:
+            if not await self._registry.changes(until):
+                raise Problem(503, f"no instance can answer for {model} now; see GET /models/{model}", retry_after_s=1)
+            routes = self._registry.routes.get(model, routes)
         return route
 
     def _parse(self, body: bytes) -> tuple[list[Any], list[str] | None]:

@@ -27,6 +27,7 @@ from shipway.runtime.tableview import TableView
 
 _log = log.get(__name__)
 EJECTIONS = Metric("shipway_gateway_ejections_total", "Instances taken out, by why.", ["why"])
+_WAITING = 1000
 ROUTABLE = Gauge("shipway_gateway_instances_routable", "Instances that pass their probes.")
 
 
@@ -57,6 +58,8 @@ class Registry:
         self.busy: Counter[str] = Counter()
         self.routes: dict[str, ModelRoutes] = {}
         self._wake = asyncio.Event()
+        self._changed = asyncio.Event()
+        self._waiting = 0
 
     async def run_probes(self) -> None:
         """Probes for ever, each instance when it is due."""
@@ -87,6 +90,23 @@ class Registry:
             _log.warning("instance out", instance=name, why=why)
             self._recompute()
             self._wake.set()
+
+    async def changes(self, until: float) -> bool:
+        """Waits for another table, until a time (of ``time.monotonic``); False when none came.
+
+        So a request that comes while an instance starts again is answered, only later.
+        """
+        if self._waiting >= _WAITING:
+            return False
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(until - time.monotonic()):
+                await self._changed.wait()
+        except TimeoutError:
+            return False
+        finally:
+            self._waiting -= 1
+        return True
 
     def presences(self) -> dict[str, Presence]:
         """What the known instances last said."""
@@ -140,7 +160,8 @@ class Registry:
         if forgotten or health.well != was:
             self._recompute()
 
-    def _well(self, name: str) -> bool:
+    def well(self, name: str) -> bool:
+        """Whether an instance passes its probes."""
         health = self.health.get(name)
         return health is not None and health.well
 
@@ -153,13 +174,15 @@ class Registry:
         presences = list(self._known.values())
         for model, state in self.desired.values.items():
             try:
-                found = model_routes(state, presences, self._well)
+                found = model_routes(state, presences, self.well)
                 routes[model] = found if found.routes else model_routes(state, presences, self._was_well)
             except Permanent as err:
                 _log.error("desired state can't be routed; the last one stays", model=model, reason=str(err))
                 if model in self.routes:
                     routes[model] = self.routes[model]
         self.routes = routes
+        self._changed.set()
+        self._changed = asyncio.Event()
         ROUTABLE.set(sum(health.well for health in self.health.values()))
 
 

@@ -15,6 +15,7 @@ class LimitSettings(BaseModel):
     body_bytes: int = Field(default=2_000_000, ge=1000, description="bytes in one request")
     in_flight: int = Field(default=512, ge=1, description="requests of one version under way; more are refused (503)")
     request_timeout_ms: int = Field(default=5000, ge=10, description="longest time for an answer")
+    patience_ms: int = Field(default=2000, ge=0, description="longest wait for an instance when none can answer")
     retry_share: float = Field(default=0.2, ge=0, le=1, description="retries at most, as a share of requests")
 
 

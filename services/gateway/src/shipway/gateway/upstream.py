@@ -98,17 +98,24 @@ class Upstream:
 
     async def _ask_around(self, route: Route, rows: int, length: int, body: bytes) -> Matrix:
         deadline = time.monotonic() + self._limits.request_timeout_ms / 1000
+        until = time.monotonic() + self._limits.patience_ms / 1000
         tried: set[str] = set()
+        busy = False  # then somebody is left, and waiting for others would make it worse
         failure = "no instance is left to ask"
         while True:
             left_s = deadline - time.monotonic()
             if left_s <= 0:
                 raise Problem(504, f"no answer in {self._limits.request_timeout_ms} ms: {failure}")
             instance = pick_instance(
-                route.instances, lambda name: self._registry.busy[name], random.randrange, frozenset(tried)
+                self._instances(route), lambda name: self._registry.busy[name], random.randrange, frozenset(tried)
             )
-            if instance is None or (tried and not self._budget.spend()):
+            if instance is None:
+                if not busy and await self._registry.changes(min(until, deadline)):
+                    tried = {name for name in tried if not self._registry.well(name)}
+                    continue
                 raise Problem(503, f"{route.model} version {route.version}: {failure}", retry_after_s=1)
+            if tried and not self._budget.spend():
+                raise Problem(503, f"{failure}; too many requests had to be asked again", retry_after_s=1)
             if tried:
                 RETRIES.inc()
             tried.add(instance.name)
@@ -125,8 +132,15 @@ class Upstream:
             if response.status_code == 200:
                 return self._scores(response, route, rows)
             failure = f"{instance.name} answers {response.status_code}"
+            busy = busy or response.status_code == 503
             if not _elsewhere(response):
                 raise Problem(502, f"{failure}: {_detail(response)}")
+
+    def _instances(self, route: Route) -> tuple[Instance, ...]:
+        """Who can answer for the version now: the table may have changed since the request came."""
+        routes = self._registry.routes.get(route.model)
+        now = next((r for r in routes.routes if r.version == route.version), None) if routes is not None else None
+        return now.instances if now is not None else route.instances
 
     async def _post(self, instance: Instance, route: Route, length: int, body: bytes, left_s: float) -> httpx.Response:
         headers = {
