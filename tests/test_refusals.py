@@ -136,6 +136,6 @@ async def test_a_hostile_model_file_is_rejected_and_harms_nobody(shipway_world: 
     assert all(not shipway_world.supervisor.restarts(p) for p in ("predictor-1", "predictor-2"))
 
 
-def test_the_harms_are_harmful() -> None:
+async def test_the_harms_are_harmful() -> None:
     assert cyclic(b"left_child=1 -2") == b"left_child=0 -2"
     assert truncated(b"1234") == b"12"

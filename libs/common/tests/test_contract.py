@@ -114,3 +114,12 @@ def test_every_event_is_of_the_contract() -> None:
         if isinstance(t, type) and issubclass(t, msgspec.Struct) and isinstance(getattr(t, "type", None), str)
     }
     assert declared == set(EVENT_TYPES)
+
+
+def test_a_nul_is_refused_and_what_only_looks_like_one_is_not() -> None:
+    _, headers = golden("shipway.TrainingRequested.v1")
+    with pytest.raises(Permanent, match="NUL"):
+        decode(rb'{"model": "m", "request_id": "a\u0000b"}', headers)
+    assert decode(rb'{"model": "m", "request_id": "a\\u0000b"}', headers).payload.request_id == r"a\u0000b"  # type: ignore[union-attr]
+    with pytest.raises(Permanent, match="ce_id"):
+        decode(b'{"model": "m", "request_id": "r"}', [h if h[0] != "ce_id" else ("ce_id", b"a\x00") for h in headers])

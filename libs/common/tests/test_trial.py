@@ -2,6 +2,7 @@
 
 import os
 import re
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from shipway.bundle import trial
 from shipway.bundle.capi import Booster
 from shipway.bundle.trial import compare, read_scores, try_in_child
-from shipway.contract.errors import Permanent
+from shipway.contract.errors import Permanent, Transient
 
 ROWS = np.random.default_rng(1).normal(size=(20, 3))
 
@@ -132,3 +133,9 @@ def test_what_a_child_that_was_taken_over_may_write_is_refused(forge: Callable[[
     forge(tmp_path / "scores.npy")
     with pytest.raises(Permanent, match="trial: "):
         read_scores(tmp_path / "scores.npy", SCORES.shape)
+
+
+def test_a_machine_without_room_is_not_the_models_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    with pytest.raises(Transient, match="this machine could not do it"):
+        try_in_child(MODEL, ROWS, SCORES)

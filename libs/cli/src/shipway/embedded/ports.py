@@ -1,12 +1,14 @@
 """Chooses the TCP ports of the stack: those asked for, else the usual ones, else free ones."""
 
 import errno
+import random
 import socket
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 
 from shipway.contract.errors import InvalidField
 
+_FREE = range(20_000, 32_000)
 HOST = "127.0.0.1"
 USUAL: Mapping[str, int] = {
     "postgres": 5432,
@@ -60,10 +62,15 @@ def _named(name: str, port: int) -> socket.socket:
 
 
 def _usual_or_free(usual: int) -> socket.socket:
-    try:
-        return _bind(usual)
-    except OSError:
-        return _bind(0)
+    # A free one from below those that the system gives to outgoing connections (32768 on Linux, 49152 elsewhere):
+    # one of these could be taken between the choice and the server's start, or its restart.
+    for port in (usual, *random.sample(_FREE, 100)):
+        try:
+            if port:
+                return _bind(port)
+        except OSError:
+            continue
+    return _bind(0)
 
 
 def _bind(port: int) -> socket.socket:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from shipway.contract.errors import Permanent
+from shipway.contract.errors import Permanent, Transient
 
 Matrix = npt.NDArray[np.float64]
 RTOL, ATOL = 1e-6, 1e-9
@@ -43,13 +43,17 @@ def try_in_child(
 
     Raises:
         Permanent: it crashed, hung, took too much memory, or gave other scores; the message says which.
+        Transient: this machine could not do the trial, for want of disk or processes.
     """
-    with tempfile.TemporaryDirectory(prefix="shipway-trial-") as name:
-        folder = Path(name)
-        (folder / "model.txt").write_bytes(model_text)
-        np.save(folder / "rows.npy", np.ascontiguousarray(golden_rows))
-        _run(folder, golden_scores.shape[1], timeout_s, memory_mb)
-        scores = read_scores(folder / "scores.npy", golden_scores.shape)
+    try:
+        with tempfile.TemporaryDirectory(prefix="shipway-trial-") as name:
+            folder = Path(name)
+            (folder / "model.txt").write_bytes(model_text)
+            np.save(folder / "rows.npy", np.ascontiguousarray(golden_rows))
+            _run(folder, golden_scores.shape[1], timeout_s, memory_mb)
+            scores = read_scores(folder / "scores.npy", golden_scores.shape)
+    except OSError as err:
+        raise Transient(f"trial: this machine could not do it: {err}") from err
     compare(scores, golden_scores)
 
 

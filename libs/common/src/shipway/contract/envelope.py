@@ -4,6 +4,7 @@ Rules: https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/kafk
 The trace goes along as W3C ``traceparent`` (the CloudEvents Distributed Tracing extension's name too).
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from shipway.contract.events import EVENT_TYPES, Payload, Presence
 
 Headers = list[tuple[str, bytes]]
 MAX_EVENT_BYTES = 1_000_000
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _encoder = msgspec.json.Encoder()
 _decoders = {name: msgspec.json.Decoder(t) for name, t in EVENT_TYPES.items()}
 
@@ -78,6 +80,8 @@ def decode(value: bytes | None, headers: Iterable[tuple[str, bytes]]) -> Envelop
         raise Permanent(f"a {name} without a value")
     if len(value) > MAX_EVENT_BYTES:
         raise Permanent(f"a {name} of {len(value)} bytes; the limit is {MAX_EVENT_BYTES}")
+    if _NUL.search(value):
+        raise Permanent(f"a {name} that holds a NUL character, which PostgreSQL can't keep; remove it")
     try:
         payload = decoder.decode(value)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as err:
@@ -98,8 +102,8 @@ def text_headers(headers: Iterable[tuple[str, bytes]]) -> dict[str, str]:
 
 def _required(attributes: dict[str, str], name: str) -> str:
     text = attributes.get(name, "")
-    if not text or len(text) > 256:
-        raise InvalidField(name, "a CloudEvents header of 1 to 256 characters is required")
+    if not text or len(text) > 256 or "\x00" in text:
+        raise InvalidField(name, "a CloudEvents header of 1 to 256 characters, none of them NUL, is required")
     return text
 
 

@@ -158,10 +158,11 @@ class Consumer:
         source, event_id = headers.get("ce_source", ""), headers.get("ce_id", "")
         if not source or not event_id:
             raise Permanent("ce_id, ce_source: headers are required")
-        async with self._database.begin() as tx:
-            if await first_time(tx, source, event_id):
-                await self._raw[record.topic](tx, record)
-        metrics.CONSUMED.labels(record.topic, "handled").inc()
+
+        async def effect(tx: Transaction) -> None:
+            await self._raw[record.topic](tx, record)
+
+        await self._once(record, record.topic, source, event_id, effect)
 
     async def _handle(self, record: ConsumerRecord) -> None:
         event = decode(record.value, record.headers)
@@ -169,27 +170,42 @@ class Consumer:
         if handler is None:
             metrics.CONSUMED.labels(event.payload.type, "passed over").inc()
             return
+
+        async def effect(tx: Transaction) -> None:
+            await handler(tx, event.payload, event)
+
+        if await self._once(record, event.payload.type, event.source, event.id, effect):
+            _log.info("event handled", type=event.payload.type, event_id=event.id)
+
+    async def _once(
+        self,
+        record: ConsumerRecord,
+        kind: str,
+        source: str,
+        event_id: str,
+        effect: Callable[[Transaction], Awaitable[None]],
+    ) -> bool:
+        """Inbox and effect in one transaction. False where it was there already, or crashed too often."""
         try:
             async with self._database.begin() as tx:
-                if not await first_time(tx, event.source, event.id):
-                    metrics.CONSUMED.labels(event.payload.type, "repeated").inc()
-                    return
-                await handler(tx, event.payload, event)
+                new = await first_time(tx, source, event_id)
+                if new:
+                    await effect(tx)
         except (Transient, Permanent, asyncio.CancelledError):
             raise
         except Exception as bug:
-            if await self._crashed_too_often(event):
+            if await self._crashed_too_often(source, event_id):
                 why = "".join(traceback.format_exception(bug))[-2000:]
                 reason = Permanent(f"handling it crashed {CRASHES_ALLOWED} times: {why}")
                 await self._refuse(record, dead_letter(self._service, record, reason))
-                return
+                return False
             raise
-        _log.info("event handled", type=event.payload.type, event_id=event.id)
-        metrics.CONSUMED.labels(event.payload.type, "handled").inc()
+        metrics.CONSUMED.labels(kind, "handled" if new else "repeated").inc()
+        return new
 
-    async def _crashed_too_often(self, event: Envelope) -> bool:
+    async def _crashed_too_often(self, source: str, event_id: str) -> bool:
         async with self._database.begin() as tx:
-            return await count_crash(tx, event.source, event.id) >= CRASHES_ALLOWED
+            return await count_crash(tx, source, event_id) >= CRASHES_ALLOWED
 
     async def _refuse(self, record: ConsumerRecord, letter: DeadLettered) -> None:
         place = f"{record.topic}/{record.partition}/{record.offset}/{record.timestamp}"

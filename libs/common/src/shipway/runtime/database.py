@@ -10,13 +10,14 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlch
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from shipway.contract.errors import Transient
+from shipway.contract.errors import Permanent, Transient
 from shipway.runtime.settings import DatabaseSettings
 
 Transaction = AsyncConnection
 
 # SQLSTATE classes that say "not now": connection, rollback (deadlock, serialization), resources, operator.
 _TRANSIENT_CLASSES = ("08", "40", "53", "57", "58")
+_DATA_CLASS = "22"  # a value that its column can't hold
 
 
 class Database:
@@ -45,11 +46,15 @@ class Database:
 
         Raises:
             Transient: the database is away, or asks to try again. The commit may or may not have happened.
+            Permanent: a value that no column can hold, such as a NUL in a text or a number beyond its column.
         """
         try:
             async with self.engine.begin() as connection:
                 yield connection
         except (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as err:
+            if isinstance(err, DBAPIError) and is_data_error(err):
+                problem = str(err.orig).partition("\n")[0].partition(": ")[2] or "a value does not fit"
+                raise Permanent(f"can't be stored: {problem[:300]}") from err
             if is_transient(err):
                 raise Transient(f"PostgreSQL: {_first_line(err)}") from err
             raise
@@ -80,6 +85,14 @@ def is_transient(err: BaseException) -> bool:
             return state.startswith(_TRANSIENT_CLASSES)
         return err.connection_invalidated or isinstance(err, InterfaceError | OperationalError)
     return False
+
+
+def is_data_error(err: DBAPIError) -> bool:
+    """Whether the statement's values are at fault, by the server's word or the driver's (which says ValueError)."""
+    if str(getattr(err.orig, "sqlstate", "") or "").startswith(_DATA_CLASS):
+        return True
+    cause = err.orig.__cause__ if err.orig is not None else None
+    return isinstance(cause, asyncpg.InterfaceError) and isinstance(cause, ValueError)
 
 
 def _first_line(err: BaseException) -> str:

@@ -12,7 +12,6 @@ from shipway.contract.predictionlog import decode_batch
 from shipway.contract.spec import parse_spec
 from shipway.contract.topics import PREDICTION_LOG, consumed_by
 from shipway.monitor import metrics, store
-from shipway.monitor.storable import storable
 from shipway.monitor.views import request_change, version_change
 from shipway.runtime.consumer import Handler, RawHandler
 from shipway.runtime.database import Transaction
@@ -20,15 +19,14 @@ from shipway.runtime.database import Transaction
 
 async def on_event(tx: Transaction, payload: e.Event, event: Envelope) -> None:
     """Any event of a model: into the history and the views."""
-    with storable(payload.type):
-        if not await store.record(tx, event):
-            return
-        if (of_request := request_change(payload)) is not None:
-            await store.change_request(tx, payload.model, of_request, event.time)
-        if (of_version := version_change(payload)) is not None:
-            if isinstance(payload, e.ReleasePromoted | e.ReleaseRolledBack):
-                await store.change_champion(tx, payload.model, payload, event.time)
-            await store.change_version(tx, payload.model, of_version, event.time, event.traceparent)
+    if not await store.record(tx, event):
+        return
+    if (of_request := request_change(payload)) is not None:
+        await store.change_request(tx, payload.model, of_request, event.time)
+    if (of_version := version_change(payload)) is not None:
+        if isinstance(payload, e.ReleasePromoted | e.ReleaseRolledBack):
+            await store.change_champion(tx, payload.model, payload, event.time)
+        await store.change_version(tx, payload.model, of_version, event.time, event.traceparent)
 
 
 async def on_declared(tx: Transaction, payload: e.ModelDeclared, event: Envelope) -> None:
@@ -36,15 +34,13 @@ async def on_declared(tx: Transaction, payload: e.ModelDeclared, event: Envelope
     spec = parse_spec(payload.spec)
     if spec.name != payload.model:
         raise InvalidField("spec.name", f"is {spec.name!r}, but the event is about {payload.model!r}")
-    with storable(payload.type):
-        await store.record(tx, event)
-        await store.declare(tx, payload.model, payload.spec, event.time)
+    await store.record(tx, event)
+    await store.declare(tx, payload.model, payload.spec, event.time)
 
 
 async def on_feedback(tx: Transaction, payload: e.FeedbackReceived, _event: Envelope) -> None:
     """A label."""
-    with storable(payload.type):
-        await store.add_label(tx, payload)
+    await store.add_label(tx, payload)
 
 
 async def on_predictions(tx: Transaction, record: ConsumerRecord) -> None:
@@ -53,8 +49,7 @@ async def on_predictions(tx: Transaction, record: ConsumerRecord) -> None:
     outcomes = {row["values"]: row["counts"] for row in pc.value_counts(batch["outcome"]).to_pylist()}
     if unknown := set(outcomes) - {"answered", "refused", "failed"}:
         raise Permanent(f"outcome: {min(unknown)[:100]!r} is not answered, refused or failed")
-    with storable("a prediction batch"):
-        await store.add_usage(tx, batch)
+    await store.add_usage(tx, batch)
     for outcome, count in outcomes.items():
         metrics.LOGGED.labels(outcome).inc(count)
     if batch.num_rows:

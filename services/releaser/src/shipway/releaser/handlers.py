@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 from shipway.contract import events as e
 from shipway.contract import spec
 from shipway.contract.envelope import Envelope
-from shipway.contract.errors import InvalidField, Permanent
+from shipway.contract.errors import InvalidField
 from shipway.contract.signature import Signature
 from shipway.releaser import store
 from shipway.runtime import log, trace
@@ -72,8 +72,6 @@ HANDLERS: dict[type[e.Payload], Handler] = {
 def _check(event: e.ModelApproved | e.ModelDegraded | e.ModelRetired) -> None:
     if not spec.NAME.fullmatch(event.model):
         raise InvalidField("model", "must be lower-case letters, digits and dashes, starting with a letter, 63 at most")
-    if b"\\u0000" in msgspec.json.encode(event):
-        raise Permanent("the event holds a NUL character, which PostgreSQL can't keep; remove it")
     if not 1 <= event.version <= _LARGEST_VERSION:
         raise InvalidField("version", f"must be 1 to {_LARGEST_VERSION}")
 
