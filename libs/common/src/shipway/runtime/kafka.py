@@ -44,7 +44,8 @@ async def probe(settings: KafkaSettings) -> None:
     """
     client = AIOKafkaClient(**client_arguments(settings))
     try:
-        await asyncio.wait_for(client.bootstrap(), settings.request_timeout_ms / 1000)
+        async with asyncio.timeout(settings.request_timeout_ms / 1000):
+            await client.bootstrap()
     except (KafkaError, OSError, TimeoutError) as err:
         raise Transient(f"Kafka at {settings.bootstrap}: {err or type(err).__name__}") from err
     finally:
@@ -78,7 +79,8 @@ class Producer:
             max_request_size=8_000_000,
         )
         try:
-            await asyncio.wait_for(producer.start(), 2 * self._settings.request_timeout_ms / 1000)
+            async with asyncio.timeout(2 * self._settings.request_timeout_ms / 1000):
+                await producer.start()
         except (KafkaError, OSError, TimeoutError) as err:
             await stop_bounded(producer.stop(), 2)
             raise Transient(f"Kafka at {self._settings.bootstrap}: {err or type(err).__name__}") from err
@@ -99,10 +101,8 @@ class Producer:
         if self._producer is None:
             raise Transient("the producer is not connected yet")
         try:
-            sent = await asyncio.wait_for(
-                self._producer.send_and_wait(topic, value, key=key, headers=headers),
-                2 * self._settings.request_timeout_ms / 1000,
-            )
+            async with asyncio.timeout(2 * self._settings.request_timeout_ms / 1000):
+                sent = await self._producer.send_and_wait(topic, value, key=key, headers=headers)
         except MessageSizeTooLargeError as err:
             raise Permanent(f"a message of {len(value or b'')} bytes is too large for {topic}") from err
         except (KafkaError, OSError, TimeoutError) as err:

@@ -79,9 +79,13 @@ class Life:
             self.fail(task.exception() or RuntimeError(f"the loop {task.get_name()!r} ended"))
 
     async def _cancel_loops(self) -> None:
-        for task in self._loops:
-            task.cancel()
-        await asyncio.gather(*self._loops, return_exceptions=True)
+        for _ in range(5):
+            for task in self._loops:
+                task.cancel()
+            if self._loops:  # again where a library lost the cancellation
+                await asyncio.wait(set(self._loops), timeout=1)
+        if self._loops:
+            _log.error("loops did not end", loops=[task.get_name() for task in self._loops])
 
 
 Body = Callable[[Life], Awaitable[None]]

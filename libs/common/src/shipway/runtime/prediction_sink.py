@@ -7,7 +7,6 @@
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from itertools import islice
 
 from prometheus_client import Counter, Gauge
@@ -16,6 +15,7 @@ from shipway.contract.envelope import WireMessage
 from shipway.contract.errors import Permanent, Transient
 from shipway.contract.predictionlog import PredictionRecord, encode_batch
 from shipway.runtime import log
+from shipway.runtime.waiting import happens
 
 _log = log.get(__name__)
 Send = Callable[[WireMessage], Awaitable[None]]
@@ -72,8 +72,7 @@ class PredictionSink:
     async def run(self) -> None:
         """Sends for ever; while the broker is away the records wait."""
         while True:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._full.wait(), self._every_s)
+            await happens(self._full, self._every_s)
             self._full.clear()
             try:
                 while self._waiting:

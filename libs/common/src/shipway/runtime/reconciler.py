@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 
 from shipway.contract.errors import Transient
 from shipway.runtime import log
+from shipway.runtime.waiting import happens
 
 _log = log.get(__name__)
 
@@ -38,9 +39,5 @@ class Reconciler:
                 if self.problem is None:
                     _log.warning("waiting", reconciler=self._name, reason=str(err))
                 self.problem = f"{self._name}: {err}"
-            if more:
-                continue
-            try:
-                await asyncio.wait_for(self._woken.wait(), self._beat_s)
-            except TimeoutError:
-                continue
+            if not more:
+                await happens(self._woken, self._beat_s)

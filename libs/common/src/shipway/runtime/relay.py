@@ -21,6 +21,7 @@ from shipway.runtime.delivery import inbox, outbox
 from shipway.runtime.kafka import Producer, client_arguments, stop_bounded
 from shipway.runtime.provision import provision
 from shipway.runtime.settings import KafkaSettings
+from shipway.runtime.waiting import happens
 
 _log = log.get(__name__)
 BATCH = 100
@@ -62,10 +63,7 @@ class Relay:
                 except Transient as err:
                     self.problem = f"outbox: {err}"
                     await asyncio.sleep(0.5)
-                try:
-                    await asyncio.wait_for(self._wake.wait(), 1.0)
-                except TimeoutError:
-                    continue
+                await happens(self._wake, 1.0)
         finally:
             watch.cancel()
 
@@ -163,7 +161,8 @@ async def read_back(settings: KafkaSettings, marks: dict[TopicPartition, tuple[i
     """
     consumer = AIOKafkaConsumer(**client_arguments(settings), enable_auto_commit=False, auto_offset_reset="earliest")
     try:
-        await asyncio.wait_for(consumer.start(), 10)
+        async with asyncio.timeout(10):
+            await consumer.start()
         ends = await consumer.end_offsets(list(marks))
         starts = await consumer.beginning_offsets(list(marks))
         lost = {place: ends[place] for place, (offset, _) in marks.items() if ends[place] <= offset}

@@ -68,7 +68,8 @@ class TableView(Generic[P]):
             **client_arguments(self._settings), enable_auto_commit=False, auto_offset_reset="earliest"
         )
         try:
-            await asyncio.wait_for(consumer.start(), 10)
+            async with asyncio.timeout(10):
+                await consumer.start()
             places = self._places(consumer)
             consumer.assign(places)
             await consumer.seek_to_beginning(*places)

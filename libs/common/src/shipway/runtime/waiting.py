@@ -13,6 +13,20 @@ T = TypeVar("T")
 _log = log.get(__name__)
 
 
+async def happens(event: asyncio.Event, within_s: float) -> bool:
+    """Waits for an event, but no longer than that; says whether it came.
+
+    Not by ``wait_for``: before Python 3.12 it loses a cancellation that comes together with the event, and the
+    loop that was to end goes on for ever (https://github.com/python/cpython/issues/86296).
+    """
+    try:
+        async with asyncio.timeout(within_s):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True
+
+
 async def until_reachable(
     what: str, attempt: Callable[[], Awaitable[T]], report: Callable[[str | None], None] = lambda _: None
 ) -> T:

@@ -19,6 +19,7 @@ from shipway.evaluator.verdict import Evidence, Verdict, judge
 from shipway.runtime import delivery, log, trace
 from shipway.runtime.database import Transaction
 from shipway.runtime.parts import Parts
+from shipway.runtime.waiting import happens
 
 _log = log.get(__name__)
 STOP_WITHIN_S = 15
@@ -42,9 +43,7 @@ class Judge:
     async def stop(self) -> None:
         """Ends the judging in hand, undecided, and begins no other."""
         self._court.stopping.set()
-        try:
-            await asyncio.wait_for(self._idle.wait(), STOP_WITHIN_S)
-        except TimeoutError:
+        if not await happens(self._idle, STOP_WITHIN_S):
             _log.warning("judging did not end in time; it is begun anew at the next start")
 
     async def step(self) -> bool:

@@ -9,7 +9,6 @@ import asyncio
 import math
 import time
 from collections import Counter
-from contextlib import suppress
 from dataclasses import dataclass
 
 import httpx
@@ -24,6 +23,7 @@ from shipway.gateway.settings import ProbeSettings
 from shipway.runtime import log
 from shipway.runtime.settings import KafkaSettings
 from shipway.runtime.tableview import TableView
+from shipway.runtime.waiting import happens
 
 _log = log.get(__name__)
 EJECTIONS = Metric("shipway_gateway_ejections_total", "Instances taken out, by why.", ["why"])
@@ -75,10 +75,7 @@ class Registry:
                         health.next_probe = math.inf  # under way; one that hangs holds up nobody else's
                         group.create_task(self._probe(client, name, health))
                 waits = [health.next_probe - now for health in self.health.values()]
-                # Not wait_for: before Python 3.12 it loses a cancellation that comes together with the event.
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(min([*waits, self._probes.every_s])):
-                        await self._wake.wait()
+                await happens(self._wake, min([*waits, self._probes.every_s]))
 
     def eject(self, name: str, why: str) -> None:
         """Takes an instance out because a request to it failed; it is probed back in."""
@@ -100,13 +97,9 @@ class Registry:
             return False
         self._waiting += 1
         try:
-            async with asyncio.timeout(until - time.monotonic()):
-                await self._changed.wait()
-        except TimeoutError:
-            return False
+            return await happens(self._changed, until - time.monotonic())
         finally:
             self._waiting -= 1
-        return True
 
     def presences(self) -> dict[str, Presence]:
         """What the known instances last said."""

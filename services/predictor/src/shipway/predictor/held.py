@@ -15,6 +15,7 @@ from shipway.predictor.loading import LoadedModel, library_versions, load
 from shipway.predictor.settings import LimitSettings
 from shipway.runtime import log
 from shipway.runtime.objects import ObjectStore
+from shipway.runtime.waiting import happens
 
 _log = log.get(__name__)
 LOADS = Counter("shipway_predictor_loads_total", "Loads of versions, by how they ended.", ["outcome"])
@@ -57,10 +58,7 @@ class Versions:
             while True:
                 self._wake.clear()
                 self._step()
-                try:
-                    await asyncio.wait_for(self._wake.wait(), 0.5)
-                except TimeoutError:
-                    continue
+                await happens(self._wake, 0.5)
         finally:
             for task in self._loads:
                 task.cancel()

@@ -8,6 +8,7 @@ from shipway.contract.events import Presence
 from shipway.contract.topics import PRESENCE
 from shipway.runtime import log
 from shipway.runtime.kafka import Producer
+from shipway.runtime.waiting import happens
 
 _log = log.get(__name__)
 
@@ -36,10 +37,7 @@ class Announcer:
                 _log.warning("presence not announced", reason=str(err))
                 await asyncio.sleep(0.2)
                 continue
-            try:
-                await asyncio.wait_for(self._changed.wait(), self._beat_s)
-            except TimeoutError:
-                continue
+            await happens(self._changed, self._beat_s)
 
     async def goodbye(self) -> None:
         """Says that this instance is gone; gateways would notice anyway."""

@@ -16,7 +16,7 @@ from shipway.runtime.children import ChildEnd, run_child
 from shipway.runtime.database import Transaction
 from shipway.runtime.parts import Parts
 from shipway.runtime.settings import ObjectsSettings
-from shipway.runtime.waiting import until_reachable
+from shipway.runtime.waiting import happens, until_reachable
 from shipway.trainer import metrics, store
 from shipway.trainer.settings import WorkerSettings
 from shipway.trainer.store import Hold, TakenJob
@@ -214,8 +214,7 @@ class Run:
                 if not self._hold.held or self._hold.cancelled_by is not None:
                     return  # which stops the run
             self._place.look.clear()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._place.look.wait(), self._place.settings.renew_s)
+            await happens(self._place.look, self._place.settings.renew_s)
 
     async def _stop_with_worker(self) -> None:
         await self._place.stopping.wait()

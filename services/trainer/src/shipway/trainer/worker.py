@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from shipway.contract.errors import Transient
 from shipway.runtime import log, trace
+from shipway.runtime.waiting import happens
 from shipway.trainer import metrics, store
 from shipway.trainer.run import Run, Workplace, tell_end
 from shipway.trainer.store import TakenJob
@@ -34,9 +35,7 @@ class Worker:
     async def stop(self) -> None:
         """Ends the training in hand, gives the job back, and takes no other."""
         self._place.stopping.set()
-        try:
-            await asyncio.wait_for(self._idle.wait(), GIVE_BACK_WITHIN_S)
-        except TimeoutError:
+        if not await happens(self._idle, GIVE_BACK_WITHIN_S):
             _log.warning("a job was not given back in time; its lease will run out")
 
     async def step(self) -> bool:
