@@ -102,7 +102,9 @@ class Journey:
                     self, state="releasing", stage=event.to_state, share=event.candidate_share, reason=event.reason
                 )
             case e.ModelReleased():
-                return replace(self, state="releasing", share=event.candidate_share)
+                return replace(
+                    self, state="releasing", stage="released", share=event.candidate_share, reason="takes traffic"
+                )
             case e.ReleasePromoted():
                 return replace(self, state="serving", share=1.0, reason=event.reason)
             case e.ReleaseRolledBack():
