@@ -64,6 +64,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gene
 lock: $(BIN)/uv ## renew the hash-pinned locks (no address in them, so any index serves)
 	@$(COMPILE) --upgrade pyproject.toml -o lock/runtime.txt
 	@$(COMPILE) --upgrade -c lock/runtime.txt pyproject.toml --group dev -o lock/dev.txt
+	@$(COMPILE) --upgrade -c lock/runtime.txt libs/common/pyproject.toml services/*/pyproject.toml -o lock/services.txt
 	@$(COMPILE) --upgrade lock/uv.in -o lock/uv.txt
 
 clean: ## remove .venv, caches and the embedded stack's data

@@ -8,10 +8,10 @@ import sys
 
 import typer
 
-from shipway.cli import config, demo, doctor, events, models, predict, stack, status, train
+from shipway.cli import config, data, demo, doctor, events, models, predict, stack, status, train
 from shipway.cli.output import errors
 from shipway.client import Refused, ShipwayError, Unreachable
-from shipway.contract.errors import Permanent
+from shipway.contract.errors import Permanent, Transient
 from shipway.contract.spec import InvalidSpec
 from shipway.runtime import log
 from shipway.runtime.settings import LogSettings
@@ -27,6 +27,7 @@ app.command("demo")(demo.demo)
 app.command("up")(stack.up)
 app.command("down")(stack.down)
 app.add_typer(models.app, name="model", help="Declare models and look at them.")
+app.add_typer(data.app, name="data", help="Bring data into the object store.")
 app.command("train")(train.train)
 app.command("predict")(predict.predict)
 app.command("status")(status.status)
@@ -51,6 +52,9 @@ def main() -> None:
     except Unreachable as err:
         errors.print("[red]unreachable[/red]:", str(err), highlight=False)
         errors.print("shipway doctor says what is missing and what to do")
+        sys.exit(3)
+    except Transient as err:
+        errors.print("[red]unreachable[/red]:", str(err), highlight=False)
         sys.exit(3)
     except (ShipwayError, Permanent) as err:
         errors.print("[red]error[/red]:", str(err), highlight=False)

@@ -2,13 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-
-import httpx
-from prometheus_client.parser import text_string_to_metric_families
 
 from shipway.cli.output import console, table
 from shipway.cli.traffic import Counts, Traffic, rows_after
@@ -34,16 +30,16 @@ async def tell(
     shipway: AsyncShipway,
     spec: ModelSpec,
     data: Path,
-    services: Callable[[], dict[str, str]],
     *,
     per_second: float,
     started: float,
 ) -> bool:
     """Tells the story; True if it ended as it should: no request failed, both versions served, all accounted for.
 
-    ``started`` is when the demo began (time.monotonic), ``services`` gives the services' base URLs.
+    ``started`` is when the demo began (time.monotonic), ``data`` the folder of the flights.
     """
     console.rule("[bold]1. Declare the model", align="left")
+    dropped_before = await _dropped(shipway)
     await shipway.declare(spec)
     console.print(f"declared [bold]{spec.name}[/bold]: {spec.description}; {len(spec.features)} features")
 
@@ -74,7 +70,8 @@ async def tell(
 
     console.rule("[bold]4. Every prediction accounted for", align="left")
     asked_before = 1  # the first prediction
-    account = await _settled(shipway, spec.name, services(), asked_before + sum(traffic.counts.answered.values()))
+    answered = asked_before + sum(traffic.counts.answered.values())
+    account = await _settled(shipway, spec.name, dropped_before, answered)
     return _close(spec.name, first, second, traffic.counts, account, asked_before)
 
 
@@ -90,31 +87,21 @@ async def _answered_by(counts: Counts, version: int | None, at_least: int) -> No
             await asyncio.sleep(0.05)
 
 
-async def _settled(shipway: AsyncShipway, model: str, services: dict[str, str], answered: int) -> Account:
+async def _settled(shipway: AsyncShipway, model: str, dropped_before: int, answered: int) -> Account:
     """The account, once the log has caught up with what was answered (or the time for that is over)."""
     deadline = time.monotonic() + ACCOUNTED_WITHIN_S
     while True:
         usage = await shipway.usage(model)
         logged = {int(v): int(u["answered"]) for v, u in usage["versions"].items() if u["answered"]}
-        account = Account(logged, await _dropped(services))
+        account = Account(logged, await _dropped(shipway) - dropped_before)
         if sum(logged.values()) + account.dropped >= answered or time.monotonic() > deadline:
             return account
         await asyncio.sleep(0.1)
 
 
-async def _dropped(services: dict[str, str]) -> int:
-    total = 0.0
-    async with httpx.AsyncClient(timeout=3) as client:
-        for name, url in services.items():
-            if name.startswith(("predictor", "gateway")):
-                page = (await client.get(f"{url}/metrics")).text
-                total += sum(
-                    sample.value
-                    for family in text_string_to_metric_families(page)
-                    for sample in family.samples
-                    if sample.name == "shipway_predictions_dropped_total"
-                )
-    return int(total)
+async def _dropped(shipway: AsyncShipway) -> int:
+    """What the instances say they could not log."""
+    return sum(int(one["dropped"]) for one in (await shipway.status())["instances"])
 
 
 def _close(model: str, first: Journey, second: Journey, counts: Counts, account: Account, asked_before: int) -> bool:

@@ -1,13 +1,16 @@
 """Which Shipway a command speaks to: the options, else the environment, else the stack running on a data folder."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shipway.client import Addresses
+from shipway.client.errors import ShipwayError
 from shipway.embedded.state import read_state
-from shipway.runtime.settings import KafkaSettings
+from shipway.runtime.settings import SHARED_PREFIX, KafkaSettings, ObjectsSettings
 
 DEFAULT_FOLDER = Path(".shipway")
 
@@ -20,15 +23,57 @@ Kafka = Annotated[str | None, typer.Option("--kafka", envvar="SHIPWAY__KAFKA__BO
 AsJson = Annotated[bool, typer.Option("--json", help="JSON to standard output, for programs")]
 
 
+class ClientSettings(BaseSettings):
+    """What a command takes from the environment: the same variables as the services."""
+
+    model_config = SettingsConfigDict(env_prefix=SHARED_PREFIX, env_nested_delimiter="__", extra="ignore", frozen=True)
+
+    kafka: KafkaSettings = KafkaSettings()
+    objects: ObjectsSettings = ObjectsSettings()
+
+
+def compose(env_file: Path) -> tuple[Addresses, ObjectsSettings]:
+    """Where the stack of docker-compose.yml is, by the file that compose takes its variables from.
+
+    Raises:
+        ShipwayError: there is no such file.
+    """
+    try:
+        lines = env_file.read_text(encoding="utf-8").splitlines()
+    except OSError as err:
+        raise ShipwayError(f"{env_file}: {err.strerror}; copy .env.example, and start: docker compose up") from err
+    pairs = (line.partition("=") for line in lines if "=" in line and not line.lstrip().startswith("#"))
+    # As compose does: the environment wins over the file.
+    known = {name.strip(): value.strip() for name, _, value in pairs} | dict(os.environ)
+
+    def port(name: str, usual: int) -> str:
+        return f"127.0.0.1:{known.get(f'SHIPWAY_{name}_PORT', usual)}"
+
+    where = Addresses(
+        gateway=f"http://{port('GATEWAY', 8080)}",
+        monitor=f"http://{port('MONITOR', 8090)}",
+        kafka=KafkaSettings(bootstrap=port("KAFKA", 9094)),
+    )
+    objects = ObjectsSettings.model_validate(
+        {
+            "url": "s3://shipway",
+            "endpoint": f"http://{port('OBJECTS', 9000)}",
+            "access_key": known.get("OBJECTS_ACCESS_KEY", ""),
+            "secret_key": known.get("OBJECTS_SECRET_KEY", ""),
+        }
+    )
+    return where, objects
+
+
 def addresses(
     folder: Path = DEFAULT_FOLDER, gateway: str | None = None, monitor: str | None = None, kafka: str | None = None
 ) -> Addresses:
     """Where Shipway is: what was given, else the running embedded stack's addresses, else the defaults."""
     state = read_state(folder)
     default = Addresses()
-    kafka_settings = default.kafka
+    kafka_settings = ClientSettings().kafka
     if kafka is not None:
-        kafka_settings = KafkaSettings(bootstrap=kafka)
+        kafka_settings = kafka_settings.model_copy(update={"bootstrap": kafka})
     elif state is not None:
         # The embedded broker does not long-poll (see runtime.idle_fetch).
         kafka_settings = KafkaSettings(bootstrap=state.kafka, idle_fetch_pause_ms=20)

@@ -265,7 +265,10 @@ class LoadedVersion(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Presence(msgspec.Struct, frozen=True, kw_only=True):
-    """What an instance says it is and holds. Key: ``instance``; a null value says goodbye."""
+    """What an instance says it is and holds. Key: ``instance``; a null value says goodbye.
+
+    ``answered``, ``logged`` and ``dropped`` count predictions since its start; the log has or lacks them for good.
+    """
 
     type: ClassVar[str] = "shipway.Presence.v1"
     instance: str
@@ -274,6 +277,9 @@ class Presence(msgspec.Struct, frozen=True, kw_only=True):
     library_versions: dict[str, str]
     generations: dict[Name, int]
     versions: list[LoadedVersion]
+    answered: int = 0
+    logged: int = 0
+    dropped: int = 0
 
 
 class DeadLettered(msgspec.Struct, frozen=True, kw_only=True):

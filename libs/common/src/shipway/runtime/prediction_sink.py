@@ -29,6 +29,15 @@ REFUSALS = Counter(
 WAITING = Gauge("shipway_prediction_log_waiting", "Records that wait to be logged.")
 
 
+def totals() -> dict[str, int]:
+    """What this process has answered, logged and dropped, over all models."""
+    counted = {"answered": ANSWERED, "logged": LOGGED, "dropped": DROPPED}
+    return {
+        name: int(sum(s.value for family in counter.collect() for s in family.samples if s.name.endswith("_total")))
+        for name, counter in counted.items()
+    }
+
+
 class PredictionSink:
     """Buffers records and sends them by ``send``, at least every ``every_s`` and in batches of ``batch_rows``.
 

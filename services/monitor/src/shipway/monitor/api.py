@@ -138,6 +138,9 @@ def _instances(presence: TableView[Presence], silent_after_s: float) -> list[dic
                 "url": said.url,
                 "age_s": age_s,
                 "present": age_s <= silent_after_s,
+                "answered": said.answered,
+                "logged": said.logged,
+                "dropped": said.dropped,
                 "versions": [
                     {
                         "model": v.model,

@@ -138,12 +138,15 @@ class Held(BaseModel):
 
 
 class Instance(BaseModel):
-    """What an instance said of itself, ``age_s`` seconds ago."""
+    """What an instance said of itself, ``age_s`` seconds ago; the counts are of predictions since its start."""
 
     instance: str
     url: str
     age_s: float
     present: bool
+    answered: int
+    logged: int
+    dropped: int
     versions: list[Held]
 
 

@@ -4,6 +4,7 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
+import msgspec
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse
 
@@ -18,7 +19,7 @@ from shipway.runtime.http import Problem
 from shipway.runtime.kafka import Producer, connected_producer
 from shipway.runtime.lifecycle import Body, Life
 from shipway.runtime.objects import ObjectStore, open_store
-from shipway.runtime.prediction_sink import PredictionSink
+from shipway.runtime.prediction_sink import PredictionSink, totals
 from shipway.runtime.starting import provisioned, reachable_store
 from shipway.runtime.tableview import TableView
 
@@ -49,7 +50,7 @@ async def _serve(life: Life, settings: PredictorSettings, producer: Producer, st
     announcer = Announcer(
         producer,
         settings.name,
-        lambda: versions.presence(settings.name, settings.url, started_at),
+        lambda: msgspec.structs.replace(versions.presence(settings.name, settings.url, started_at), **totals()),
         settings.heartbeat_s,
     )
 

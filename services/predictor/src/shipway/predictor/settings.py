@@ -1,5 +1,7 @@
 """What a predictor can be told."""
 
+import socket
+
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_settings import SettingsConfigDict
 
@@ -36,9 +38,14 @@ class PredictorSettings(ServiceSettings):
     @property
     def name(self) -> str:
         """The instance's name."""
-        return self.instance or f"{self.http.host}-{self.http.port}"
+        return self.instance or f"{self._host}-{self.http.port}"
 
     @property
     def url(self) -> str:
         """The URL that gateways call."""
-        return (self.advertise or f"http://{self.http.host}:{self.http.port}").rstrip("/")
+        return (self.advertise or f"http://{self._host}:{self.http.port}").rstrip("/")
+
+    @property
+    def _host(self) -> str:
+        """The host that others reach it by: of a container that listens everywhere, its host name."""
+        return socket.gethostname() if self.http.host in ("0.0.0.0", "::") else self.http.host
