@@ -47,7 +47,7 @@ types: $(VENV)/.dev ## mypy --strict
 	@$(BIN)/mypy
 
 unit: $(VENV)/.dev ## fast tests, beside the code
-	@$(BIN)/pytest libs services examples
+	@$(BIN)/pytest -n 2 --dist loadfile libs services examples
 
 e2e: $(VENV)/.dev ## the loop with real processes on the embedded stack, faults included
 	@$(BIN)/pytest tests
