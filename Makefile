@@ -7,7 +7,7 @@ EDITABLE := $(foreach p,$(PACKAGES),-e $(p))
 UV_CACHE_ARGS := --quiet --python $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fmt lint types unit e2e docs lock clean dev
+.PHONY: help demo test test-compose fmt lint types unit e2e docs lock clean dev
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -50,7 +50,14 @@ unit: $(VENV)/.dev ## fast tests, beside the code
 	@$(BIN)/pytest -n 2 --dist loadfile libs services examples
 
 e2e: $(VENV)/.dev ## the loop with real processes on the embedded stack, faults included
-	@$(BIN)/pytest tests
+	@$(BIN)/pytest tests --ignore tests/compose
+
+# On a machine with a /.dockerenv, testcontainers would take itself for a container.
+test-compose: export TESTCONTAINERS_CONNECTION_MODE ?= docker_host
+test-compose: export TC_HOST ?= 127.0.0.1
+test-compose: $(VENV)/.dev ## the loop on real Kafka, S3 and PostgreSQL in containers, and docker compose itself
+	@SHIPWAY_TEST_STACK=containers $(BIN)/pytest tests --ignore tests/compose
+	@$(BIN)/pytest tests/compose
 
 fmt: $(VENV)/.dev ## format the code
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import pytest
 import pytest_asyncio
-from world import T0, World, eventually, features_of, make_rows, world
+from world import STACK, T0, World, eventually, features_of, make_rows, world
 
 from shipway.cli.traffic import Traffic
 from shipway.contract import events as e
@@ -66,6 +66,7 @@ async def test_a_predictor_killed_under_traffic_fails_no_request(broken_world: W
     assert traffic.counts.answered[1] > 50
 
 
+@pytest.mark.skipif(STACK != "embedded", reason="only the embedded broker forgets what it acknowledged")
 @pytest.mark.timeout(240)
 async def test_a_broker_that_forgets_everything(broken_world: World) -> None:
     """Killed and wiped in the middle of a training: predictions go on, and the request ends where it should."""
@@ -119,7 +120,7 @@ async def test_everything_stopped_and_started_again_goes_on(broken_world: World)
     await broken_world.ready()
 
     async def answers() -> bool:
-        found = [(await broken_world.shipway.predict(m, ROWS[:1])).version for m in ("steady", "forgotten")]
-        return found == [1, 2]
+        serving = {"steady": 1} | ({"forgotten": 2} if STACK == "embedded" else {})
+        return all([(await broken_world.shipway.predict(m, ROWS[:1])).version == v for m, v in serving.items()])
 
     await eventually(answers, "the champions answer")

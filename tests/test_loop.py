@@ -83,11 +83,13 @@ async def test_one_trace_runs_from_the_request_to_the_champion(shipway_world: Wo
     await shipway_world.declare("traced")
     journey = await shipway_world.train("traced")
     assert journey.succeeded, journey
+    chain = (e.TrainingRequested, e.TrainingCompleted, e.ModelApproved, e.ModelReleased, e.ReleasePromoted)
+    for kind in chain:
+        await shipway_world.event(kind, model="traced")
     traces: dict[type[e.Payload], set[str]] = {}
     for event in shipway_world.recorder.envelopes():
         if getattr(event.payload, "model", None) == "traced" and event.traceparent:
             traces.setdefault(type(event.payload), set()).add(event.traceparent.split("-")[1])
-    chain = (e.TrainingRequested, e.TrainingCompleted, e.ModelApproved, e.ModelReleased, e.ReleasePromoted)
     assert len(set().union(*(traces[kind] for kind in chain))) == 1, traces
 
 

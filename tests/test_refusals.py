@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-from pathlib import Path
 
 import pytest
 from world import T0, World, eventually, features_of, make_rows
@@ -11,7 +10,6 @@ from shipway.bundle.manifest import Windows
 from shipway.bundle.store import read_bundle, write_bundle
 from shipway.contract import events as e
 from shipway.contract import topics
-from shipway.runtime.objects import FolderStore
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -92,7 +90,7 @@ async def test_a_hostile_model_file_is_rejected_and_harms_nobody(shipway_world: 
     await shipway_world.declare(name)
     assert (await shipway_world.train(name)).succeeded
     good = shipway_world.recorder.payloads(e.TrainingCompleted, model=name)[0]
-    store = FolderStore(Path(shipway_world.folder) / "objects")
+    store = shipway_world.store
     bundle = read_bundle(store, good.digest)
     harmed = harm(bundle.model_text)  # type: ignore[operator]
     assert harmed != bundle.model_text

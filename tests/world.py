@@ -3,11 +3,12 @@
 import asyncio
 import json
 import math
+import os
 import random
 import shutil
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,6 +18,7 @@ import httpx
 import pyarrow as pa
 import pyarrow.parquet as pq
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from containers import Containers, containers
 from prometheus_client.parser import text_string_to_metric_families
 
 from shipway.client import Addresses, AsyncShipway, Journey, ShipwayError
@@ -27,12 +29,14 @@ from shipway.contract.spec import ModelSpec, parse_spec
 from shipway.contract.topics import TOPICS
 from shipway.embedded.stack import prepare
 from shipway.embedded.supervisor import Supervisor
-from shipway.runtime.kafka import Producer
-from shipway.runtime.settings import KafkaSettings
+from shipway.runtime.kafka import Producer, client_arguments
+from shipway.runtime.objects import ObjectStore, open_store
+from shipway.runtime.settings import KafkaSettings, ObjectsSettings
 
 P = TypeVar("P", bound=Payload)
 T = TypeVar("T")
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
+STACK = os.environ.get("SHIPWAY_TEST_STACK", "embedded")
 LAST = datetime(2026, 3, 1, tzinfo=UTC)
 
 
@@ -82,7 +86,7 @@ class Recorder:
         """Records until cancelled."""
         while True:
             consumer = AIOKafkaConsumer(
-                bootstrap_servers=settings.bootstrap, enable_auto_commit=False, auto_offset_reset="earliest"
+                **client_arguments(settings), enable_auto_commit=False, auto_offset_reset="earliest"
             )
             try:
                 await consumer.start()
@@ -113,6 +117,7 @@ class World:
     shipway: AsyncShipway
     recorder: Recorder
     folder: Path
+    containers: Containers | None = None
 
     @property
     def kafka(self) -> KafkaSettings:
@@ -123,6 +128,13 @@ class World:
     def gateway(self) -> str:
         """The gateway's URL."""
         return self.shipway.addresses.gateway
+
+    @property
+    def store(self) -> ObjectStore:
+        """Its object store."""
+        given = self.containers.external.objects if self.containers else None
+        found = {k.lower(): v for k, v in (given or {"URL": (self.folder / "objects").as_uri()}).items()}
+        return open_store(ObjectsSettings.model_validate(found))
 
     async def declare(self, name: str, kind: str = "binary", **changes: Any) -> ModelSpec:
         """Declares a model on fresh data of its kind."""
@@ -165,6 +177,9 @@ class World:
 
     async def kill(self, name: str) -> None:
         """Kills a process with SIGKILL, and waits until it is up and ready again."""
+        if self.containers is not None and name in self.containers.running:
+            await asyncio.to_thread(self.containers.kill, name)
+            return
         before = self.supervisor.pid(name)
         self.supervisor.kill(name)
 
@@ -184,21 +199,41 @@ class World:
 
 @asynccontextmanager
 async def world(folder: Path, predictors: int = 2) -> AsyncIterator[World]:
-    """Starts a Shipway in a folder, and ends it; its logs are kept where a test failed."""
-    plan = prepare(folder, predictors=predictors, usual_ports={}, durable=False, env={"SHIPWAY__KAFKA__BEAT_S": "1"})
-    async with Supervisor(plan) as supervisor:
-        await supervisor.wait_ready()
-        state = supervisor.state()
-        assert state.gateway_url is not None and state.monitor_url is not None
-        kafka = KafkaSettings(bootstrap=state.kafka, idle_fetch_pause_ms=20)
-        recorder = Recorder()
-        following = asyncio.create_task(recorder.follow(kafka))
-        try:
-            async with AsyncShipway(Addresses(state.gateway_url, state.monitor_url, kafka)) as shipway:
-                yield World(supervisor, shipway, recorder, folder)
-        finally:
-            following.cancel()
-            await asyncio.gather(following, return_exceptions=True)
+    """Starts a Shipway in a folder, and ends it; its logs are kept where a test failed.
+
+    Its parts are the embedded ones or, with SHIPWAY_TEST_STACK=containers, those of docker-compose.yml.
+    """
+    with containers() if STACK == "containers" else nullcontext() as parts:
+        plan = prepare(
+            folder,
+            predictors=predictors,
+            usual_ports={},
+            durable=False,
+            external=parts.external if parts else None,
+            env={"SHIPWAY__KAFKA__BEAT_S": "1"},
+        )
+        async with Supervisor(plan) as supervisor:
+            await supervisor.wait_ready()
+            kafka = KafkaSettings(bootstrap=plan.kafka, idle_fetch_pause_ms=0 if parts else 20)
+            async with used(supervisor, folder, kafka, parts) as running:
+                yield running
+
+
+@asynccontextmanager
+async def used(
+    supervisor: Supervisor, folder: Path, kafka: KafkaSettings, parts: Containers | None = None
+) -> AsyncIterator[World]:
+    """A Shipway that runs, as tests use it."""
+    state = supervisor.state()
+    assert state.gateway_url is not None and state.monitor_url is not None
+    recorder = Recorder()
+    following = asyncio.create_task(recorder.follow(kafka))
+    try:
+        async with AsyncShipway(Addresses(state.gateway_url, state.monitor_url, kafka)) as shipway:
+            yield World(supervisor, shipway, recorder, folder, parts)
+    finally:
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
 
 
 def make_rows(kind: str, n: int = 3000, seed: int = 1) -> list[dict[str, Any]]:

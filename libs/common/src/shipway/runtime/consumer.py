@@ -16,6 +16,7 @@ from aiokafka.errors import KafkaError
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
 from faststream.kafka.annotations import KafkaMessage
+from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
 
 from shipway.contract.envelope import Envelope, decode, text_headers
 from shipway.contract.errors import Permanent, Transient
@@ -25,6 +26,7 @@ from shipway.runtime import idle_fetch, log, metrics, trace
 from shipway.runtime.database import Database, Transaction
 from shipway.runtime.deadletters import dead_letter
 from shipway.runtime.delivery import count_crash, emit, first_time
+from shipway.runtime.kafka import client_arguments
 from shipway.runtime.relay import Relay
 from shipway.runtime.settings import KafkaSettings
 
@@ -69,6 +71,7 @@ class Consumer:
         self.broker = KafkaBroker(
             settings.bootstrap,
             client_id=f"shipway-{service}",
+            security=_security(settings),
             # Joining a group takes until a member that was killed is given up; who asks again before that is
             # another new member to wait for, and so on for ever.
             request_timeout_ms=max(settings.request_timeout_ms, 2 * SESSION_TIMEOUT_MS),
@@ -214,6 +217,21 @@ class Consumer:
                 await emit(tx, f"shipway/{self._service}", letter)
         _log.warning("event refused", topic=record.topic, offset=record.offset, reason=letter.reason)
         metrics.DEAD_LETTERED.labels(record.topic).inc()
+
+
+def _security(settings: KafkaSettings) -> BaseSecurity | None:
+    """FastStream's name for what an aiokafka client is told."""
+    arguments = client_arguments(settings)
+    context = arguments.get("ssl_context")
+    if "sasl_mechanism" not in arguments:
+        return BaseSecurity(ssl_context=context, use_ssl=True) if context else None
+    kinds = {"PLAIN": SASLPlaintext, "SCRAM-SHA-256": SASLScram256, "SCRAM-SHA-512": SASLScram512}
+    return kinds[arguments["sasl_mechanism"]](
+        arguments["sasl_plain_username"],
+        arguments["sasl_plain_password"],
+        ssl_context=context,
+        use_ssl=context is not None,
+    )
 
 
 async def _safe_headers(record: ConsumerRecord, parse: Callable[[Any], Awaitable[Any]]) -> Any:

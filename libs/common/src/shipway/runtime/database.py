@@ -1,5 +1,6 @@
 """PostgreSQL's edge: one pool a service, transactions, and driver errors sorted into Transient and bugs."""
 
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -12,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from shipway.contract.errors import Permanent, Transient
 from shipway.runtime.settings import DatabaseSettings
+from shipway.runtime.tls import tls_context
 
 Transaction = AsyncConnection
 
@@ -35,6 +37,7 @@ class Database:
             pool_pre_ping=True,
             connect_args={
                 "timeout": settings.timeout_s,
+                "ssl": _tls(settings),
                 "command_timeout": 60,
                 "server_settings": {"search_path": schema, "application_name": f"shipway-{schema}"},
             },
@@ -71,6 +74,18 @@ class Database:
     async def close(self) -> None:
         """Closes the pool."""
         await self.engine.dispose()
+
+
+def _tls(settings: DatabaseSettings) -> ssl.SSLContext | bool:
+    if settings.tls == "off":
+        return False
+    return tls_context(
+        "DATABASE",
+        ca_file=settings.ca_file,
+        cert_file=settings.cert_file,
+        key_file=settings.key_file,
+        verify=settings.tls == "verify",
+    )
 
 
 def is_transient(err: BaseException) -> bool:

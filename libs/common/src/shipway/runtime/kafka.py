@@ -9,14 +9,16 @@ from datetime import UTC, datetime
 from typing import Any
 
 from aiokafka import AIOKafkaClient, AIOKafkaProducer
+from aiokafka.conn import collect_hosts, create_conn
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
 from shipway.contract.envelope import Envelope, Headers, encode
-from shipway.contract.errors import Permanent, Transient
+from shipway.contract.errors import InvalidField, Permanent, Transient
 from shipway.contract.events import Payload
 from shipway.contract.topics import topic_of
 from shipway.runtime import trace
 from shipway.runtime.settings import KafkaSettings
+from shipway.runtime.tls import tls_context
 from shipway.runtime.waiting import until_reachable
 
 
@@ -29,11 +31,28 @@ class Position:
 
 
 def client_arguments(settings: KafkaSettings) -> dict[str, Any]:
-    """The arguments that every aiokafka client of these settings takes."""
-    return {
+    """The arguments that every aiokafka client of these settings takes.
+
+    Raises:
+        InvalidField: a certificate's file, or the user, is missing.
+    """
+    arguments: dict[str, Any] = {
         "bootstrap_servers": settings.bootstrap,
         "request_timeout_ms": settings.request_timeout_ms,
     }
+    if settings.security != "PLAINTEXT":
+        arguments["security_protocol"] = settings.security
+    if settings.security.endswith("SSL"):
+        arguments["ssl_context"] = tls_context(
+            "KAFKA", ca_file=settings.ca_file, cert_file=settings.cert_file, key_file=settings.key_file
+        )
+    if settings.security.startswith("SASL"):
+        if not settings.username:
+            raise InvalidField("KAFKA__USERNAME", f"is needed with {settings.security}")
+        arguments["sasl_mechanism"] = settings.sasl_mechanism
+        arguments["sasl_plain_username"] = settings.username
+        arguments["sasl_plain_password"] = settings.password.get_secret_value()
+    return arguments
 
 
 async def probe(settings: KafkaSettings) -> None:
@@ -47,9 +66,22 @@ async def probe(settings: KafkaSettings) -> None:
         async with asyncio.timeout(settings.request_timeout_ms / 1000):
             await client.bootstrap()
     except (KafkaError, OSError, TimeoutError) as err:
-        raise Transient(f"Kafka at {settings.bootstrap}: {err or type(err).__name__}") from err
+        why = await _refusal(settings) or str(err) or type(err).__name__
+        raise Transient(f"Kafka at {settings.bootstrap}: {why}") from err
     finally:
         await stop_bounded(client.close(), 2)
+
+
+async def _refusal(settings: KafkaSettings) -> str | None:
+    """Why the first broker refuses a connection, which aiokafka only logs: a password, a certificate, a protocol."""
+    host, port, _ = collect_hosts(settings.bootstrap)[0]
+    arguments = {name: value for name, value in client_arguments(settings).items() if name != "bootstrap_servers"}
+    try:
+        connection = await create_conn(host, port, **arguments)
+    except (KafkaError, OSError, TimeoutError) as err:
+        return f"{settings.security}: {err or type(err).__name__}"
+    connection.close()
+    return None
 
 
 class Producer:

@@ -10,6 +10,7 @@ from minio.error import InvalidResponseError, S3Error, ServerError
 from shipway.contract.errors import Permanent, Transient
 from shipway.runtime.objects import ObjectMissing, check_key
 from shipway.runtime.settings import ObjectsSettings
+from shipway.runtime.tls import tls_context
 
 _S3_ERRORS = (S3Error, ServerError, InvalidResponseError, urllib3.exceptions.HTTPError, OSError)
 
@@ -23,7 +24,7 @@ class S3Store:
             raise Permanent(f"OBJECTS__ENDPOINT: {settings.endpoint!r} must be http://host:port or https://host")
         self._bucket = bucket
         self._where = f"object store {settings.endpoint}/{bucket}"
-        self._client = Minio(
+        self._client = client = Minio(
             endpoint.netloc,
             access_key=settings.access_key,
             secret_key=settings.secret_key.get_secret_value(),
@@ -32,9 +33,14 @@ class S3Store:
             http_client=urllib3.PoolManager(
                 timeout=urllib3.Timeout(connect=settings.timeout_s, read=settings.timeout_s),
                 maxsize=10,
+                ssl_context=tls_context("OBJECTS", ca_file=settings.ca_file),
                 retries=urllib3.Retry(total=1, backoff_factor=0.2, status_forcelist=[500, 502, 503, 504]),
             ),
         )
+        if settings.style == "virtual-host":
+            client.enable_virtual_style_endpoint()  # type: ignore[no-untyped-call]
+        elif settings.style == "path":
+            client.disable_virtual_style_endpoint()  # type: ignore[no-untyped-call]
 
     def put(self, key: str, data: bytes) -> None:
         """See ObjectStore."""

@@ -22,6 +22,17 @@ class KafkaSettings(_Section):
     """How the broker is reached."""
 
     bootstrap: str = Field(default="127.0.0.1:9092", min_length=3, description="host:port of brokers, comma-separated")
+    security: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        default="PLAINTEXT", description="the listener's protocol; SSL with a certificate of our own is mutual TLS"
+    )
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        default="SCRAM-SHA-512", description="how username and password are proven, with SASL"
+    )
+    username: str = Field(default="", description="user, with SASL")
+    password: SecretStr = Field(default=SecretStr(""), description="password, with SASL")
+    ca_file: str = Field(default="", description="authorities to trust (PEM), with SSL; default: the system's")
+    cert_file: str = Field(default="", description="our certificate (PEM), for mutual TLS")
+    key_file: str = Field(default="", description="our certificate's key (PEM), where it is a file of its own")
     request_timeout_ms: int = Field(default=5000, ge=500, description="longest wait for one answer of the broker")
     idle_fetch_pause_ms: int = Field(
         default=0,
@@ -50,6 +61,12 @@ class DatabaseSettings(_Section):
     )
     pool_size: int = Field(default=5, ge=1, le=100, description="connections at most")
     timeout_s: float = Field(default=5.0, gt=0, description="longest wait for a connection")
+    tls: Literal["off", "require", "verify"] = Field(
+        default="off", description="require: encrypted; verify: and the server's certificate and name are right"
+    )
+    ca_file: str = Field(default="", description="authorities to trust (PEM); default: the system's")
+    cert_file: str = Field(default="", description="our certificate (PEM), for mutual TLS")
+    key_file: str = Field(default="", description="our certificate's key (PEM), where it is a file of its own")
 
 
 class ObjectsSettings(_Section):
@@ -61,6 +78,10 @@ class ObjectsSettings(_Section):
     secret_key: SecretStr = Field(default=SecretStr(""), description="S3 secret key")
     region: str = Field(default="us-east-1", description="S3 region")
     timeout_s: float = Field(default=10.0, gt=0, description="longest wait for the store")
+    style: Literal["auto", "path", "virtual-host"] = Field(
+        default="auto", description="where the bucket's name goes: into the path or the host; auto: as the host asks"
+    )
+    ca_file: str = Field(default="", description="authorities to trust (PEM), with https; default: the system's")
 
 
 class HttpSettings(_Section):
