@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from world import World, features_of, make_rows
+from world import World, eventually, features_of, make_rows
+
+from shipway.contract.topics import TRAINING_REQUESTS
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -71,6 +73,25 @@ async def test_looking_around(shipway_world: World) -> None:
     assert {s["name"] for s in status["services"] if s["ready"]} >= {"gateway", "monitor", "predictor-1", "predictor-2"}
     assert all(f["well"] for f in await read_json(shipway_world, "doctor"))
     assert "looked-at" in await shipway(shipway_world, "status")
+
+
+async def test_dead_letters_are_listed_shown_and_sent_again(shipway_world: World) -> None:
+    async with shipway_world.producer() as producer:
+        await producer.send(TRAINING_REQUESTS.name, b"m", b"not an event", [("ce_type", b"of-a-stranger")])
+
+    async def letters(n: int) -> list[Any]:
+        found = [x for x in await read_json(shipway_world, "dead-letters", "list") if x["value"] == "not an event"]
+        return found if len(found) >= n else []
+
+    refused = len(set(TRAINING_REQUESTS.consumers))
+    listed = await eventually(lambda: letters(refused), "every consumer has refused it")
+    of_trainer = next(x for x in listed if x["service"] == "trainer")
+    assert "of-a-stranger" in of_trainer["reason"] and of_trainer["topic"] == TRAINING_REQUESTS.name
+    assert "not an event" in await shipway(shipway_world, "dead-letters", "show", of_trainer["id"])
+    assert "sent again: 1" in await shipway(shipway_world, "dead-letters", "redrive", of_trainer["id"])
+    await eventually(lambda: letters(2 * refused), "it was refused again")
+    said = await shipway(shipway_world, "dead-letters", "redrive", "trainer-0-999999", expect=2)
+    assert "there is no dead letter" in said
 
 
 async def test_wrong_input_is_said_in_a_line(shipway_world: World, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import secrets
+import shlex
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -30,18 +31,31 @@ PORTS = ("GATEWAY", "MONITOR", "KAFKA", "OBJECTS", "PROMETHEUS")
 class Stack:
     """The stack of docker-compose.yml under a project name and on ports of its own."""
 
-    def __init__(self, env_file: Path) -> None:
-        self.env_file = env_file
+    def __init__(self, folder: Path, variables: str) -> None:
+        self.folder = folder
+        self.env_file = folder / ".env"
+        for name, port in choose_ports(PORTS, usual={}).items():
+            line = f"SHIPWAY_{name}_PORT={port}"
+            variables = re.sub(rf"^SHIPWAY_{name}_PORT=.*$", line, variables, flags=re.MULTILINE)
+        self.env_file.write_text(variables)
         self.project = f"shipway-test-{secrets.token_hex(3)}"
 
     async def run(self, *arguments: str) -> str:
         """Runs docker compose; gives its standard output."""
-        command = ("docker", "compose", "-p", self.project, "--env-file", str(self.env_file), *arguments)
+        return await self.shell(shlex.join(("docker", "compose", *arguments)))
+
+    async def shell(self, command: str) -> str:
+        """Runs a command in the stack's folder, as its operator would; gives its standard output."""
+        stack = {"COMPOSE_PROJECT_NAME": self.project, "COMPOSE_ENV_FILES": str(self.env_file)}
         process = await asyncio.create_subprocess_exec(
-            *command, cwd=ROOT, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+            *("bash", "-c", command),
+            cwd=self.folder,
+            env=dict(os.environ, COMPOSE_FILE=str(ROOT / "docker-compose.yml"), COLUMNS="160", **stack),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
         )
         out, err = await process.communicate()
-        assert process.returncode == 0, f"{' '.join(arguments)}: {err.decode()[-3000:]}"
+        assert process.returncode == 0, f"{command}: {(out + err).decode()[-3000:]}"
         return out.decode()
 
     async def containers(self, service: str) -> list[dict[str, Any]]:
@@ -56,32 +70,18 @@ class Stack:
     def rows(self) -> list[dict[str, Any]]:
         """Flights of April, once the demo has made its data."""
         spec = read_model_file(ROOT / "examples" / "flights" / "flights.toml")
-        return rows_after(self.env_file.parent / ".shipway" / "flights-data", spec, FIRST_UNTIL, 500)
+        return rows_after(self.folder / ".shipway" / "flights-data", spec, FIRST_UNTIL, 500)
 
     async def demo(self) -> str:
         """Tells the story."""
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "shipway.cli", "demo", "--against", "compose", "--env-file", str(self.env_file)),
-            cwd=self.env_file.parent,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            env=dict(os.environ, COLUMNS="160"),
-        )
-        out, _ = await process.communicate()
-        assert process.returncode == 0, out.decode()
-        return out.decode()
+        return await self.shell(f"{sys.executable} -m shipway.cli demo --against compose")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
     """The stack, up and healthy; its volumes are removed at the end."""
-    env_file = tmp_path_factory.mktemp("compose") / ".env"
-    ports = choose_ports(PORTS, usual={})
-    lines = re.sub(r"change-me(-too)?", lambda _: secrets.token_hex(12), (ROOT / ".env.example").read_text())
-    for name, port in ports.items():
-        lines = re.sub(rf"^SHIPWAY_{name}_PORT=.*$", f"SHIPWAY_{name}_PORT={port}", lines, flags=re.MULTILINE)
-    env_file.write_text(lines)
-    running = Stack(env_file)
+    variables = re.sub(r"change-me(-too)?", lambda _: secrets.token_hex(12), (ROOT / ".env.example").read_text())
+    running = Stack(tmp_path_factory.mktemp("compose"), variables)
     try:
         await running.run("up", "--build", "--wait", "--quiet-pull")
         yield running
@@ -110,8 +110,7 @@ async def test_more_and_fewer_predictors_under_traffic_fail_no_request(stack: St
         await stack.run("up", "--scale", "predictor=3", "--wait", "--no-recreate", "predictor")
         await eventually(lambda: routed(3), "the third predictor takes traffic")
         [victim, *_] = await stack.containers("predictor")
-        killing = await asyncio.create_subprocess_exec("docker", "kill", victim["ID"])
-        await killing.wait()
+        await stack.shell(f"docker kill {victim['ID']}")
         await eventually(lambda: routed(2), "the killed one is out")
         await stack.run("up", "--scale", "predictor=2", "--wait", "--no-recreate", "predictor")
         await eventually(lambda: routed(2), "two are left")
@@ -154,6 +153,39 @@ async def test_nothing_listens_beyond_loopback_and_nobody_is_root(stack: Stack) 
         status = await stack.run("exec", "-T", service, "cat", "/proc/1/status")
         assert re.search(r"^Uid:\t10001\t", status, re.MULTILINE), service
         assert re.search(r"^CapBnd:\t0+$", status, re.MULTILINE), f"{service} may have capabilities"
+
+
+async def test_a_backup_serves_the_same_in_a_new_stack(stack: Stack, tmp_path: Path) -> None:
+    """By the operator's guide, command for command."""
+    guide = (ROOT / "docs" / "operations.md").read_text()
+    backup, restore = (
+        re.findall(r"^\$ (.*)$", guide.partition(f"## {title}\n")[2].partition("\n## ")[0], re.MULTILINE)
+        for title in ("Backup", "Restore")
+    )
+    assert (len(backup), len(restore)) == (2, 5)
+    for command in backup:
+        await stack.shell(command)
+    before = await _version(stack)
+    row = stack.rows()[:1]
+    async with AsyncShipway(stack.where) as shipway:
+        scored = (await shipway.predict("flights", row)).predictions[0].probability
+    await stack.run("stop", "--timeout", "30")
+    other = Stack(tmp_path, stack.env_file.read_text())
+    for name in ("shipway.dump", "objects.tar"):
+        (stack.folder / name).rename(other.folder / name)
+    try:
+        for command in restore:
+            await other.shell(command)
+        async with AsyncShipway(other.where) as shipway:
+
+            async def answers() -> bool:
+                answer = await shipway.predict("flights", row)
+                return (answer.version, answer.predictions[0].probability) == (before, scored)
+
+            await eventually(answers, "the same version gives the same score", within_s=120)
+            assert (await shipway.model("flights"))["champion"] == before
+    finally:
+        await other.run("down", "--volumes", "--timeout", "5")
 
 
 async def _version(stack: Stack) -> int:

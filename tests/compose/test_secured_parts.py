@@ -1,6 +1,7 @@
 """The loop on parts that ask for proof: Kafka by SCRAM over TLS and by mutual TLS, PostgreSQL and S3 by TLS."""
 
 import asyncio
+import dataclasses
 import secrets
 import socket
 import ssl
@@ -23,12 +24,13 @@ from testcontainers.core.container import DockerContainer
 from world import World, features_of, make_rows, used
 
 from shipway.contract.errors import Permanent, Transient
+from shipway.contract.topics import FEEDBACK
 from shipway.embedded.ports import HOST, choose_ports
 from shipway.embedded.stack import External, prepare
 from shipway.embedded.supervisor import Supervisor
 from shipway.runtime import kafka
 from shipway.runtime.objects import open_store
-from shipway.runtime.provision import provision
+from shipway.runtime.provision import missing_topics, provision
 from shipway.runtime.settings import KafkaSettings, ObjectsSettings
 from shipway.runtime.waiting import until_reachable
 
@@ -137,6 +139,12 @@ async def test_a_request_ends_in_predictions(secured: Secured, tmp_path: Path) -
 
 async def test_a_certificate_is_enough_for_kafka(secured: Secured) -> None:
     await provision(secured.mutual)
+    assert await missing_topics(secured.mutual) == []
+    wider = (dataclasses.replace(FEEDBACK, partitions=9), dataclasses.replace(FEEDBACK, name="shipway.else"))
+    assert await missing_topics(secured.mutual, wider) == [
+        "topic shipway.else is missing (3 partitions)",
+        "topic shipway.feedback has 3 partitions; 9 are needed",
+    ]
     async with kafka.connected_producer(secured.mutual, "test") as producer:
         await producer.send("shipway.feedback", b"m", b"{}", [])
 

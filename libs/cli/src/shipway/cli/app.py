@@ -8,7 +8,20 @@ import sys
 
 import typer
 
-from shipway.cli import config, data, demo, doctor, events, models, predict, stack, status, train
+from shipway.cli import (
+    config,
+    data,
+    deadletters,
+    demo,
+    doctor,
+    events,
+    models,
+    predict,
+    provision,
+    stack,
+    status,
+    train,
+)
 from shipway.cli.output import errors
 from shipway.client import Refused, ShipwayError, Unreachable
 from shipway.contract.errors import Permanent, Transient
@@ -32,7 +45,9 @@ app.command("train")(train.train)
 app.command("predict")(predict.predict)
 app.command("status")(status.status)
 app.command("events")(events.events)
+app.add_typer(deadletters.app, name="dead-letters", help="What services refused; send it again.")
 app.command("doctor")(doctor.doctor)
+app.command("provision")(provision.provision)
 app.command("config")(config.config)
 
 

@@ -43,6 +43,32 @@ async def provision(settings: KafkaSettings, topics: tuple[Topic, ...] = TOPICS)
         await stop_bounded(admin.close(), 2)
 
 
+async def missing_topics(settings: KafkaSettings, topics: tuple[Topic, ...] = TOPICS) -> list[str]:
+    """What the broker lacks of the table, in words; changes nothing.
+
+    Raises:
+        Transient: the broker does not answer.
+    """
+    await probe(settings)
+    admin = AIOKafkaAdminClient(**client_arguments(settings))
+    try:
+        async with asyncio.timeout(30):
+            await admin.start()
+            there = set(await admin.list_topics())
+            known = [t for t in topics if t.name in there]
+            described = {d["topic"]: d for d in await admin.describe_topics([t.name for t in known])} if known else {}
+    except (KafkaError, OSError, TimeoutError) as err:
+        raise Transient(f"topics could not be looked at: {err or type(err).__name__}") from err
+    finally:
+        await stop_bounded(admin.close(), 2)
+    found = [f"topic {t.name} is missing ({t.partitions} partitions)" for t in topics if t.name not in there]
+    for topic in known:
+        has = len(described[topic.name]["partitions"])
+        if has < topic.partitions:
+            found.append(f"topic {topic.name} has {has} partitions; {topic.partitions} are needed")
+    return found
+
+
 async def _provision(admin: AIOKafkaAdminClient, settings: KafkaSettings, topics: tuple[Topic, ...]) -> list[str]:
     await admin.start()
     there = set(await admin.list_topics())

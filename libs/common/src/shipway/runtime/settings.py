@@ -45,7 +45,7 @@ class KafkaSettings(_Section):
         description="a name that this process keeps over restarts, unique in its consumer group (static membership): "
         "after a restart it has its place back at once",
     )
-    provision: bool = Field(default=True, description="create missing topics on start")
+    provision: bool = Field(default=True, description="create missing topics; false: wait for somebody else to")
     replication_factor: int = Field(default=1, ge=1, description="of topics that are created")
     beat_s: float = Field(
         default=5.0, gt=0, description="seconds between looks at whether the broker kept what it acknowledged"

@@ -2,17 +2,26 @@
 
 import asyncio
 
+from shipway.contract.errors import Transient
 from shipway.runtime.lifecycle import Life
 from shipway.runtime.objects import ObjectStore
-from shipway.runtime.provision import provision
+from shipway.runtime.provision import missing_topics, provision
 from shipway.runtime.settings import KafkaSettings
 from shipway.runtime.waiting import until_reachable
 
 
 async def provisioned(life: Life, kafka: KafkaSettings) -> None:
-    """Waits until the broker answers and has the topics of the table."""
+    """Waits until the broker answers and has the topics of the table: made here or, by the settings, by others."""
+    report = lambda reason: life.readiness.report("kafka", reason)  # noqa: E731
+
+    async def there() -> None:
+        if missing := await missing_topics(kafka):
+            raise Transient("; ".join(missing))
+
     if kafka.provision:
-        await until_reachable("Kafka", lambda: provision(kafka), lambda reason: life.readiness.report("kafka", reason))
+        await until_reachable("Kafka", lambda: provision(kafka), report)
+    else:
+        await until_reachable("the topics that somebody else makes", there, report)
 
 
 async def reachable_store(life: Life, store: ObjectStore) -> None:
