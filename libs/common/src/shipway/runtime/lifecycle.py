@@ -120,6 +120,7 @@ async def _run(name: str, http: HttpSettings, body: Body) -> int:
             lambda scope, receive, send: life.asgi(scope, receive, send),
             log_config=None,
             access_log=False,
+            server_header=False,
             lifespan="off",
             interface="asgi3",
             timeout_graceful_shutdown=10,
