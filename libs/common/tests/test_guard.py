@@ -67,9 +67,7 @@ async def test_a_request_needs_a_token_with_its_scope(path: Path, token: Callabl
 @pytest.mark.parametrize(
     "header", [None, "", "Bearer", "Bearer ", "Bearer x", "Basic YTpi", "Bearer \xff\xfe", "Bearer " + "x" * 60_000]
 )
-async def test_who_has_no_token_is_not_let_in(
-    path: Path, token: Callable[..., str], header: str | None
-) -> None:
+async def test_who_has_no_token_is_not_let_in(path: Path, token: Callable[..., str], header: str | None) -> None:
     token("predict", "feedback", "operate", "read")
     headers: Any = [] if header is None else [(b"authorization", header.encode("latin-1"))]
     client = client_of(guard_of(path))

@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from shipway.cli import config, data, demo, doctor, events, models, predict, stack, status, train
+from shipway.cli import config, data, demo, doctor, events, models, predict, stack, status, token, train
 from shipway.cli.output import errors
 from shipway.client import Refused, ShipwayError, Unreachable
 from shipway.contract.errors import Permanent, Transient
@@ -17,7 +17,7 @@ from shipway.runtime import log
 from shipway.runtime.settings import LogSettings
 
 app = typer.Typer(
-    help="From a training request to served predictions and back to retirement, event by event.",
+    callback=token.use_token,
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
@@ -29,9 +29,11 @@ app.command("down")(stack.down)
 app.add_typer(models.app, name="model", help="Declare models and look at them.")
 app.add_typer(data.app, name="data", help="Bring data into the object store.")
 app.command("train")(train.train)
+app.command("cancel")(train.cancel)
 app.command("predict")(predict.predict)
 app.command("status")(status.status)
 app.command("events")(events.events)
+app.add_typer(token.app, name="token", help="Make, list and revoke API tokens.")
 app.command("doctor")(doctor.doctor)
 app.command("config")(config.config)
 
