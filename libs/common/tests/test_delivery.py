@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from pydantic import SecretStr
 
 from shipway.contract import events as e
 from shipway.contract import topics
+from shipway.contract.envelope import Envelope, encode
 from shipway.contract.errors import Permanent, Transient
 from shipway.runtime import idle_fetch
 from shipway.runtime.consumer import Consumer, Handler
@@ -57,7 +59,7 @@ class Service:
         self.bugs: list[BaseException] = []
 
     @asynccontextmanager
-    async def consuming(self, handler: Handler) -> AsyncIterator[Consumer]:
+    async def consuming(self, handler: Handler, **more: Any) -> AsyncIterator[Consumer]:
         consumer = Consumer(
             "evaluator",
             self.kafka.settings,
@@ -65,6 +67,7 @@ class Service:
             self.relay,
             {e.TrainingProgressed: handler},
             on_bug=self.bugs.append,
+            **more,
         )
         await consumer.start()
         try:
@@ -123,6 +126,48 @@ async def test_repeats_have_one_effect_and_refusals_stop_nobody(service: Service
     assert "refused by rule" in letters[0].reason
     assert letters[2].value == b"\xff"
     assert ("ce_id", b"\xff\xfe") in letters[2].headers
+
+
+async def test_what_is_not_admitted_or_not_of_the_topic_is_a_dead_letter(service: Service) -> None:
+    seen: list[str] = []
+
+    async def handle(tx: Any, payload: e.TrainingProgressed, _event: Any) -> None:
+        seen.append(payload.request_id)
+
+    def admit(_record: Any, event: Envelope) -> None:
+        if event.payload.request_id == "1":  # type: ignore[union-attr]
+            raise Permanent("number 1 has no signature")
+
+    elsewhere = encode(Envelope("i", "s", datetime.now(UTC), progressed(9)))
+    await service.producer.send(topics.RELEASE_EVENTS.name, b"m", elsewhere.value, elsewhere.headers)
+    for number in (1, 2):
+        await service.producer.publish("test", progressed(number))
+    async with service.consuming(handle, admit=admit):
+        await until(lambda: "2" in seen)
+
+        async def both() -> bool:
+            return len(await service.letters()) == 2
+
+        await until(both)
+    assert seen == ["2"]
+    reasons = sorted(letter.reason for letter in await service.letters())
+    assert "belongs on shipway.training-events" in reasons[0]
+    assert "no signature" in reasons[1]
+
+
+async def test_ids_that_no_inbox_can_hold_stop_nobody(service: Service) -> None:
+    seen: list[bytes] = []
+
+    async def take(_tx: Any, record: Any) -> None:
+        seen.append(record.value)
+
+    for event_id in (b"a\x00b", b"x" * 5000, b"", b"good"):
+        headers = [("ce_id", event_id), ("ce_source", b"s")]
+        await service.producer.send(topics.TRAINING_EVENTS.name, b"m", event_id[:9], headers)
+    async with service.consuming(take, raw={topics.TRAINING_EVENTS.name: take}):
+        await until(lambda: seen == [b"good"])
+    assert not service.bugs
+    assert len(await service.letters()) == 3
 
 
 async def test_an_outage_is_waited_out_in_order(service: Service) -> None:

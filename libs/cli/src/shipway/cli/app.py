@@ -20,6 +20,7 @@ from shipway.cli import (
     provision,
     stack,
     status,
+    token,
     train,
 )
 from shipway.cli.output import errors
@@ -30,7 +31,7 @@ from shipway.runtime import log
 from shipway.runtime.settings import LogSettings
 
 app = typer.Typer(
-    help="From a training request to served predictions and back to retirement, event by event.",
+    callback=token.use_token,
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
@@ -42,10 +43,12 @@ app.command("down")(stack.down)
 app.add_typer(models.app, name="model", help="Declare models and look at them.")
 app.add_typer(data.app, name="data", help="Bring data into the object store.")
 app.command("train")(train.train)
+app.command("cancel")(train.cancel)
 app.command("predict")(predict.predict)
 app.command("status")(status.status)
 app.command("events")(events.events)
 app.add_typer(deadletters.app, name="dead-letters", help="What services refused; send it again.")
+app.add_typer(token.app, name="token", help="Make, list and revoke API tokens.")
 app.command("doctor")(doctor.doctor)
 app.command("provision")(provision.provision)
 app.command("config")(config.config)

@@ -56,7 +56,7 @@ async def tell(
 
     console.rule("[bold]3. Live predictions, and a second training on newer data", align="left")
     console.print(f"replaying the flights of April at {per_second:.0f} requests a second, one a request, no retries")
-    traffic = Traffic(shipway.addresses.gateway, spec.name, rows, per_second)
+    traffic = Traffic(shipway.addresses.gateway, spec.name, rows, per_second, shipway.addresses.headers())
     sending = asyncio.create_task(traffic.run())
     try:
         second = await show_journey(shipway.train(spec.name, until=SECOND_UNTIL, reason="demo: newer data"))

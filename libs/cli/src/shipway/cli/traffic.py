@@ -50,8 +50,16 @@ def _json_value(value: Any) -> Any:
 class Traffic:
     """Sends one row a request at a steady rate until it is stopped; never retries, so that every failure counts."""
 
-    def __init__(self, gateway: str, model: str, rows: Sequence[Mapping[str, Any]], per_second: float) -> None:
+    def __init__(
+        self,
+        gateway: str,
+        model: str,
+        rows: Sequence[Mapping[str, Any]],
+        per_second: float,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         self._url = f"{gateway}/predict/{model}"
+        self._headers = dict(headers or {})
         self._rows: Iterator[Mapping[str, Any]] = cycle(rows)
         self._pause_s = 1 / per_second
         self._stopping = asyncio.Event()
@@ -68,7 +76,7 @@ class Traffic:
     async def run(self) -> None:
         """Sends until stopped."""
         queue: asyncio.Queue[Mapping[str, Any] | None] = asyncio.Queue(maxsize=WORKERS)
-        async with httpx.AsyncClient(timeout=10) as client:
+        async with httpx.AsyncClient(timeout=10, headers=self._headers) as client:
             workers = [asyncio.create_task(self._work(client, queue)) for _ in range(WORKERS)]
             clock = asyncio.get_running_loop().time
             due = clock()

@@ -46,6 +46,22 @@ def train(
         raise typer.Exit(1)
 
 
+def cancel(
+    model: Annotated[str, typer.Argument(help="the model's name")],
+    request: Annotated[str, typer.Argument(help="the training request's id")],
+    data: Folder = DEFAULT_FOLDER,
+    kafka: Kafka = None,
+) -> None:
+    """Ask for the end of a training. Signed with SHIPWAY__AUTH__OPERATOR_KEY where that is set."""
+
+    async def run() -> None:
+        async with AsyncShipway(addresses(data, kafka=kafka)) as shipway:
+            await shipway.cancel(model, request)
+
+    asyncio.run(run())
+    console.print(f"asked for the end of request [bold]{request}[/bold]; follow it: shipway events")
+
+
 def parse_time(text: str) -> datetime:
     """A date or a time; without a zone it is UTC."""
     try:

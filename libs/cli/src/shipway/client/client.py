@@ -2,6 +2,7 @@
 
 import asyncio
 import getpass
+import os
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -16,6 +17,8 @@ from shipway.client.errors import Refused, ShipwayError, Unreachable
 from shipway.client.follow import Followed, following
 from shipway.client.journey import Journey
 from shipway.contract import topics
+from shipway.contract.commandseal import seal
+from shipway.contract.envelope import Envelope, encode
 from shipway.contract.errors import Transient
 from shipway.contract.events import ModelDeclared, Payload, TrainingCancelRequested, TrainingRequested
 from shipway.contract.spec import ModelSpec, parse_toml, to_builtins
@@ -29,11 +32,28 @@ ASK_AGAIN_S = 5.0
 
 @dataclass(frozen=True)
 class Addresses:
-    """Where Shipway is. Predictions need only the gateway; look-ups the monitor; declaring and training Kafka."""
+    """Where Shipway is. Predictions need only the gateway; look-ups the monitor; declaring and training Kafka.
+
+    ``token`` opens gateway and monitor where they ask for one, ``operator_key`` signs commands; both come from the
+    environment (SHIPWAY_TOKEN, SHIPWAY__AUTH__OPERATOR_KEY) where they are not given.
+    """
 
     gateway: str = "http://127.0.0.1:8080"
     monitor: str = "http://127.0.0.1:8090"
     kafka: KafkaSettings = field(default_factory=KafkaSettings)
+    token: str | None = field(default_factory=lambda: os.environ.get("SHIPWAY_TOKEN"), repr=False)
+    operator_key: str | None = field(default_factory=lambda: os.environ.get("SHIPWAY__AUTH__OPERATOR_KEY"), repr=False)
+
+    def headers(self) -> dict[str, str]:
+        """What goes with every request.
+
+        Raises:
+            ShipwayError: the token is none.
+        """
+        token = (self.token or "").strip()
+        if not (token.isascii() and token.isprintable()):
+            raise ShipwayError("the token (SHIPWAY_TOKEN, --token) holds characters that no token has")
+        return {"authorization": f"Bearer {token}"} if token else {}
 
 
 @dataclass(frozen=True)
@@ -61,7 +81,7 @@ class AsyncShipway:
 
     def __init__(self, addresses: Addresses | None = None, *, timeout_s: float = 10.0) -> None:
         self.addresses = addresses or Addresses()
-        self._http = httpx.AsyncClient(timeout=timeout_s)
+        self._http = httpx.AsyncClient(timeout=timeout_s, headers=self.addresses.headers())
 
     async def __aenter__(self) -> Self:
         return self
@@ -131,13 +151,17 @@ class AsyncShipway:
                 asking.cancel()
 
     async def cancel(self, model: str, request_id: str) -> None:
-        """Asks for the end of a training."""
+        """Asks for the end of a training; signed where there is an operator key."""
+        command = TrainingCancelRequested(model=model, request_id=request_id, requested_by=_whoami())
+        span = trace.child(trace.current())
+        message = encode(Envelope(uuid.uuid4().hex, "shipway/client", datetime.now(UTC), command, span))
+        if self.addresses.operator_key:
+            message = seal(message, self.addresses.operator_key.encode())
         async with self._producing() as producer:
-            await _publish(
-                producer,
-                TrainingCancelRequested(model=model, request_id=request_id, requested_by=_whoami()),
-                uuid.uuid4().hex,
-            )
+            try:
+                await producer.send(topics.OPERATOR_COMMANDS.name, message.key, message.value, message.headers)
+            except Transient as err:
+                raise Unreachable(str(err)) from err
 
     async def predict(
         self, model: str, rows: Sequence[Mapping[str, Any]], *, client_ids: Sequence[str] | None = None

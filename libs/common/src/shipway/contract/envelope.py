@@ -71,7 +71,7 @@ def decode(value: bytes | None, headers: Iterable[tuple[str, bytes]]) -> Envelop
         Permanent: the message is not an event of the contract; the message says what is wrong with it.
     """
     attributes = text_headers(headers)
-    name = _required(attributes, "ce_type")
+    name = attribute(attributes, "ce_type")
     decoder = _decoders.get(name)
     if decoder is None:
         known = ", ".join(sorted(_decoders))
@@ -87,8 +87,8 @@ def decode(value: bytes | None, headers: Iterable[tuple[str, bytes]]) -> Envelop
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as err:
         raise Permanent(f"not a valid {name}: {err}") from err
     return Envelope(
-        id=_required(attributes, "ce_id"),
-        source=_required(attributes, "ce_source"),
+        id=attribute(attributes, "ce_id"),
+        source=attribute(attributes, "ce_source"),
         time=_time(attributes),
         payload=payload,
         traceparent=attributes.get("traceparent"),
@@ -100,7 +100,12 @@ def text_headers(headers: Iterable[tuple[str, bytes]]) -> dict[str, str]:
     return {key: (value or b"").decode("utf-8", "backslashreplace") for key, value in headers}
 
 
-def _required(attributes: dict[str, str], name: str) -> str:
+def attribute(attributes: dict[str, str], name: str) -> str:
+    """A CloudEvents attribute that must be there, short enough for a key and without NUL.
+
+    Raises:
+        InvalidField: it is not.
+    """
     text = attributes.get(name, "")
     if not text or len(text) > 256 or "\x00" in text:
         raise InvalidField(name, "a CloudEvents header of 1 to 256 characters, none of them NUL, is required")
@@ -108,7 +113,7 @@ def _required(attributes: dict[str, str], name: str) -> str:
 
 
 def _time(attributes: dict[str, str]) -> datetime:
-    text = _required(attributes, "ce_time")
+    text = attribute(attributes, "ce_time")
     try:
         time = datetime.fromisoformat(text)
     except ValueError as err:

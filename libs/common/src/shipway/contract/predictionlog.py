@@ -9,7 +9,9 @@ from datetime import UTC, datetime
 from typing import Literal
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from shipway.contract.arrowbounds import check_stream
 from shipway.contract.envelope import Headers, WireMessage
 from shipway.contract.errors import Permanent
 
@@ -17,6 +19,14 @@ TYPE = "shipway.PredictionBatch.v1"
 CONTENT_TYPE = "application/vnd.apache.arrow.stream"
 MAX_BATCH_BYTES = 4_000_000
 MAX_BATCH_ROWS = 100_000
+MAX_DECODED_BYTES = 64_000_000
+MAX_NAME = 256
+_RANGES = {  # times in microseconds: the years 1970 to 9999, which datetime and PostgreSQL both know
+    "at": (0, 253_402_300_799_999_999),
+    "latency_us": (0, 10**12),
+    "version": (0, 2**31 - 1),
+    "generation": (0, 2**63 - 1),
+}
 
 Outcome = Literal["answered", "refused", "failed"]
 
@@ -92,14 +102,12 @@ def decode_batch(value: bytes | None) -> pa.Table:
     if value is None or len(value) > MAX_BATCH_BYTES:
         raise Permanent(f"a prediction batch must have 1 to {MAX_BATCH_BYTES} bytes")
     try:
+        check_stream(value, max_rows=MAX_BATCH_ROWS, max_bytes=MAX_DECODED_BYTES)
         with pa.ipc.open_stream(value) as reader:
             if reader.schema.names != SCHEMA.names or reader.schema.types != SCHEMA.types:
                 raise Permanent("the columns of the prediction batch are not those of the contract")
-            batches, rows = [], 0
+            batches = []
             for batch in reader:
-                rows += batch.num_rows
-                if rows > MAX_BATCH_ROWS:
-                    raise Permanent(f"a prediction batch has at most {MAX_BATCH_ROWS} rows")
                 batch.validate(full=True)
                 batches.append(batch)
     except (pa.ArrowException, OSError, ValueError) as err:
@@ -108,4 +116,17 @@ def decode_batch(value: bytes | None) -> pa.Table:
     for name in ("prediction_id", "at", "model", "outcome", "latency_us", "instance"):
         if table.column(name).null_count:
             raise Permanent(f"{name}: must not be null")
+    _check_values(table)
     return table
+
+
+def _check_values(table: pa.Table) -> None:
+    """Refuses what would stop a reader. Ids and reasons, which clients choose, are left as they are."""
+    for name, (least, most) in _RANGES.items():
+        column = table.column(name).cast(pa.int64())
+        found = pc.min_max(column).as_py()
+        if found["min"] is not None and not least <= found["min"] <= found["max"] <= most:
+            raise Permanent(f"{name}: {found['min']} to {found['max']} is not within {least} to {most}")
+    for model in pc.unique(table.column("model")).to_pylist():
+        if len(model) > MAX_NAME or "\x00" in model:
+            raise Permanent(f"model: must have {MAX_NAME} characters at most, none of them NUL")

@@ -18,10 +18,10 @@ from faststream.kafka import KafkaBroker
 from faststream.kafka.annotations import KafkaMessage
 from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
 
-from shipway.contract.envelope import Envelope, decode, text_headers
-from shipway.contract.errors import Permanent, Transient
+from shipway.contract.envelope import Envelope, attribute, decode, text_headers
+from shipway.contract.errors import InvalidField, Permanent, Transient
 from shipway.contract.events import DeadLettered, Payload
-from shipway.contract.topics import Service, consumed_by
+from shipway.contract.topics import Service, consumed_by, topic_of
 from shipway.runtime import idle_fetch, log, metrics, trace
 from shipway.runtime.database import Database, Transaction
 from shipway.runtime.deadletters import dead_letter
@@ -33,6 +33,8 @@ from shipway.runtime.settings import KafkaSettings
 _log = log.get(__name__)
 Handler = Callable[[Transaction, Any, Envelope], Awaitable[None]]
 RawHandler = Callable[[Transaction, ConsumerRecord], Awaitable[None]]
+# Raises Permanent for an event that is not to be handled, whatever it says.
+Admission = Callable[[ConsumerRecord, Envelope], None]
 CRASHES_ALLOWED = 3
 SESSION_TIMEOUT_MS = 10_000
 
@@ -42,7 +44,8 @@ class Consumer:
 
     ``handlers`` maps each type of event to its handler ``(transaction, payload, envelope)``; events of other
     types are passed over. ``raw`` handles whole messages of topics that carry no events (the prediction
-    log). Handlers do database work only; long work is a row that a reconciler picks up.
+    log). ``admit`` is asked before an event is handled. Handlers do database work only; long work is a row that a
+    reconciler picks up.
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class Consumer:
         handlers: Mapping[type[Payload], Handler],
         *,
         raw: Mapping[str, RawHandler] | None = None,
+        admit: Admission = lambda _record, _event: None,
         after_commit: Callable[[], None] = lambda: None,
         on_bug: Callable[[BaseException], None],
     ) -> None:
@@ -63,6 +67,7 @@ class Consumer:
         self._relay = relay
         self._handlers = {t.type: handler for t, handler in handlers.items()}
         self._raw = dict(raw or {})
+        self._admit = admit
         self._after_commit = after_commit
         self._on_bug = on_bug
         self._crashed = False
@@ -158,9 +163,7 @@ class Consumer:
 
     async def _handle_raw(self, record: ConsumerRecord) -> None:
         headers = text_headers(record.headers)
-        source, event_id = headers.get("ce_source", ""), headers.get("ce_id", "")
-        if not source or not event_id:
-            raise Permanent("ce_id, ce_source: headers are required")
+        source, event_id = attribute(headers, "ce_source"), attribute(headers, "ce_id")
 
         async def effect(tx: Transaction) -> None:
             await self._raw[record.topic](tx, record)
@@ -169,6 +172,10 @@ class Consumer:
 
     async def _handle(self, record: ConsumerRecord) -> None:
         event = decode(record.value, record.headers)
+        if (proper := topic_of(event.payload).name) != record.topic:
+            # Who may write to one topic must not thereby say what belongs on another.
+            raise InvalidField("ce_type", f"{event.payload.type} belongs on {proper}, not on {record.topic}")
+        self._admit(record, event)
         handler = self._handlers.get(event.payload.type)
         if handler is None:
             metrics.CONSUMED.labels(event.payload.type, "passed over").inc()

@@ -18,6 +18,7 @@ from fastapi import FastAPI
 
 from shipway.runtime import log
 from shipway.runtime.ops import Readiness, add_ops_routes
+from shipway.runtime.redaction import secrets_of
 from shipway.runtime.settings import HttpSettings, ServiceSettings
 
 _log = log.get(__name__)
@@ -93,7 +94,7 @@ Body = Callable[[Life], Awaitable[None]]
 
 def run_service(name: str, settings: ServiceSettings, body: Body) -> NoReturn:
     """Runs a service until SIGTERM or SIGINT; exits 0 after a clean stop, 1 after a bug."""
-    log.configure(settings.log, name)
+    log.configure(settings.log, name, secrets_of(settings))
     runner = asyncio.Runner(loop_factory=_loop_factory())
     with runner:
         code = runner.run(_run(name, settings.http, body))
@@ -120,6 +121,7 @@ async def _run(name: str, http: HttpSettings, body: Body) -> int:
             lambda scope, receive, send: life.asgi(scope, receive, send),
             log_config=None,
             access_log=False,
+            server_header=False,
             lifespan="off",
             interface="asgi3",
             timeout_graceful_shutdown=10,

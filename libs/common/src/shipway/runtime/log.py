@@ -3,11 +3,13 @@
 import logging
 import sys
 import time
+from collections.abc import Iterable
 from typing import Any
 
 import structlog
 
 from shipway.runtime import trace
+from shipway.runtime.redaction import Redactor
 from shipway.runtime.settings import LogSettings
 
 _NOISY = ("aiokafka", "faststream", "httpx", "httpcore", "urllib3", "alembic", "uvicorn.access")
@@ -38,8 +40,8 @@ def _add_trace(_logger: Any, _method: str, event: structlog.typing.EventDict) ->
     return event
 
 
-def configure(settings: LogSettings, service: str) -> None:
-    """Sets up logging of this process, its libraries' included."""
+def configure(settings: LogSettings, service: str, secrets: Iterable[str] = ()) -> None:
+    """Sets up logging of this process, its libraries' included; ``secrets`` are shown in no line."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         _add_trace,
@@ -62,7 +64,7 @@ def configure(settings: LogSettings, service: str) -> None:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, last],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, last, Redactor(secrets)],
         )
     )
     rare = _AtMostOften(every_s=10)

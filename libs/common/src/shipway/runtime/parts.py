@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from shipway.contract.events import Payload
 from shipway.contract.topics import Service
-from shipway.runtime.consumer import Consumer, Handler, RawHandler
+from shipway.runtime.consumer import Admission, Consumer, Handler, RawHandler
 from shipway.runtime.database import Database
 from shipway.runtime.kafka import Producer, connected_producer
 from shipway.runtime.lifecycle import Life
@@ -69,6 +69,7 @@ async def consuming(
     handlers: Mapping[type[Payload], Handler],
     *,
     raw: Mapping[str, RawHandler] | None = None,
+    admit: Admission = lambda _record, _event: None,
     after_commit: Callable[[], None] = lambda: None,
 ) -> AsyncIterator[Consumer]:
     """The service's consumer, in its group; ``after_commit`` wakes the service's reconciler."""
@@ -79,6 +80,7 @@ async def consuming(
         parts.relay,
         handlers,
         raw=raw,
+        admit=admit,
         after_commit=after_commit,
         on_bug=life.fail,
     )

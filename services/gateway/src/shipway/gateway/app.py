@@ -9,6 +9,7 @@ from shipway.gateway.predict import PredictApp
 from shipway.gateway.registry import Registry
 from shipway.gateway.settings import GatewaySettings
 from shipway.gateway.upstream import Upstream
+from shipway.runtime.guard import Guard, open_guard
 from shipway.runtime.kafka import Producer, connected_producer
 from shipway.runtime.lifecycle import Body, Life
 from shipway.runtime.prediction_sink import PredictionSink
@@ -19,15 +20,17 @@ def body(settings: GatewaySettings) -> Body:
     """The gateway's life."""
 
     async def run(life: Life) -> None:
+        guard = open_guard(life, settings.auth)
+        life.asgi = guard.around(life.app)
         await provisioned(life, settings.kafka)
         report = lambda reason: life.readiness.report("kafka", reason)  # noqa: E731
         async with connected_producer(settings.kafka, "shipway-gateway", report) as producer:
-            await _serve(life, settings, producer)
+            await _serve(life, settings, producer, guard)
 
     return run
 
 
-async def _serve(life: Life, settings: GatewaySettings, producer: Producer) -> None:
+async def _serve(life: Life, settings: GatewaySettings, producer: Producer, guard: Guard) -> None:
     instance = f"gateway-{settings.http.host}-{settings.http.port}"
     registry = Registry(settings.kafka, settings.probes)
     upstream = Upstream(registry, settings.limits)
@@ -37,7 +40,7 @@ async def _serve(life: Life, settings: GatewaySettings, producer: Producer) -> N
 
     sink = PredictionSink(send, source=f"shipway/gateway/{instance}", instance=instance)
     add_routes(life.app, registry, producer, "shipway/gateway")
-    life.asgi = PredictApp(registry, upstream, sink, settings.limits, instance, life.app)
+    life.asgi = guard.around(PredictApp(registry, upstream, sink, settings.limits, instance, life.app))
     life.spawn("desired state", registry.desired.run())
     life.spawn("presence", registry.presence.run())
     life.spawn("probes", registry.run_probes())

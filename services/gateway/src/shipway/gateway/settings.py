@@ -3,7 +3,8 @@
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_settings import SettingsConfigDict
 
-from shipway.runtime.settings import HttpSettings, ServiceSettings
+from shipway.runtime.authsettings import GuardedSettings
+from shipway.runtime.settings import HttpSettings
 
 
 class LimitSettings(BaseModel):
@@ -31,7 +32,7 @@ class ProbeSettings(BaseModel):
     forget_s: float = Field(default=600.0, gt=0, description="an instance that failed so long is forgotten")
 
 
-class GatewaySettings(ServiceSettings):
+class GatewaySettings(GuardedSettings):
     """The gateway's settings."""
 
     model_config = SettingsConfigDict(

@@ -6,6 +6,7 @@ from shipway.monitor.api import add_routes
 from shipway.monitor.handlers import RAW, handlers
 from shipway.monitor.settings import MonitorSettings
 from shipway.monitor.watch import Watch
+from shipway.runtime.guard import open_guard
 from shipway.runtime.lifecycle import Body, Life
 from shipway.runtime.parts import connected, consuming
 from shipway.runtime.reconciler import Reconciler
@@ -16,6 +17,7 @@ def body(settings: MonitorSettings) -> Body:
     """The monitor's life."""
 
     async def run(life: Life) -> None:
+        life.asgi = open_guard(life, settings.auth).around(life.app)
         async with connected(life, "monitor", settings.kafka, settings.database) as parts:
             presence = TableView(settings.kafka, PRESENCE, Presence)
             watch = Reconciler("watch", Watch(parts).step, settings.beat_s)

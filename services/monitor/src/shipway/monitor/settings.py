@@ -3,10 +3,11 @@
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from shipway.runtime.settings import DatabaseSettings, HttpSettings, ServiceSettings
+from shipway.runtime.authsettings import GuardedSettings
+from shipway.runtime.settings import DatabaseSettings, HttpSettings
 
 
-class MonitorSettings(ServiceSettings):
+class MonitorSettings(GuardedSettings):
     """The monitor's settings."""
 
     model_config = SettingsConfigDict(

@@ -1,5 +1,6 @@
 """The trainer's composition root: the only place where its real parts are made."""
 
+from shipway.runtime.commands import command_admission
 from shipway.runtime.lifecycle import Body, Life
 from shipway.runtime.objects import open_store
 from shipway.runtime.parts import Parts, connected, consuming
@@ -42,7 +43,8 @@ def body(settings: TrainerSettings) -> Body:
             for i, loop in enumerate(loops):
                 life.spawn(f"worker {i}", loop.run())
             life.readiness.check("worker", lambda: next((loop.problem for loop in loops if loop.problem), None))
-            async with consuming(life, parts, settings.kafka, HANDLERS, after_commit=wake):
+            admit = command_admission(settings.auth)
+            async with consuming(life, parts, settings.kafka, HANDLERS, admit=admit, after_commit=wake):
                 life.ready()
                 await life.stopped()
             for worker in workers:

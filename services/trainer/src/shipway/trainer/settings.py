@@ -3,6 +3,7 @@
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_settings import SettingsConfigDict
 
+from shipway.runtime.authsettings import CommandSettings
 from shipway.runtime.settings import DatabaseSettings, HttpSettings, ObjectsSettings, ServiceSettings
 
 
@@ -33,3 +34,4 @@ class TrainerSettings(ServiceSettings):
     database: DatabaseSettings = DatabaseSettings()
     objects: ObjectsSettings = ObjectsSettings()
     worker: WorkerSettings = WorkerSettings()
+    auth: CommandSettings = CommandSettings()

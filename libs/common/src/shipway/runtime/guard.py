@@ -1,0 +1,150 @@
+"""The ASGI middleware in front of a service's HTTP: tokens, rates, and the security headers of every answer."""
+
+import asyncio
+import hmac
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from prometheus_client import Counter
+
+from shipway.contract.errors import Permanent
+from shipway.runtime import access, log, tokens
+from shipway.runtime.access import Refusal, Scope, Token
+from shipway.runtime.authsettings import AccessSettings
+from shipway.runtime.http import Headers, Problem, Receive, Send, respond_problem
+from shipway.runtime.http import Scope as AsgiScope
+from shipway.runtime.lifecycle import Asgi, Life
+
+_log = log.get(__name__)
+REFUSED = Counter("shipway_http_refused_total", "Requests refused before the service saw them, by status.", ["status"])
+LOOK_EVERY_S = 1.0
+_HARDENING: Headers = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-frame-options", b"DENY"),
+    (b"content-security-policy", b"frame-ancestors 'none'"),
+]
+_HARDENING_PRIVATE: Headers = [*_HARDENING, (b"cache-control", b"no-store")]
+
+
+class Guard:
+    """Stands in front of an ASGI app. ``known`` are the tokens by their SHA-256; None: everyone may."""
+
+    def __init__(
+        self,
+        settings: AccessSettings,
+        known: Mapping[bytes, Token] | None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._per_s = settings.requests_per_s
+        self._burst = settings.burst
+        self._known = known
+        self._clock = clock
+        self._due: dict[str, float] = {}
+
+    def knows(self, known: Mapping[bytes, Token]) -> None:
+        """Takes other tokens from now on."""
+        self._known = known
+        names = {token.name for token in known.values()}
+        self._due = {name: due for name, due in self._due.items() if name in names}
+
+    def around(self, app: Asgi) -> Asgi:
+        """The app, guarded."""
+
+        async def guarded(scope: AsgiScope, receive: Receive, send: Send) -> None:
+            if scope["type"] != "http":
+                if scope["type"] == "websocket":  # no service has any
+                    await send({"type": "websocket.close", "code": 1008})
+                return
+            send = _hardened(send)
+            wanted = access.scope_of(scope["method"], scope["path"]) if self._known is not None else None
+            refusal = self._refusal(scope, wanted) if wanted is not None else None
+            if refusal is None:
+                await app(scope, receive, send)
+            else:
+                REFUSED.labels(str(refusal.status)).inc()
+                await _refuse(send, refusal)
+
+        return guarded
+
+    def _refusal(self, scope: AsgiScope, wanted: Scope) -> Refusal | None:
+        given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
+        if given[:7].lower() != b"bearer ":
+            return access.ABSENT
+        token = self._token(given[7:].strip())
+        if token is None:
+            return access.UNKNOWN
+        refusal = access.refuses(token, wanted, time.time())
+        per_s = self._per_s if token.requests_per_s is None else token.requests_per_s
+        if refusal is None and per_s:
+            self._due[token.name], refusal = access.admit(
+                self._due.get(token.name, 0.0), self._clock(), per_s, self._burst
+            )
+        if refusal is None:
+            scope["shipway.token"] = token.name
+        return refusal
+
+    def _token(self, given: bytes) -> Token | None:
+        # Found by its hash: how long that takes tells of the hash alone, and nobody can make a token for a wanted one.
+        digest = tokens.digest_of(given)
+        token = (self._known or {}).get(digest)
+        return token if token is not None and hmac.compare_digest(token.sha256, digest) else None
+
+
+def open_guard(life: Life, settings: AccessSettings) -> Guard:
+    """A service's guard; follows the tokens file while the service lives, and keeps the last good tokens."""
+    path = settings.tokens_file
+    if path is None:
+        _log.warning("authentication is off: whoever reaches this port may do everything; set AUTH__TOKENS_FILE")
+        return Guard(settings, None)
+    seen = _mark(path)
+    known = tokens.by_digest(tokens.read_lines(path).values())
+    if not known:
+        _log.warning("there are no tokens yet: everything but health is refused", file=str(path))
+    guard = Guard(settings, known)
+    life.spawn("tokens", _follow(guard, path, seen))
+    return guard
+
+
+async def _follow(guard: Guard, path: Path, seen: tuple[int, ...]) -> None:
+    while True:
+        await asyncio.sleep(LOOK_EVERY_S)
+        mark = await asyncio.to_thread(_mark, path)
+        if mark == seen:
+            continue
+        seen = mark
+        try:
+            lines = await asyncio.to_thread(tokens.read_lines, path)
+        except Permanent as err:
+            _log.error("the tokens stay as they were", reason=str(err))
+        else:
+            guard.knows(tokens.by_digest(lines.values()))
+            _log.info("tokens read again", tokens=len(lines))
+
+
+def _mark(path: Path) -> tuple[int, ...]:
+    """What differs once a file was changed."""
+    try:
+        now = path.stat()
+    except OSError:
+        return ()
+    return now.st_mtime_ns, now.st_size, now.st_ino
+
+
+def _hardened(send: Send) -> Send:
+    async def hardened(message: dict[str, object]) -> None:
+        if message["type"] == "http.response.start":
+            headers: Headers = list(message.get("headers", ()))  # type: ignore[call-overload]
+            own = any(name == b"cache-control" for name, _ in headers)
+            message["headers"] = headers + (_HARDENING if own else _HARDENING_PRIVATE)
+        await send(message)
+
+    return hardened
+
+
+async def _refuse(send: Send, refusal: Refusal) -> None:
+    problem = Problem(refusal.status, refusal.detail, retry_after_s=refusal.retry_after_s)
+    challenge = [(b"www-authenticate", refusal.challenge.encode("latin-1", "replace"))] if refusal.challenge else []
+    await respond_problem(send, problem, challenge)

@@ -1,0 +1,152 @@
+"""Prediction batches that come from anywhere: bombs, cut and mangled streams, other columns, values out of range."""
+
+import struct
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shipway.contract.arrowbounds import check_stream
+from shipway.contract.errors import Permanent
+from shipway.contract.predictionlog import SCHEMA, PredictionRecord, decode_batch, encode_batch
+
+RECORD = PredictionRecord(
+    prediction_id="p",
+    at=datetime(2026, 1, 1, tzinfo=UTC),
+    model="m",
+    version=1,
+    generation=1,
+    instance="i",
+    role="champion",
+    outcome="answered",
+    reason=None,
+    latency_us=1,
+    client_id=None,
+    trace_id=None,
+    features=[1.0, 2.0] * 40,
+    scores=[0.5],
+)
+GOOD = encode_batch([RECORD] * 3, "s", "i").value or b""
+
+
+def stream(columns: list[Any], schema: pa.Schema = SCHEMA, codec: str | None = "zstd", times: int = 1) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, schema, options=pa.ipc.IpcWriteOptions(compression=codec)) as writer:
+        for _ in range(times):
+            writer.write_batch(pa.record_batch(columns, schema=schema))
+    return bytes(sink.getvalue().to_pybytes())
+
+
+def columns(rows: int = 1, **changes: Any) -> list[Any]:
+    return [pa.array(changes.get(f.name, [getattr(RECORD, f.name)] * rows), f.type) for f in SCHEMA]
+
+
+@pytest.mark.parametrize("codec", ["zstd", "lz4"])
+def test_a_bomb_is_refused_before_it_goes_off(codec: str) -> None:
+    bomb = stream(columns(features=[[0.0] * 9_000_000]), codec=codec)
+    assert len(bomb) < 400_000
+    before = pa.total_allocated_bytes()
+    with pytest.raises(Permanent, match="decompressed"):
+        decode_batch(bomb)
+    assert pa.total_allocated_bytes() - before < 1_000_000
+
+
+def test_many_small_bombs_are_one() -> None:
+    with pytest.raises(Permanent, match="decompressed"):
+        decode_batch(stream(columns(features=[[0.0] * 1_000_000]), times=9))
+
+
+@pytest.mark.parametrize("declared", [2**62, 2**63 - 1, -2, -(2**63), 70_000_000])
+def test_a_buffer_that_lies_about_its_length_is_refused(declared: int) -> None:
+    """The length before each compressed buffer is what Arrow would allocate."""
+    length = struct.pack("<q", 3 * 80 * 8)  # the features' numbers
+    assert GOOD.count(length) == 1
+    with pytest.raises(Permanent):
+        decode_batch(GOOD.replace(length, struct.pack("<q", declared)))
+
+
+def test_too_many_rows_and_messages_are_refused() -> None:
+    with pytest.raises(Permanent, match="100001 rows"):
+        decode_batch(stream(columns(100_001, features=[None] * 100_001)))
+    with pytest.raises(Permanent, match="messages"):
+        decode_batch(stream(columns(), codec=None, times=1001))
+
+
+def test_what_is_declared_is_what_is_there() -> None:
+    for codec in ("zstd", "lz4", None):
+        good = stream(columns(50), codec=codec)
+        size = sum(buffer.size for array in columns(50) for buffer in array.buffers() if buffer)
+        check_stream(good, max_rows=50, max_bytes=size + 8 * 64)
+        for wrong in ({"max_rows": 49, "max_bytes": 10**6}, {"max_rows": 50, "max_bytes": size // 2}):
+            with pytest.raises(Permanent):
+                check_stream(good, **wrong)
+
+
+@given(st.binary(max_size=100))
+def test_any_bytes_are_refused(value: bytes) -> None:
+    with pytest.raises(Permanent):
+        decode_batch(value)
+
+
+@given(st.integers(0, len(GOOD)))
+def test_a_cut_stream_is_refused_or_short(length: int) -> None:
+    try:
+        assert decode_batch(GOOD[:length]).num_rows in (0, 3)
+    except Permanent:
+        return
+
+
+@given(st.lists(st.tuples(st.integers(0, len(GOOD) - 1), st.integers(0, 255)), min_size=1, max_size=6))
+def test_a_mangled_stream_is_refused_or_still_a_batch(changes: list[tuple[int, int]]) -> None:
+    mangled = bytearray(GOOD)
+    for at, byte in changes:
+        mangled[at] = byte
+    try:
+        batch = decode_batch(bytes(mangled))
+    except Permanent:
+        return
+    assert batch.schema.names == SCHEMA.names
+    batch.to_pylist()
+
+
+def test_other_columns_are_refused() -> None:
+    renamed = pa.schema([pa.field("x" + f.name, f.type) for f in SCHEMA])
+    retyped = pa.schema([pa.field(f.name, pa.string()) for f in SCHEMA])
+    for schema in (renamed, retyped, pa.schema([]), pa.schema([pa.field("a", pa.dictionary(pa.int8(), pa.string()))])):
+        with pytest.raises(Permanent):
+            decode_batch(stream([pa.nulls(1, f.type) for f in schema], schema))
+
+
+@pytest.mark.parametrize("micros", [2**62, -(2**62), 2**63 - 1, 253402300800 * 10**6])
+def test_a_time_that_no_calendar_has_is_refused(micros: int) -> None:
+    at = pa.array([micros], pa.int64()).cast(pa.timestamp("us", "UTC"))
+    with pytest.raises(Permanent, match="at:"):
+        decode_batch(stream(columns(at=at)))
+
+
+def test_numbers_that_make_no_sense_are_refused() -> None:
+    for change in ({"latency_us": [-1]}, {"latency_us": [2**62]}, {"version": [-1]}, {"generation": [-5]}):
+        name = next(iter(change))
+        with pytest.raises(Permanent, match=f"{name}:"):
+            decode_batch(stream(columns(**change)))
+
+
+@pytest.mark.parametrize("model", ["a\x00b", "x" * 257])
+def test_a_model_that_no_key_can_hold_is_refused(model: str) -> None:
+    with pytest.raises(Permanent, match="model:"):
+        decode_batch(stream(columns(model=[model])))
+
+
+def test_what_a_client_calls_its_rows_can_not_take_other_records_along() -> None:
+    named = [replace(RECORD, client_id=text) for text in ("a\x00b", "", "\u202e", "x" * 100_000)]
+    assert decode_batch(encode_batch(named, "s", "i").value).num_rows == 4
+
+
+def test_what_writers_write_is_taken() -> None:
+    odd = replace(RECORD, features=[float("nan"), float("inf")], version=None, model="m" * 100, reason="x" * 500)
+    refused = replace(odd, features=None, scores=None, outcome="refused", client_id="c" * 200)
+    assert decode_batch(encode_batch([RECORD, odd, refused], "s", "i").value).num_rows == 3
