@@ -179,10 +179,13 @@ async def test_a_killed_supervisor_leaves_nothing_not_even_what_is_paused_or_ign
     parent = await asyncio.create_subprocess_exec(sys.executable, "-c", PARENT, str(tmp_path))
     try:
         await eventually(lambda: all(_said_up(tmp_path, name) for name in ("paused", "stubborn")))
-        state = read_state(tmp_path)
-        assert state is not None
-        pids = {p.name: p.pid for p in state.processes if p.pid is not None}
-        assert len(pids) == 2
+
+        def running() -> dict[str, int]:
+            state = read_state(tmp_path)
+            return {p.name: p.pid for p in state.processes if p.pid is not None} if state is not None else {}
+
+        await eventually(lambda: len(running()) == 2)
+        pids = running()
         os.kill(pids["paused"], signal.SIGSTOP)
     finally:
         parent.kill()
