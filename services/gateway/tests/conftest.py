@@ -12,14 +12,15 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 
+from shipway.contract import rows
 from shipway.contract.envelope import Envelope, WireMessage, encode
 from shipway.contract.events import DesiredState, HeldVersion, LoadedVersion, Presence, Traffic
-from shipway.contract.inference import LENGTH_HEADER, decode_request, encode_answer
+from shipway.contract.rows import Answer, Ask, Frames
 from shipway.gateway.predict import PredictApp
 from shipway.gateway.registry import Registry
 from shipway.gateway.settings import LimitSettings, ProbeSettings
 from shipway.gateway.upstream import Upstream
-from shipway.runtime.http import Problem, read_body, respond, respond_problem
+from shipway.runtime.http import respond
 from shipway.runtime.prediction_sink import PredictionSink
 from shipway.runtime.settings import KafkaSettings
 
@@ -34,42 +35,64 @@ async def eventually(condition: Callable[[], object]) -> None:
 
 
 class Predictor:
-    """Answers 0.25 for every row once ``free`` is set, or what ``refuse`` says."""
+    """Answers 0.25 for every row once ``free`` is set, or with the status of ``refuse``."""
 
     def __init__(self, name: str) -> None:
         self.name, self.ready, self.answered, self.waiting = name, True, 0, 0
-        self.refuse: Problem | None = None
+        self.refuse: tuple[int, str] | None = None
+        self.poison: float | None = None
         self.free = asyncio.Event()
         self.free.set()
-        self.seen: dict[str, str] = {}
+        self.asks: list[Ask] = []
         self.listening = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self.listening.getsockname()[1]}"
         self.server = uvicorn.Server(uvicorn.Config(self._app, interface="asgi3", lifespan="off", log_config=None))
         self.serving = asyncio.create_task(self.server.serve(sockets=[self.listening]))
+        self.rows = ""
+        self._open: set[asyncio.StreamWriter] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Listens for the rows protocol."""
+        self._rows = await asyncio.start_server(self._connection, "127.0.0.1", 0)
+        self.rows = f"127.0.0.1:{self._rows.sockets[0].getsockname()[1]}"
 
     async def kill(self) -> None:
         """Takes no more connections, and breaks those that are open."""
+        self._rows.close()
+        [writer.transport.abort() for writer in self._open]
         [server.close() for server in self.server.servers]
         [connection.transport.abort() for connection in list(self.server.server_state.connections)]
         self.free.set()
         self.server.should_exit = self.server.force_exit = True
         await self.serving
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _app(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["path"] == "/readyz":
-            return await respond(send, 200 if self.ready else 503, b"{}", [])
-        headers = {k.decode(): v.decode() for k, v in scope["headers"]}
-        body = await read_body(receive, dict(scope["headers"]), 10**8)
-        self.waiting += 1
+        await respond(send, 200 if self.ready else 503, b"{}", [])
+
+    async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._open.add(writer)
+        frames = Frames(10**8)
+        while data := await reader.read(65536):
+            for body in frames.feed(data):
+                task = asyncio.create_task(self._answer(rows.read_ask(body), writer))
+                self._tasks.add(task)
+
+    async def _answer(self, ask: Ask, writer: asyncio.StreamWriter) -> None:
+        self.asks.append(ask)
+        self.waiting += ask.rows
         await self.free.wait()
-        self.waiting -= 1
+        self.waiting -= ask.rows
+        values = rows.matrix(ask, 2)
         if self.refuse is not None:
-            return await respond_problem(send, self.refuse)
-        request = decode_request(body, headers[LENGTH_HEADER], features=2, max_rows=10**6)
-        self.seen, self.answered = headers, self.answered + len(request.rows)
-        scores = np.full((len(request.rows), 1), 0.25)
-        length, answer = encode_answer("m", 1, request.id, scores, binary=True)
-        return await respond(send, 200, answer, [(LENGTH_HEADER.encode(), str(length).encode())])
+            answer = Answer(ask.id, *self.refuse)
+        elif self.poison is not None and (values == self.poison).any():
+            answer = Answer(ask.id, rows.FAILED, "poison")
+        else:
+            self.answered += ask.rows
+            answer = Answer(ask.id, rows.OK, "", 1, np.full(ask.rows, 0.25).tobytes())
+        writer.write(rows.frame(answer))
 
 
 class Gateway:
@@ -96,15 +119,15 @@ class Gateway:
         traffic = [Traffic(version=v, share=share) for v, _, share in versions if share]
         self._hears(DesiredState(model="m", generation=generation, versions=held, traffic=traffic))
 
-    def says(self, name: str, url: str, *versions: int) -> None:
+    def says(self, name: str, url: str, *versions: int, rows: str = "127.0.0.1:9") -> None:
         """Hears a presence: these versions are ready."""
         held = [LoadedVersion(model="m", version=v, digest=f"d{v}", state="ready") for v in versions]
         rest: Any = {"started_at": datetime(2026, 1, 1, tzinfo=UTC), "library_versions": {}, "generations": {}}
-        self._hears(Presence(instance=name, url=url, versions=held, **rest))
+        self._hears(Presence(instance=name, url=url, rows=rows, versions=held, **rest))
 
     async def knows(self, predictor: Predictor, *versions: int) -> None:
         """Hears a predictor's presence, and has probed it."""
-        self.says(predictor.name, predictor.url, *versions)
+        self.says(predictor.name, predictor.url, *versions, rows=predictor.rows)
         await eventually(lambda: self.registry.health[predictor.name].well)
 
     async def ask(self, body: Any = None) -> httpx.Response:
@@ -133,6 +156,7 @@ async def predictors() -> AsyncIterator[list[Predictor]]:
     """Two running predictors, a and b."""
     both = [Predictor("a"), Predictor("b")]
     await eventually(lambda: all(p.server.started for p in both))
+    await asyncio.gather(*(one.start() for one in both))
     yield both
     await asyncio.gather(*(one.kill() for one in both if not one.serving.done()))
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from shipway.contract import rows
 from shipway.contract.predictionlog import decode_batch
 from shipway.gateway.upstream import RetryBudget
-from shipway.runtime.http import Problem
 
 ROW = {"size": 1.0, "colour": "red"}
 BOMB = b'{"rows": ' + b"[" * 100_000
@@ -36,9 +36,12 @@ async def test_an_answer_names_model_version_and_predictions(gateways: Any, pred
     assert (said["model"], said["version"]) == ("m", 1)
     assert [(p["label"], p["probability"]) for p in said["predictions"]] == [("no", 0.25)] * 2
     assert len({p["id"] for p in said["predictions"]}) == 2
-    seen = predictors[0].seen
-    assert seen["traceparent"][:35] == answer.headers["traceparent"][:35] == TRACE[:35], "one trace"
-    assert 0 < int(seen["shipway-deadline-ms"]) <= 5000
+    [seen] = predictors[0].asks
+    assert answer.headers["traceparent"][:35] == TRACE[:35], "one trace"
+    assert seen.trace_ids.hex() == 2 * TRACE[3:35]
+    assert [seen.prediction_ids.hex()[i : i + 32] for i in (0, 32)] == [p["id"] for p in said["predictions"]]
+    assert (seen.client_ids, seen.role, seen.generation) == (["x", "y"], "champion", 7)
+    assert 0 < seen.budget_ms <= 5000
     assert len((await gateway.ask({"row": ROW})).json()["predictions"]) == 1
 
 
@@ -86,8 +89,10 @@ async def test_a_killed_instance_costs_no_request(gateways: Any, predictors: Any
     a.free.clear()
     b.free.clear()
     asked = [asyncio.create_task(gateway.ask()) for _ in range(100)]
-    await eventually(lambda: a.waiting + b.waiting == 100)
-    assert min(a.waiting, b.waiting) > 30, "both have work"
+    await eventually(lambda: sum(gateway.registry.busy.values()) == 100)
+    assert min(gateway.registry.busy.values()) > 30, "both have work"
+    await eventually(lambda: a.waiting and b.waiting)
+    assert a.waiting < 30, "and some of it waits in the gateway"
     b.free.set()
     await a.kill()
     answers = await asyncio.gather(*asked)
@@ -96,14 +101,53 @@ async def test_a_killed_instance_costs_no_request(gateways: Any, predictors: Any
     assert [route.instances[0].name for route in gateway.registry.routes["m"].routes] == ["b"]
 
 
-@pytest.mark.parametrize("problem", [Problem(404, "no", code="version-not-loaded"), Problem(503, "busy")])
-async def test_what_was_not_executed_is_asked_elsewhere(gateways: Any, predictors: Any, problem: Problem) -> None:
+@pytest.mark.parametrize("refusal", [(rows.NOT_LOADED, "no"), (rows.BUSY, "busy")])
+async def test_what_was_not_executed_is_asked_elsewhere(gateways: Any, predictors: Any, refusal: Any) -> None:
     gateway = gateways()
     gateway.wants((1, "champion", 1.0))
-    predictors[0].refuse = problem
+    predictors[0].refuse = refusal
     for predictor in predictors:
         await gateway.knows(predictor, 1)
     assert [(await gateway.ask()).status_code for _ in range(20)] == [200] * 20
+
+
+async def test_what_waits_goes_together_and_each_gets_its_own(gateways: Any, predictors: Any, eventually: Any) -> None:
+    gateway, a = gateways(), predictors[0]
+    gateway.wants((1, "champion", 1.0))
+    await gateway.knows(a, 1)
+    a.free.clear()
+    asked = [asyncio.create_task(gateway.ask({"rows": [ROW] * (1 + i % 3)})) for i in range(30)]
+    await eventually(lambda: gateway.registry.busy["a"] == 30)
+    a.free.set()
+    answers = [one.json() for one in await asyncio.gather(*asked)]
+    assert [len(one["predictions"]) for one in answers] == [1 + i % 3 for i in range(30)]
+    assert len({p["id"] for one in answers for p in one["predictions"]}) == 60
+    assert len(a.asks) == 3, "two alone, and the others together"
+
+
+async def test_a_poisonous_row_fails_alone(gateways: Any, predictors: Any, eventually: Any) -> None:
+    gateway, a = gateways(), predictors[0]
+    gateway.wants((1, "champion", 1.0))
+    await gateway.knows(a, 1)
+    a.free.clear()
+    a.poison = 13.0
+    sizes = [1.0] * 9 + [13.0]
+    asked = [asyncio.create_task(gateway.ask({"row": ROW | {"size": size}})) for size in sizes]
+    await eventually(lambda: gateway.registry.busy["a"] == 10)
+    a.free.set()
+    assert [one.status_code for one in await asyncio.gather(*asked)] == [200] * 9 + [502]
+
+
+async def test_an_instance_that_hangs_costs_time_and_no_request(gateways: Any, predictors: Any) -> None:
+    gateway, (a, b) = gateways(request_timeout_ms=1000, probes={"every_s": 30, "every_out_s": 30}), predictors
+    gateway.wants((1, "champion", 1.0))
+    await gateway.knows(a, 1)
+    await gateway.knows(b, 1)
+    a.free.clear()
+    a.ready = False
+    answers = await asyncio.gather(*(gateway.ask() for _ in range(40)))
+    assert [one.status_code for one in answers] == [200] * 40
+    assert not gateway.registry.health["a"].well
 
 
 def test_retries_stay_within_the_budget() -> None:
@@ -141,7 +185,7 @@ async def test_out_of_time_and_a_wrong_answer_are_said_and_logged_as_failed(gate
     predictors[0].free.clear()
     late = await gateway.ask()
     predictors[0].free.set()
-    predictors[0].refuse = Problem(422, "these are no rows")
+    predictors[0].refuse = (rows.WRONG, "these are no rows")
     await gateway.knows(predictors[0], 1)
     bad = await gateway.ask()
     assert (late.status_code, bad.status_code) == (504, 502)

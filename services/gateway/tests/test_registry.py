@@ -104,7 +104,7 @@ async def test_a_heartbeat_changes_no_route(gateways: Any, predictors: Any) -> N
     gateway.wants((1, "champion", 1.0))
     await gateway.knows(predictors[0], 1)
     before = gateway.registry.routes
-    gateway.says("a", predictors[0].url, 1)
+    gateway.says("a", predictors[0].url, 1, rows=predictors[0].rows)
     assert gateway.registry.routes is before
     gateway.says("a", predictors[0].url)
     assert routed(gateway) == []

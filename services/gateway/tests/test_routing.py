@@ -25,9 +25,8 @@ def state(versions: list[HeldVersion], shares: dict[int, float]) -> DesiredState
 def presence(name: str, *loaded: tuple[str, int, str, Any]) -> Presence:
     versions = [LoadedVersion(model=m, version=v, digest=d, state=s) for m, v, d, s in loaded]
     began = datetime(2026, 1, 1, tzinfo=UTC)
-    return Presence(
-        instance=name, url=f"http://{name}", started_at=began, library_versions={}, generations={}, versions=versions
-    )
+    about: Any = {"started_at": began, "library_versions": {}, "generations": {}}
+    return Presence(instance=name, url=f"http://{name}", rows=f"{name}:1", versions=versions, **about)
 
 
 @st.composite

@@ -14,10 +14,13 @@ from fastapi import FastAPI
 from shipway.contract.events import HeldVersion
 from shipway.contract.inference import DEADLINE_HEADER, LENGTH_HEADER, Labels, decode_answer, encode_request
 from shipway.contract.predictionlog import decode_batch
+from shipway.contract.rows import Answer, Ask, Frames, frame, read_answer
 from shipway.contract.signature import Feature, Signature
 from shipway.predictor.held import Serving, Versions
 from shipway.predictor.inference import InferenceApp
 from shipway.predictor.loading import LoadedModel
+from shipway.predictor.record import Recorder
+from shipway.predictor.rowserver import RowServer
 from shipway.predictor.scoring import Scorer
 from shipway.predictor.settings import LimitSettings
 from shipway.runtime.objects import FolderStore
@@ -46,7 +49,9 @@ class World:
         held = HeldVersion(version=1, digest="d", role="champion", signature={}, prediction_log=rules)
         self.serving = Serving("m", LoadedModel("d", signature, self.scorer), held)
         versions.serving[("m", 1)] = self.serving
-        app = InferenceApp(versions, self.sink, "i", ThreadPoolExecutor(1), FastAPI())
+        recorder, executor = Recorder(self.sink, "i"), ThreadPoolExecutor(1)
+        app = InferenceApp(versions, recorder, executor, FastAPI())
+        self.rows = RowServer(versions, recorder, executor)
         self.http = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://predictor")  # type: ignore[arg-type]
 
     async def _send(self, message: Any) -> None:
@@ -56,6 +61,89 @@ class World:
         ids = [f"id-{i}" for i in range(len(rows))]
         length, body = encode_request("r", Labels(prediction_ids=ids, role="candidate", generation=7), rows)
         return await self.http.post(url, content=body, headers={LENGTH_HEADER: str(length), **headers})
+
+
+async def asked(world: World, *asks: Ask | bytes) -> tuple[list[Answer], bool]:
+    """The answers on a connection of the rows protocol, and whether it is still open."""
+    server = await asyncio.get_running_loop().create_server(world.rows.connected, "127.0.0.1", 0)
+    async with server:
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        frames, answers = Frames(10**7), []
+        for ask in asks:
+            writer.write(ask if isinstance(ask, bytes) else frame(ask))
+        async with asyncio.timeout(5):
+            while len(answers) < len(asks) and (data := await reader.read(65536)):
+                answers += [read_answer(body) for body in frames.feed(data)]
+        is_open = not reader.at_eof()
+        writer.close()
+    return answers, is_open
+
+
+def an_ask(rows: Any, **changes: Any) -> Ask:
+    count = len(rows)
+    return Ask(
+        **{
+            "id": 5,
+            "model": "m",
+            "version": 1,
+            "role": "candidate",
+            "generation": 7,
+            "budget_ms": 5000,
+            "rows": count,
+            "prediction_ids": bytes(range(16)) * count,
+            "trace_ids": b"t" * 16 * count,
+            "client_ids": [f"c{i}" for i in range(count)],
+            "values": np.ascontiguousarray(rows).tobytes(),
+        }
+        | changes
+    )
+
+
+@pytest.mark.parametrize("count", [1, 64, 100])
+async def test_the_rows_protocol_gives_the_scores_and_puts_them_on_record(count: int) -> None:
+    world = World({"redact": ["f1"]})
+    sent = np.tile(ROWS, (2, 1))[:count]
+    [answer], _ = await asked(world, an_ask(sent))
+    assert (answer.id, answer.status, answer.outputs) == (5, 200, 1)
+    scores = np.frombuffer(answer.scores).reshape(count, 1)
+    np.testing.assert_array_equal(scores, world.scorer.score(np.ascontiguousarray(sent)))
+    await world.sink.close()
+    rows = world.sent[0].to_pylist()
+    said = [(r["prediction_id"], r["trace_id"], r["client_id"], r["role"], r["generation"]) for r in rows]
+    assert said == [(bytes(range(16)).hex(), (b"t" * 16).hex(), f"c{i}", "candidate", 7) for i in range(count)]
+    assert rows[0]["scores"] == scores[0].tolist()
+    assert np.isnan(rows[0]["features"][1]) and rows[0]["features"][2] == ROWS[0, 2]
+
+
+async def test_the_rows_protocol_says_why_not() -> None:
+    world = World({})
+    answers, _ = await asked(
+        world,
+        an_ask(ROWS[:1], version=2),
+        an_ask(ROWS[:1], values=b"1234567"),
+        an_ask(np.zeros((101, 5))),
+        an_ask(ROWS[:1]),
+    )
+    assert [a.status for a in answers] == [404, 422, 422, 200]
+    world.scorer.close()
+    [answer], _ = await asked(world, an_ask(ROWS[:1]))
+    assert (answer.status, world.serving.errors) == (500, 1)
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"\xff\xff\xff\xff",
+        b"\x01\x00\x00\x00\xc1",
+        frame(an_ask(ROWS[:2], prediction_ids=b"")),
+        b"GET / HTTP/1.1\n",
+    ],
+)
+async def test_what_is_no_frame_ends_the_connection_and_nothing_else(garbage: bytes) -> None:
+    world = World({})
+    answers, is_open = await asked(world, garbage)
+    assert (answers, is_open) == ([], False)
+    assert (await asked(world, an_ask(ROWS[:1])))[0][0].status == 200
 
 
 @pytest.mark.parametrize("count", [1, 64])

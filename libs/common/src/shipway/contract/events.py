@@ -267,6 +267,7 @@ class LoadedVersion(msgspec.Struct, frozen=True, kw_only=True):
 class Presence(msgspec.Struct, frozen=True, kw_only=True):
     """What an instance says it is and holds. Key: ``instance``; a null value says goodbye.
 
+    ``url`` is its HTTP, ``rows`` the host:port of its rows protocol (contract.rows).
     ``answered``, ``logged`` and ``dropped`` count predictions since its start; the log has or lacks them for good.
     """
 
@@ -277,6 +278,7 @@ class Presence(msgspec.Struct, frozen=True, kw_only=True):
     library_versions: dict[str, str]
     generations: dict[Name, int]
     versions: list[LoadedVersion]
+    rows: str = ""
     answered: int = 0
     logged: int = 0
     dropped: int = 0

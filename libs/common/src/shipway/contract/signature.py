@@ -6,7 +6,8 @@ Categories travel with the version, because codes made again from the data of th
 
 import difflib
 import math
-from collections.abc import Mapping, Sequence
+import operator
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -17,6 +18,7 @@ Scalar = str | int | float | bool | None
 FeatureType = Literal["number", "category", "boolean"]
 OutputKind = Literal["binary", "multiclass", "regression"]
 MAX_PROBLEMS = 20
+_EXACT = 2**53  # integers up to here are exact as float64
 MAX_CATEGORIES = 100_000
 UNSEEN = -1.0  # LightGBM sends a negative category the way of a missing one; the log can still tell them apart
 
@@ -100,6 +102,11 @@ class RowEncoder:
         self.signature = signature
         self._names = frozenset(f.name for f in signature.features)
         self._columns = [(f, {c: float(i) for i, c in enumerate(f.categories)}) for f in signature.features]
+        names = [f.name for f in signature.features]
+        self._values: Callable[[Any], tuple[Any, ...]] = (
+            operator.itemgetter(*names) if len(names) > 1 else lambda row: (row[names[0]],)
+        )
+        self._others = [(i, f.type, codes) for i, (f, codes) in enumerate(self._columns) if f.type != "number"]
 
     def encode(self, rows: Sequence[Mapping[str, Any]]) -> list[list[float]]:
         """Rows of named values, as rows of numbers, each ``len(features)`` long.
@@ -108,10 +115,38 @@ class RowEncoder:
             InvalidRows: with every field that is missing, unknown or of the wrong type.
         """
         problems: list[InvalidField] = []
-        encoded = [self._row(i, row, problems) for i, row in enumerate(rows) if len(problems) < MAX_PROBLEMS]
+        encoded = [
+            self._plain(row) or self._row(i, row, problems)
+            for i, row in enumerate(rows)
+            if len(problems) < MAX_PROBLEMS
+        ]
         if problems:
             raise InvalidRows(problems[:MAX_PROBLEMS])
         return encoded
+
+    def _plain(self, row: Any) -> list[float] | None:
+        """The numbers of a row in which nothing is unusual, which most are; None leaves it to ``_row``."""
+        if type(row) is not dict or len(row) != len(self._columns):
+            return None
+        try:
+            numbers = list(self._values(row))
+        except KeyError:
+            return None
+        for i, kind, codes in self._others:
+            value = numbers[i]
+            if kind == "category" and type(value) is str and value in codes:
+                numbers[i] = codes[value]
+            elif kind == "boolean" and type(value) is bool:
+                numbers[i] = 1.0 if value else 0.0
+            else:
+                return None
+        for i, value in enumerate(numbers):
+            if type(value) is not float:
+                if type(value) is not int or not -_EXACT <= value <= _EXACT:
+                    return None
+                numbers[i] = float(value)
+        # Of finite numbers only can the sum be finite; where it overflows, _row finds that all is well.
+        return numbers if math.isfinite(sum(numbers)) else None
 
     def _row(self, index: int, row: Any, problems: list[InvalidField]) -> list[float]:
         if not isinstance(row, Mapping):

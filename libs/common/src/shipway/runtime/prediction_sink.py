@@ -67,14 +67,22 @@ class PredictionSink:
     def put(self, record: PredictionRecord) -> None:
         """Takes a record; an answered one is counted as such here."""
         if record.outcome == "answered":
-            ANSWERED.labels(record.model, record.version).inc()
-        self._waiting.append(record)
+            self.put_answered([record])
+        else:
+            self._take([record])
+
+    def put_answered(self, records: list[PredictionRecord]) -> None:
+        """Takes answered records, all of one version."""
+        ANSWERED.labels(records[0].model, records[0].version).inc(len(records))
+        self._take(records)
+
+    def _take(self, records: list[PredictionRecord]) -> None:
+        self._waiting.extend(records)
         # The batch on its way is not dropped: the broker may have it already.
-        if len(self._waiting) > self._capacity:
-            held = self._in_hand[1] if self._in_hand else 0
-            if held < len(self._waiting):
-                self._count(DROPPED, "dropped", [self._waiting[held]])
-                del self._waiting[held]
+        held = self._in_hand[1] if self._in_hand else 0
+        while len(self._waiting) > max(self._capacity, held):
+            self._count(DROPPED, "dropped", [self._waiting[held]])
+            del self._waiting[held]
         if len(self._waiting) >= self._batch_rows:
             self._full.set()
 

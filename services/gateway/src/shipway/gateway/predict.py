@@ -1,6 +1,7 @@
 """The hot path: one ASGI function for ``POST /predict/{model}``, ahead of FastAPI."""
 
 import difflib
+import os
 import random
 import time
 import uuid
@@ -76,7 +77,7 @@ class PredictApp:
         with trace.within(headers.get(b"traceparent", b"").decode("latin-1") or None) as span:
             extra = [(b"traceparent", span.encode())]
             try:
-                answer = await self._predict(asked, receive, headers)
+                answer = await self._predict(asked, receive, headers, bytes.fromhex(span[3:35]))
             except Problem as problem:
                 self._refused(asked, problem, begun)
                 await respond_problem(send, problem, extra)
@@ -87,7 +88,9 @@ class PredictApp:
                 await respond(send, 200, answer, [(b"content-type", b"application/json"), *extra])
         SECONDS.observe(time.perf_counter() - begun)
 
-    async def _predict(self, asked: "_Asked", receive: Receive, headers: Mapping[bytes, bytes]) -> bytes:
+    async def _predict(
+        self, asked: "_Asked", receive: Receive, headers: Mapping[bytes, bytes], trace_id: bytes
+    ) -> bytes:
         body = await read_body(receive, dict(headers), self._limits.body_bytes)
         route = asked.route = await self._route(asked.model)
         rows, client_ids = self._parse(body)
@@ -96,12 +99,12 @@ class PredictApp:
         except InvalidRows as err:
             errors = [(p.field, p.problem) for p in err.problems]
             raise Problem(422, f"{len(errors)} wrong: {err}"[:500], errors=errors) from err
-        ids = asked.ids = [uuid.uuid4().hex for _ in rows]
+        joined = os.urandom(16 * len(rows))
+        ids = asked.ids = [joined[i : i + 16].hex() for i in range(0, len(joined), 16)]
         asked.client_ids = client_ids
-        scores = await self._upstream.infer(route, encoded, ids, client_ids)
+        scores = await self._upstream.infer(route, encoded, joined, trace_id, client_ids)
         predictions = [
-            {"id": one, **describe_output(route.signature, numbers)}
-            for one, numbers in zip(ids, scores.tolist(), strict=True)
+            {"id": one, **describe_output(route.signature, numbers)} for one, numbers in zip(ids, scores, strict=True)
         ]
         return _encode({"model": route.model, "version": route.version, "predictions": predictions})
 

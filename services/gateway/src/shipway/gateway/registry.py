@@ -9,6 +9,7 @@ import asyncio
 import math
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import httpx
@@ -18,7 +19,7 @@ from prometheus_client import Gauge
 from shipway.contract.errors import Permanent
 from shipway.contract.events import DesiredState, Presence
 from shipway.contract.topics import DESIRED_STATE, PRESENCE
-from shipway.gateway.routing import ModelRoutes, model_routes
+from shipway.gateway.routing import Instance, ModelRoutes, model_routes
 from shipway.gateway.settings import ProbeSettings
 from shipway.runtime import log
 from shipway.runtime.settings import KafkaSettings
@@ -60,6 +61,7 @@ class Registry:
         self._wake = asyncio.Event()
         self._changed = asyncio.Event()
         self._waiting = 0
+        self.on_out: Callable[[Instance, str], None] = lambda _instance, _why: None
 
     async def run_probes(self) -> None:
         """Probes for ever, each instance when it is due."""
@@ -84,9 +86,9 @@ class Registry:
             health.well, health.failures, health.why = False, self._probes.failures, why
             health.next_probe = 0.0
             EJECTIONS.labels("connection").inc()
-            _log.warning("instance out", instance=name, why=why)
             self._recompute()
             self._wake.set()
+            self._is_out(name, why)
 
     async def changes(self, until: float) -> bool:
         """Waits for another table, until a time (of ``time.monotonic``); False when none came.
@@ -143,7 +145,7 @@ class Registry:
             if was and health.failures >= self._probes.failures:
                 health.well = False
                 EJECTIONS.labels("probe").inc()
-                _log.warning("instance out", instance=name, why=failed)
+                self._is_out(name, failed)
         health.next_probe = now + (self._probes.every_s if health.well else self._probes.every_out_s)
         self._wake.set()
         forgotten = not health.well and now - health.heard > self._probes.forget_s
@@ -152,6 +154,17 @@ class Registry:
             self.health.pop(name, None)
         if forgotten or health.well != was:
             self._recompute()
+
+    def _is_out(self, name: str, why: str) -> None:
+        _log.warning("instance out", instance=name, why=why)
+        if (said := self._known.get(name)) is not None:
+            self.on_out(Instance(name, said.url, said.rows), why)
+
+    def holds(self, address: str, model: str, version: int) -> bool:
+        """Whether the table has the version on the instance whose rows protocol is at this address."""
+        found = self.routes.get(model)
+        routes = found.routes if found is not None else ()
+        return any(r.version == version and any(i.rows == address for i in r.instances) for r in routes)
 
     def well(self, name: str) -> bool:
         """Whether an instance passes its probes."""
@@ -189,4 +202,4 @@ def _honest(key: str, new: Presence, _old: Presence | None) -> bool:
 
 def _essence(presence: Presence) -> tuple[object, ...]:
     """What of a presence matters to routing; the rest are counts."""
-    return presence.url, [(v.model, v.version, v.digest, v.state) for v in presence.versions]
+    return presence.url, presence.rows, [(v.model, v.version, v.digest, v.state) for v in presence.versions]

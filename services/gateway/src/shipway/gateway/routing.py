@@ -6,7 +6,7 @@ ready and with the right digest, and that are well. A version that no instance c
 which is unproven, last of all: a request is answered as long as anybody can.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -18,10 +18,11 @@ _FALLBACK = ("champion", "last_good", "candidate", "standby")
 
 @dataclass(frozen=True)
 class Instance:
-    """A predictor that can answer."""
+    """A predictor that can answer: its HTTP, and the host:port of its rows protocol."""
 
     name: str
     url: str
+    rows: str = ""
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def model_routes(state: DesiredState, presences: Iterable[Presence], well: Calla
         presences: what instances say of themselves.
         well: whether an instance, by name, passes its probes.
     """
-    healthy = [p for p in presences if well(p.instance)]
+    healthy = [p for p in presences if p.rows and well(p.instance)]
     wanted = {t.version: t.share for t in state.traffic}
     routable = {v.version: (v, found) for v in state.versions if (found := _instances(state.model, v, healthy))}
     shares = _shares(wanted, [held for held, _ in routable.values()])
@@ -93,7 +94,7 @@ def model_routes(state: DesiredState, presences: Iterable[Presence], well: Calla
 
 def _instances(model: str, held: HeldVersion, presences: Sequence[Presence]) -> tuple[Instance, ...]:
     return tuple(
-        Instance(p.instance, p.url)
+        Instance(p.instance, p.url, p.rows)
         for p in presences
         if any(
             v.model == model and v.version == held.version and v.digest == held.digest and v.state == "ready"
@@ -122,7 +123,7 @@ def _rank(version: HeldVersion, share: float) -> tuple[bool, bool, int]:
 
 
 def pick_instance(
-    instances: Sequence[Instance], busy: Callable[[str], int], draw: Callable[[int], int], avoid: frozenset[str]
+    instances: Sequence[Instance], busy: Callable[[str], int], draw: Callable[[int], int], avoid: Container[str]
 ) -> Instance | None:
     """The less busy of two instances drawn at random, none of those to avoid; None when all are.
 

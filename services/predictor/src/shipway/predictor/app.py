@@ -14,6 +14,8 @@ from shipway.contract.topics import DESIRED_STATE, PREDICTION_LOG
 from shipway.predictor.held import Versions
 from shipway.predictor.inference import InferenceApp
 from shipway.predictor.presence import Announcer
+from shipway.predictor.record import Recorder
+from shipway.predictor.rowserver import RowServer
 from shipway.predictor.settings import PredictorSettings
 from shipway.runtime.http import Problem
 from shipway.runtime.kafka import Producer, connected_producer
@@ -50,7 +52,9 @@ async def _serve(life: Life, settings: PredictorSettings, producer: Producer, st
     announcer = Announcer(
         producer,
         settings.name,
-        lambda: msgspec.structs.replace(versions.presence(settings.name, settings.url, started_at), **totals()),
+        lambda: msgspec.structs.replace(
+            versions.presence(settings.name, settings.url, started_at), rows=address, **totals()
+        ),
         settings.heartbeat_s,
     )
 
@@ -60,7 +64,13 @@ async def _serve(life: Life, settings: PredictorSettings, producer: Producer, st
     sink = PredictionSink(send, source=f"shipway/predictor/{settings.name}", instance=settings.name)
     with ThreadPoolExecutor(max_workers=2, thread_name_prefix="scoring") as executor:
         add_protocol_routes(life.app, versions)
-        life.asgi = InferenceApp(versions, sink, settings.name, executor, life.app)
+        recorder = Recorder(sink, settings.name)
+        life.asgi = InferenceApp(versions, recorder, executor, life.app)
+        row_server = RowServer(versions, recorder, executor)
+        listening = await asyncio.get_running_loop().create_server(
+            row_server.connected, settings.http.host, settings.rows_port, backlog=1024
+        )
+        address = settings.rows_address(listening.sockets[0].getsockname()[1])
         life.spawn("desired state", table.run())
         life.readiness.report("desired state", "not read yet")
         await _caught_up(life, table)
@@ -76,6 +86,8 @@ async def _serve(life: Life, settings: PredictorSettings, producer: Producer, st
         await announcer.goodbye()
         await asyncio.sleep(settings.drain_s)
         await life.stop_serving()
+        listening.close()
+        await row_server.drain()
         logging.cancel()
         await asyncio.gather(logging, return_exceptions=True)
         await sink.close()

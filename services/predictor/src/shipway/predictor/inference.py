@@ -1,14 +1,9 @@
 """The hot path: one ASGI function for ``POST /v2/models/{model}/versions/{version}/infer``, ahead of FastAPI."""
 
 import asyncio
-import random
 import time
 import uuid
-from collections.abc import Callable
 from concurrent.futures import Executor
-from datetime import UTC, datetime
-
-from prometheus_client import Histogram
 
 from shipway.bundle.capi import LightGBMError
 from shipway.contract.errors import InvalidField
@@ -16,34 +11,25 @@ from shipway.contract.inference import (
     DEADLINE_HEADER,
     LENGTH_HEADER,
     NOT_LOADED,
-    InferRequest,
-    Matrix,
     decode_request,
     encode_answer,
 )
-from shipway.contract.predictionlog import PredictionRecord
 from shipway.predictor.held import Serving, Versions
+from shipway.predictor.record import Recorder
 from shipway.predictor.scoring import FAST_ROWS
 from shipway.runtime import trace
 from shipway.runtime.http import ClientGone, Problem, Receive, Scope, Send, read_body, respond, respond_problem
 from shipway.runtime.lifecycle import Asgi
-from shipway.runtime.prediction_sink import PredictionSink
 
-SECONDS = Histogram(
-    "shipway_predictor_seconds",
-    "Seconds from request to answer.",
-    buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5),
-)
 _LENGTH, _DEADLINE = LENGTH_HEADER.encode(), DEADLINE_HEADER.encode()
 
 
 class InferenceApp:
     """Answers inference requests itself, and hands everything else to ``rest``."""
 
-    def __init__(self, versions: Versions, sink: PredictionSink, instance: str, executor: Executor, rest: Asgi) -> None:
+    def __init__(self, versions: Versions, recorder: Recorder, executor: Executor, rest: Asgi) -> None:
         self._versions = versions
-        self._sink = sink
-        self._instance = instance
+        self._recorder = recorder
         self._executor = executor
         self._rest = rest
 
@@ -64,7 +50,6 @@ class InferenceApp:
             if length is not None:
                 headers = [(b"content-type", b"application/octet-stream"), (_LENGTH, str(length).encode())]
             await respond(send, 200, body, headers)
-        SECONDS.observe(time.perf_counter() - begun)
 
     async def _answer(self, scope: Scope, receive: Receive, begun: float) -> tuple[int | None, bytes]:
         headers = dict(scope["headers"])
@@ -92,7 +77,19 @@ class InferenceApp:
         except LightGBMError as err:
             serving.errors += len(request.rows)
             raise Problem(500, f"LightGBM says: {err}", code="scoring-failed") from err
-        self._record(serving, request, scores, headers, begun)
+        labels, rows = request.labels, len(request.rows)
+        trace_id = trace.trace_id(headers.get(b"traceparent", b"").decode("latin-1"))
+        self._recorder.answered(
+            serving,
+            request.rows,
+            scores,
+            prediction_ids=labels.prediction_ids or [uuid.uuid4().hex for _ in range(rows)],
+            trace_ids=[trace_id] * rows,
+            client_ids=labels.client_ids,
+            role=labels.role,
+            generation=labels.generation,
+            begun=begun,
+        )
         return encode_answer(serving.model, serving.version.version, request.id, scores, binary=request.binary)
 
     def _serving(self, path: str) -> Serving:
@@ -102,49 +99,3 @@ class InferenceApp:
             if found is not None:
                 return found
         raise Problem(404, f"{path[:200]}: this instance does not hold that model and version", code=NOT_LOADED)
-
-    def _record(
-        self, serving: Serving, request: InferRequest, scores: Matrix, headers: dict[bytes, bytes], begun: float
-    ) -> None:
-        rows = len(request.rows)
-        serving.answered += rows
-        now, latency_us = datetime.now(UTC), round(1e6 * (time.perf_counter() - begun))
-        keep = _features_kept(serving)
-        labels = request.labels
-        trace_id = trace.trace_id(headers.get(b"traceparent", b"").decode("latin-1"))
-        for i in range(rows):
-            self._sink.put(
-                PredictionRecord(
-                    prediction_id=labels.prediction_ids[i] if labels.prediction_ids else uuid.uuid4().hex,
-                    at=now,
-                    model=serving.model,
-                    version=serving.version.version,
-                    generation=labels.generation,
-                    instance=self._instance,
-                    role=labels.role or serving.version.role,
-                    outcome="answered",
-                    reason=None,
-                    latency_us=latency_us,
-                    client_id=labels.client_ids[i] if labels.client_ids else None,
-                    trace_id=trace_id,
-                    features=keep(request.rows[i].tolist()),
-                    scores=scores[i].tolist(),
-                )
-            )
-
-
-def _features_kept(serving: Serving) -> Callable[[list[float]], list[float] | None]:
-    """What the model's log rules leave of a row: a sample of the rows, without the redacted features."""
-    rules = serving.version.prediction_log
-    share = float(rules.get("sample", 1.0))
-    hidden = set(rules.get("redact", ()))
-    redacted = [i for i, f in enumerate(serving.loaded.signature.features) if f.name in hidden]
-
-    def keep(row: list[float]) -> list[float] | None:
-        if share < 1.0 and random.random() >= share:
-            return None
-        for index in redacted:
-            row[index] = float("nan")
-        return row
-
-    return keep

@@ -1,6 +1,7 @@
 """What a predictor can be told."""
 
 import socket
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_settings import SettingsConfigDict
@@ -29,6 +30,7 @@ class PredictorSettings(ServiceSettings):
 
     instance: str = Field(default="", max_length=100, description="the instance's name; default: host-port")
     advertise: str = Field(default="", max_length=300, description="URL that gateways call; default: http://HOST:PORT")
+    rows_port: int = Field(default=0, ge=0, le=65535, description="port of the rows protocol; 0: a free one")
     heartbeat_s: float = Field(default=2.0, gt=0, description="seconds between presence messages")
     drain_s: float = Field(default=1.0, ge=0, description="seconds of serving on after saying goodbye")
     objects: ObjectsSettings = ObjectsSettings()
@@ -44,6 +46,10 @@ class PredictorSettings(ServiceSettings):
     def url(self) -> str:
         """The URL that gateways call."""
         return (self.advertise or f"http://{self._host}:{self.http.port}").rstrip("/")
+
+    def rows_address(self, port: int) -> str:
+        """The host:port that gateways connect to, once the rows protocol has this port: at the host of ``url``."""
+        return f"{urlsplit(self.url).hostname}:{port}"
 
     @property
     def _host(self) -> str:

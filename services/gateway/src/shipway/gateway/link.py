@@ -1,0 +1,89 @@
+"""A connection to one predictor over the rows protocol: calls go out as they come, answers come back by id."""
+
+import asyncio
+from itertools import count
+
+from shipway.contract.errors import InvalidField
+from shipway.contract.rows import Answer, Ask, Frames, frame, read_answer
+
+MAX_ANSWER_BYTES = 64_000_000
+CONNECT_WITHIN_S = 2.0
+
+
+class LinkLost(Exception):  # noqa: N818
+    """The connection is gone, or was never there; whether the call was executed is not known."""
+
+
+class NotSent(LinkLost):
+    """The call was never sent: it was certainly not executed."""
+
+
+class Link(asyncio.Protocol):
+    """One connection. Make it with ``connect``; it is of no more use once ``lost``."""
+
+    def __init__(self) -> None:
+        self.lost = False
+        self._transport: asyncio.Transport | None = None
+        self._frames = Frames(MAX_ANSWER_BYTES)
+        self._calls: dict[int, asyncio.Future[Answer]] = {}
+        self._ids = count(1)
+
+    @classmethod
+    async def connect(cls, address: str) -> "Link":
+        """A link to host:port.
+
+        Raises:
+            NotSent: nobody answers there.
+        """
+        host, _, port = address.rpartition(":")
+        try:
+            async with asyncio.timeout(CONNECT_WITHIN_S):
+                _, link = await asyncio.get_running_loop().create_connection(cls, host.strip("[]"), int(port))
+        except (OSError, ValueError, TimeoutError) as err:
+            raise NotSent(f"{address}: {err or type(err).__name__}") from err
+        return link
+
+    def next_id(self) -> int:
+        """An id for a call."""
+        return next(self._ids)
+
+    def call(self, ask: Ask) -> "asyncio.Future[Answer]":
+        """Sends an ask; the future has its answer, or LinkLost. Cancel it to give the answer up."""
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        if self.lost or self._transport is None:
+            future.set_exception(NotSent("the connection is closed"))
+            return future
+        self._calls[ask.id] = future
+        future.add_done_callback(lambda _: self._calls.pop(ask.id, None))
+        self._transport.write(frame(ask))
+        return future
+
+    def close(self, why: str) -> None:
+        """Ends the connection and every call on it."""
+        if not self.lost:
+            self.lost = True
+            if self._transport is not None:
+                self._transport.abort()
+            for future in list(self._calls.values()):
+                if not future.done():
+                    future.set_exception(LinkLost(why))
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See asyncio.Protocol."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """See asyncio.Protocol."""
+        try:
+            for body in self._frames.feed(data):
+                answer = read_answer(body)
+                future = self._calls.get(answer.id)
+                if future is not None and not future.done():
+                    future.set_result(answer)
+        except InvalidField as err:
+            self.close(f"what it says is no answer: {err}")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """See asyncio.Protocol."""
+        self.close(f"the connection was lost: {exc}" if exc else "the connection was closed")

@@ -1,0 +1,132 @@
+"""The inner hop's end: answers gateways' asks over the rows protocol; small ones at once, large ones in a thread."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor
+
+from shipway.bundle.capi import LightGBMError
+from shipway.contract import rows
+from shipway.contract.errors import InvalidField
+from shipway.contract.rows import Answer, Ask, Frames, Matrix
+from shipway.predictor.held import Serving, Versions
+from shipway.predictor.record import Recorder
+from shipway.runtime import log
+
+_log = log.get(__name__)
+INLINE_ROWS = 64
+"""Rows that are scored on the event loop: some 0.3 ms; a thread's hand-over costs more than it would free."""
+
+
+class RowServer:
+    """Answers asks. ``connected`` makes the protocol of a connection, for ``loop.create_server``."""
+
+    def __init__(self, versions: Versions, recorder: Recorder, executor: Executor) -> None:
+        self._versions = versions
+        self._recorder = recorder
+        self._executor = executor
+        self._under_way: set[asyncio.Task[None]] = set()
+
+    def connected(self) -> "Connection":
+        """The protocol of a new connection."""
+        return Connection(self.answer, self._versions.limits.body_bytes)
+
+    async def drain(self) -> None:
+        """Waits for asks in threads."""
+        if self._under_way:
+            await asyncio.wait(set(self._under_way))
+
+    def answer(self, body: bytes, reply: Callable[[Answer], None]) -> None:
+        """Answers the ask in a frame's body by ``reply``, now or soon.
+
+        Raises:
+            InvalidField: it is no ask.
+        """
+        begun = time.perf_counter()
+        ask = rows.read_ask(body)
+        serving = self._versions.serving.get((ask.model, ask.version))
+        if serving is None:
+            return reply(Answer(ask.id, rows.NOT_LOADED, "this instance does not hold that model and version"))
+        if ask.rows > self._versions.limits.rows:
+            return reply(Answer(ask.id, rows.WRONG, f"{ask.rows} rows; the limit is {self._versions.limits.rows}"))
+        try:
+            wanted = rows.matrix(ask, serving.loaded.scorer.features)
+        except InvalidField as err:
+            return reply(Answer(ask.id, rows.WRONG, str(err)))
+        if ask.rows <= INLINE_ROWS:
+            return reply(self._scored(serving, ask, wanted, begun))
+        task = asyncio.create_task(self._in_thread(serving, ask, wanted, begun, reply))
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        return None
+
+    def _scored(self, serving: Serving, ask: Ask, wanted: Matrix, begun: float) -> Answer:
+        try:
+            scores = serving.loaded.scorer.score(wanted)
+        except LightGBMError as err:
+            return self._failed(serving, ask, err)
+        return self._recorded(serving, ask, wanted, scores, begun)
+
+    async def _in_thread(
+        self, serving: Serving, ask: Ask, wanted: Matrix, begun: float, reply: Callable[[Answer], None]
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            scores = await loop.run_in_executor(self._executor, serving.loaded.scorer.score, wanted)
+        except LightGBMError as err:
+            reply(self._failed(serving, ask, err))
+        else:
+            reply(self._recorded(serving, ask, wanted, scores, begun))
+
+    def _recorded(self, serving: Serving, ask: Ask, wanted: Matrix, scores: Matrix, begun: float) -> Answer:
+        if (time.perf_counter() - begun) * 1000 > ask.budget_ms:
+            return Answer(ask.id, rows.LATE, "the deadline passed while the rows were scored")
+        self._recorder.answered(
+            serving,
+            wanted,
+            scores,
+            prediction_ids=_hex_ids(ask.prediction_ids),
+            trace_ids=_hex_ids(ask.trace_ids),
+            client_ids=ask.client_ids,
+            role=ask.role,
+            generation=ask.generation,
+            begun=begun,
+        )
+        return Answer(ask.id, rows.OK, "", scores.shape[1], scores.astype("<f8", copy=False).tobytes())
+
+    def _failed(self, serving: Serving, ask: Ask, err: LightGBMError) -> Answer:
+        serving.errors += ask.rows
+        return Answer(ask.id, rows.FAILED, f"LightGBM says: {err}")
+
+
+class Connection(asyncio.Protocol):
+    """A gateway's connection. What can't be understood ends it, and nothing else."""
+
+    def __init__(self, answer: Callable[[bytes, Callable[[Answer], None]], None], max_bytes: int) -> None:
+        self._answer = answer
+        self._frames = Frames(max_bytes)
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See asyncio.Protocol."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """See asyncio.Protocol."""
+        assert self._transport is not None
+        try:
+            for body in self._frames.feed(data):
+                self._answer(body, self._reply)
+        except InvalidField as err:
+            _log.warning("connection ended", reason=str(err))
+            self._transport.close()
+
+    def _reply(self, answer: Answer) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(rows.frame(answer))
+
+
+def _hex_ids(joined: bytes) -> list[str]:
+    text = joined.hex()
+    return [text[i : i + 32] for i in range(0, len(text), 32)]
