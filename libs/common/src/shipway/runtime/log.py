@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from typing import Any
 
 import structlog
+from structlog.processors import ExceptionRenderer
+from structlog.tracebacks import ExceptionDictTransformer
 
 from shipway.runtime import trace
 from shipway.runtime.redaction import Redactor
@@ -51,7 +53,8 @@ def configure(settings: LogSettings, service: str, secrets: Iterable[str] = ()) 
     ]
     last: structlog.typing.Processor
     if settings.format == "json":
-        shared.append(structlog.processors.dict_tracebacks)
+        # Without the frames' variables, which may hold anybody's secrets.
+        shared.append(ExceptionRenderer(ExceptionDictTransformer(show_locals=False)))
         last = structlog.processors.JSONRenderer(default=str)
     else:
         last = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())

@@ -2,6 +2,7 @@
 
 import asyncio
 from itertools import count
+from typing import cast
 
 from shipway.contract.errors import InvalidField
 from shipway.contract.rows import Answer, Ask, Frames, frame, read_answer
@@ -70,8 +71,7 @@ class Link(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See asyncio.Protocol."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
 
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol."""
