@@ -59,17 +59,18 @@ class Guard:
             if scope["type"] != "http":
                 if scope["type"] == "websocket":  # no service has any
                     await send({"type": "websocket.close", "code": 1008})
-                return
+                return None
+            method: str = scope["method"]
+            wanted = access.scope_of(method, scope["path"])
             send = _hardened(send)
-            wanted = access.scope_of(scope["method"], scope["path"]) if self._known is not None else None
-            refusal = self._refusal(scope, wanted) if wanted is not None else None
-            if refusal is not None:
-                REFUSED.labels(str(refusal.status)).inc()
-                await _refuse(send, refusal)
-            elif scope["method"] in _BODILESS or access.scope_of(scope["method"], scope["path"]) == "predict":
-                await app(scope, receive, send)
-            else:
-                await self._with_whole_body(app, scope, receive, send)
+            if wanted is not None and self._known is not None:
+                refusal = self._refusal(scope, wanted)
+                if refusal is not None:
+                    REFUSED.labels(str(refusal.status)).inc()
+                    return await _refuse(send, refusal)
+            if wanted == "predict" or method in _BODILESS:
+                return await app(scope, receive, send)
+            return await self._with_whole_body(app, scope, receive, send)
 
         return guarded
 
@@ -90,10 +91,13 @@ class Guard:
         return await app(scope, replay, send)
 
     def _refusal(self, scope: AsgiScope, wanted: Scope) -> Refusal | None:
-        given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
-        if given[:7].lower() != b"bearer ":
+        for name, value in scope["headers"]:
+            if name == b"authorization" and value[:7].lower() == b"bearer ":
+                given: bytes = value[7:]
+                break
+        else:
             return access.ABSENT
-        token = self._token(given[7:].strip())
+        token = self._token(given.strip())
         if token is None:
             return access.UNKNOWN
         refusal = access.refuses(token, wanted, time.time())
