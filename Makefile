@@ -7,7 +7,7 @@ EDITABLE := $(foreach p,$(PACKAGES),-e $(p))
 UV_CACHE_ARGS := --quiet --python $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-compose fmt lint types unit e2e docs lock clean dev
+.PHONY: help demo test test-compose fmt lint types unit audit e2e docs lock clean dev
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -48,6 +48,10 @@ types: $(VENV)/.dev ## mypy --strict
 
 unit: $(VENV)/.dev ## fast tests, beside the code
 	@$(BIN)/pytest -n 2 --dist loadfile libs services examples
+
+audit: $(VENV)/.dev ## known vulnerabilities in what is locked (needs the advisories of PyPI)
+	@for lock in lock/runtime.txt lock/services.txt lock/dev.txt; do \
+	  $(BIN)/pip-audit --strict --disable-pip --require-hashes --progress-spinner off -r $$lock || exit 1; done
 
 e2e: $(VENV)/.dev ## the loop with real processes on the embedded stack, faults included
 	@$(BIN)/pytest tests --ignore tests/compose

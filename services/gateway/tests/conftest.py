@@ -109,8 +109,9 @@ class Gateway:
             self.logged.append(message)
 
         self.sink = PredictionSink(keep, source="shipway/gateway/t", instance="t")
-        app = PredictApp(self.registry, self.upstream, self.sink, settings, "t", FastAPI())
-        self.http = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway")
+        self.rest = FastAPI()
+        self.app = PredictApp(self.registry, self.upstream, self.sink, settings, "t", self.rest)
+        self.http = httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url="http://gateway")
         self._probing = asyncio.create_task(self.registry.run_probes())
 
     def wants(self, *versions: tuple[int, Any, float], generation: int = 1) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import typer
 
-from shipway.cli.output import console, print_json, share, table
+from shipway.cli.output import console, errors, print_json, share, table
 from shipway.cli.target import DEFAULT_FOLDER, AsJson, Folder, Gateway, Monitor, addresses
 from shipway.client import Addresses, AsyncShipway, ShipwayError
 from shipway.embedded.state import read_state
@@ -15,7 +15,7 @@ from shipway.embedded.state import read_state
 def status(
     as_json: AsJson = False, data: Folder = DEFAULT_FOLDER, gateway: Gateway = None, monitor: Monitor = None
 ) -> None:
-    """Show what runs, what it holds, and what is being released. Exit 3 when something does not answer."""
+    """Show what runs, what it holds, and what is being released. Exit 3 when a part does not answer, or refuses to."""
     where = addresses(data, gateway, monitor)
     services = service_urls(data, where)
     found = asyncio.run(_look(where, services))
@@ -23,7 +23,10 @@ def status(
         print_json(found)
     else:
         _show(found)
-    if not all(s["ready"] for s in found["services"]):
+    said = [found[part]["error"] for part in ("overview", "instances") if "error" in found[part]]
+    for problem in dict.fromkeys(said):
+        errors.print("[red]incomplete[/red]:", problem, highlight=False)
+    if said or not all(s["ready"] for s in found["services"]):
         raise typer.Exit(3)
 
 

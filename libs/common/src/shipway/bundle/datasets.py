@@ -3,7 +3,8 @@
 All calls are blocking.
 """
 
-import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
-import pyarrow.parquet as pq
 
 from shipway.bundle.manifest import Windows
 from shipway.contract.errors import InvalidField, Transient
@@ -36,12 +36,15 @@ def newest_time(store: ObjectStore, spec: ModelSpec) -> datetime:
     """
     column = spec.data.time_column
     newest: datetime | None = None
-    for dataset in _datasets(store, spec):
-        _time_type(dataset.schema, column)
-        found = pc.max(dataset.to_table(columns=[column]).column(column)).as_py()
-        if found is not None:
-            moment = _aware(found)
-            newest = moment if newest is None else max(newest, moment)
+    with _reading(spec):
+        for dataset in _datasets(store, spec):
+            _time_type(dataset.schema, column)
+            # Batch by batch: a file of a megabyte may hold more rows than any memory.
+            for batch in dataset.to_batches(columns=[column]):
+                found = pc.max(batch.column(column)).as_py()
+                if found is not None:
+                    moment = _aware(found)
+                    newest = moment if newest is None else max(newest, moment)
     if newest is None:
         raise InvalidField("data.source", f"{spec.data.source} holds no rows with a {column}")
     return newest + timedelta(microseconds=1)
@@ -57,18 +60,9 @@ def read_window(store: ObjectStore, spec: ModelSpec, start: datetime, end: datet
     wanted = [*spec.features, spec.target.column, spec.data.time_column]
     if spec.data.id_column:
         wanted.append(spec.data.id_column)
-    tables = []
-    for dataset in _datasets(store, spec):
-        _check_columns(dataset.schema, wanted, spec)
-        kind = _time_type(dataset.schema, spec.data.time_column)
-        time_field = ds.field(spec.data.time_column)
-        in_window = (time_field >= _bound(start, kind)) & (time_field < _bound(end, kind))
-        if dataset.count_rows(filter=in_window) > spec.data.max_rows:
-            raise InvalidField(
-                "data.max_rows", f"the window holds more than {spec.data.max_rows} rows; raise it or narrow the window"
-            )
-        tables.append(dataset.to_table(columns=list(dict.fromkeys(wanted)), filter=in_window))
-    table = pa.concat_tables(tables, promote_options="permissive")
+    with _reading(spec):
+        tables = [_rows(dataset, spec, list(dict.fromkeys(wanted)), start, end) for dataset in _datasets(store, spec)]
+        table = pa.concat_tables(tables, promote_options="permissive")
     if table.num_rows > spec.data.max_rows:
         raise InvalidField("data.max_rows", f"the window holds {table.num_rows} rows; raise it or narrow the window")
     return table.sort_by(spec.data.time_column)
@@ -80,19 +74,47 @@ def describe_window(spec: ModelSpec, windows: Windows) -> str:
     return f"{length} from {start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M}"
 
 
+def _rows(dataset: Any, spec: ModelSpec, columns: list[str], start: datetime, end: datetime) -> pa.Table:
+    _check_columns(dataset.schema, columns, spec)
+    kind = _time_type(dataset.schema, spec.data.time_column)
+    time_field = ds.field(spec.data.time_column)
+    in_window = (time_field >= _bound(start, kind)) & (time_field < _bound(end, kind))
+    if dataset.count_rows(filter=in_window) > spec.data.max_rows:
+        raise InvalidField(
+            "data.max_rows", f"the window holds more than {spec.data.max_rows} rows; raise it or narrow the window"
+        )
+    return dataset.to_table(columns=columns, filter=in_window)
+
+
+@contextmanager
+def _reading(spec: ModelSpec) -> Iterator[None]:
+    """Files are read when their rows are asked for, so that what is wrong in them may show at any moment."""
+    place = spec.data.source.partition(":")[2]
+    try:
+        yield
+    except OSError as err:
+        if err.errno is None:  # Arrow's word for damaged data; what the system says has a number
+            raise InvalidField("data.source", f"{place}: not readable as Parquet: {err}") from err
+        raise Transient(f"data.source {place}: {err}") from err
+    except (pa.ArrowException, ValueError, OverflowError) as err:
+        raise InvalidField("data.source", f"{place}: not readable as Parquet: {err}") from err
+
+
 def _datasets(store: ObjectStore, spec: ModelSpec) -> list[Any]:
     kind, _, place = spec.data.source.partition(":")
-    try:
-        if kind == "folder":
-            return [_folder(Path(place))]
-        keys = [key for key in store.list(place) if key.endswith(".parquet")]
-        if not keys:
-            raise InvalidField("data.source", f"there is no .parquet object under {place!r} in the object store")
-        return [ds.InMemoryDataset(pq.read_table(io.BytesIO(store.get(key, MAX_OBJECT_BYTES)))) for key in keys]
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as err:
-        raise InvalidField("data.source", f"{place}: not readable as Parquet: {err}") from err
-    except OSError as err:
-        raise Transient(f"data.source {place}: {err}") from err
+    if kind == "folder":
+        return [_folder(Path(place))]
+    keys = [key for key in store.list(place) if key.endswith(".parquet")]
+    if not keys:
+        raise InvalidField("data.source", f"there is no .parquet object under {place!r} in the object store")
+    return [_object(store.get(key, MAX_OBJECT_BYTES)) for key in keys]
+
+
+def _object(data: bytes) -> Any:
+    """A Parquet object, read when asked and no further than asked."""
+    kind = ds.ParquetFileFormat()
+    fragment = kind.make_fragment(pa.BufferReader(data))
+    return ds.FileSystemDataset([fragment], fragment.physical_schema, kind)
 
 
 def _folder(path: Path) -> Any:

@@ -46,12 +46,13 @@ def scope_of(method: str, path: str) -> Scope | None:
 
     What no rule names needs ``read`` to look and ``operate`` to change, so that a new route is never open by neglect.
     """
+    if method == "POST":
+        if path.startswith("/predict/") or (path.startswith("/v2/") and path.endswith("/infer")):
+            return "predict"
+        if path == "/feedback" or path.startswith("/feedback/"):
+            return "feedback"
     if path in OPEN_PATHS:
         return None
-    if method == "POST" and (path.startswith("/predict/") or (path.startswith("/v2/") and path.endswith("/infer"))):
-        return "predict"
-    if method == "POST" and (path == "/feedback" or path.startswith("/feedback/")):
-        return "feedback"
     return "read" if method in ("GET", "HEAD", "OPTIONS") else "operate"
 
 

@@ -35,6 +35,9 @@ class AccessSettings(_Auth):
     requests_per_s: float = Field(
         default=0, ge=0, le=1e9, description="requests a second of one token, in each process; 0: no limit"
     )
+    body_bytes: int = Field(
+        default=2_000_000, ge=1000, description="bytes in one request, predictions aside (these have their own limit)"
+    )
     burst: int = Field(default=100, ge=1, description="requests that a token may send at once")
 
     @field_validator("tokens_file")

@@ -19,7 +19,7 @@ Transaction = AsyncConnection
 
 # SQLSTATE classes that say "not now": connection, rollback (deadlock, serialization), resources, operator.
 _TRANSIENT_CLASSES = ("08", "40", "53", "57", "58")
-_DATA_CLASS = "22"  # a value that its column can't hold
+_DATA_CLASSES = ("22", "54")  # a value that its column can't hold, or its index
 
 
 class Database:
@@ -49,7 +49,7 @@ class Database:
 
         Raises:
             Transient: the database is away, or asks to try again. The commit may or may not have happened.
-            Permanent: a value that no column can hold, such as a NUL in a text or a number beyond its column.
+            Permanent: a value that no column can hold, such as a NUL in a text, or a text too long for an index.
         """
         try:
             async with self.engine.begin() as connection:
@@ -104,7 +104,7 @@ def is_transient(err: BaseException) -> bool:
 
 def is_data_error(err: DBAPIError) -> bool:
     """Whether the statement's values are at fault, by the server's word or the driver's (which says ValueError)."""
-    if str(getattr(err.orig, "sqlstate", "") or "").startswith(_DATA_CLASS):
+    if str(getattr(err.orig, "sqlstate", "") or "").startswith(_DATA_CLASSES):
         return True
     cause = err.orig.__cause__ if err.orig is not None else None
     return isinstance(cause, asyncpg.InterfaceError) and isinstance(cause, ValueError)

@@ -12,13 +12,14 @@ from shipway.contract.errors import Permanent
 from shipway.runtime import access, log, tokens
 from shipway.runtime.access import Refusal, Scope, Token
 from shipway.runtime.authsettings import AccessSettings
-from shipway.runtime.http import Headers, Problem, Receive, Send, respond_problem
+from shipway.runtime.http import ClientGone, Headers, Problem, Receive, Send, read_body, respond_problem
 from shipway.runtime.http import Scope as AsgiScope
 from shipway.runtime.lifecycle import Asgi, Life
 
 _log = log.get(__name__)
 REFUSED = Counter("shipway_http_refused_total", "Requests refused before the service saw them, by status.", ["status"])
 LOOK_EVERY_S = 1.0
+_BODILESS = frozenset({"GET", "HEAD", "OPTIONS"})
 _HARDENING: Headers = [
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
@@ -38,6 +39,7 @@ class Guard:
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._body_bytes = settings.body_bytes
         self._per_s = settings.requests_per_s
         self._burst = settings.burst
         self._known = known
@@ -57,23 +59,45 @@ class Guard:
             if scope["type"] != "http":
                 if scope["type"] == "websocket":  # no service has any
                     await send({"type": "websocket.close", "code": 1008})
-                return
+                return None
+            method: str = scope["method"]
+            wanted = access.scope_of(method, scope["path"])
             send = _hardened(send)
-            wanted = access.scope_of(scope["method"], scope["path"]) if self._known is not None else None
-            refusal = self._refusal(scope, wanted) if wanted is not None else None
-            if refusal is None:
-                await app(scope, receive, send)
-            else:
-                REFUSED.labels(str(refusal.status)).inc()
-                await _refuse(send, refusal)
+            if wanted is not None and self._known is not None:
+                refusal = self._refusal(scope, wanted)
+                if refusal is not None:
+                    REFUSED.labels(str(refusal.status)).inc()
+                    return await _refuse(send, refusal)
+            if wanted == "predict" or method in _BODILESS:
+                return await app(scope, receive, send)
+            return await self._with_whole_body(app, scope, receive, send)
 
         return guarded
 
+    async def _with_whole_body(self, app: Asgi, scope: AsgiScope, receive: Receive, send: Send) -> None:
+        """Reads the body, within the limit, before the app has it: FastAPI would read one of any size."""
+        try:
+            body = await read_body(receive, dict(scope["headers"]), self._body_bytes)
+        except Problem as problem:
+            REFUSED.labels(str(problem.status)).inc()
+            return await respond_problem(send, problem)
+        except ClientGone:
+            return None
+        messages = [{"type": "http.request", "body": body, "more_body": False}]
+
+        async def replay() -> dict[str, object]:
+            return messages.pop() if messages else await receive()
+
+        return await app(scope, replay, send)
+
     def _refusal(self, scope: AsgiScope, wanted: Scope) -> Refusal | None:
-        given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
-        if given[:7].lower() != b"bearer ":
+        for name, value in scope["headers"]:
+            if name == b"authorization" and value[:7].lower() == b"bearer ":
+                given: bytes = value[7:]
+                break
+        else:
             return access.ABSENT
-        token = self._token(given[7:].strip())
+        token = self._token(given.strip())
         if token is None:
             return access.UNKNOWN
         refusal = access.refuses(token, wanted, time.time())

@@ -3,9 +3,7 @@
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict, Field
 
 from shipway.contract.errors import Transient
@@ -14,24 +12,11 @@ from shipway.contract.signature import to_builtins
 from shipway.gateway.registry import Registry
 from shipway.runtime.http import Problem
 from shipway.runtime.kafka import Producer
+from shipway.runtime.openapi import document, problems
+from shipway.runtime.refusals import add_refusals
 
-
-class FieldProblem(BaseModel):
-    """A wrong field."""
-
-    field: str
-    problem: str
-
-
-class ProblemDocument(BaseModel):
-    """RFC 9457 problem details."""
-
-    type: str
-    title: str
-    status: int
-    detail: str
-    code: str | None = None
-    errors: list[FieldProblem] = []
+# No consumer can keep a NUL: better refused here than a dead letter there.
+_TEXT = r"^[^\x00]*$"
 
 
 class PredictBody(BaseModel):
@@ -68,8 +53,8 @@ class Feedback(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     model: Annotated[str, Field(min_length=1, max_length=63, pattern="^[a-z][a-z0-9-]*$")]
-    prediction_id: Annotated[str, Field(min_length=1, max_length=64)]
-    label: Annotated[str, Field(max_length=1000)] | float | bool
+    prediction_id: Annotated[str, Field(min_length=1, max_length=64, pattern=_TEXT)]
+    label: Annotated[str, Field(max_length=1000, pattern=_TEXT)] | Annotated[float, Field(allow_inf_nan=False)] | bool
     observed_at: datetime | None = None
 
 
@@ -79,54 +64,32 @@ class FeedbackAnswer(BaseModel):
     status: Literal["accepted"] = "accepted"
 
 
-PROBLEMS: dict[int | str, dict[str, Any]] = {
-    status: {"model": ProblemDocument, "content": {"application/problem+json": {}}, "description": text}
-    for status, text in {
-        400: "the body is not JSON",
-        404: "no such model",
-        413: "too large",
-        422: "wrong fields, each named",
-        502: "a predictor's answer was none",
-        503: "nobody can answer now; see Retry-After",
-        504: "out of time",
-    }.items()
-}
-
-
-def problem_response(problem: Problem) -> JSONResponse:
-    """A problem as FastAPI's answer."""
-    headers = {"retry-after": str(problem.retry_after_s)} if problem.retry_after_s is not None else None
-    return JSONResponse(problem.document(), problem.status, headers, media_type="application/problem+json")
-
-
 def add_routes(app: FastAPI, registry: Registry, producer: Producer, source: str) -> None:
     """Adds the gateway's routes."""
 
-    @app.exception_handler(Problem)
-    async def refused(_request: Request, problem: Problem) -> JSONResponse:
-        return problem_response(problem)
+    add_refusals(app)
 
-    @app.exception_handler(RequestValidationError)
-    async def invalid(_request: Request, err: RequestValidationError) -> JSONResponse:
-        errors = [(".".join(str(p) for p in e["loc"] if p != "body") or "body", e["msg"]) for e in err.errors()]
-        return problem_response(Problem(422, "; ".join(f"{f}: {m}" for f, m in errors)[:500], errors=errors))
-
-    @app.post("/predict/{model}", tags=["predictions"], summary="Predict", responses=PROBLEMS)
+    @app.post(
+        "/predict/{model}",
+        tags=["predictions"],
+        summary="Predict",
+        responses=problems(400, 404, 413, 422, 502, 503, 504),
+    )
     async def predict(model: str, body: PredictBody) -> PredictAnswer:
         """Answered ahead of FastAPI (see gateway/predict.py); this is its documentation."""
         raise Problem(404, f"model {model[:100]!r} is not served here")
 
-    @app.get("/models", tags=["registry"], summary="What is served")
+    @app.get("/models", tags=["registry"], summary="What is served", responses=problems())
     async def models() -> dict[str, Any]:
         return {"models": [_model(registry, name) for name in sorted(registry.routes)]}
 
-    @app.get("/models/{model}", tags=["registry"], summary="One model", responses={404: PROBLEMS[404]})
+    @app.get("/models/{model}", tags=["registry"], summary="One model", responses=problems(404, 422))
     async def model(model: str) -> dict[str, Any]:
         if model not in registry.routes:
             raise Problem(404, f"model {model[:100]!r} is not served here")
         return _model(registry, model)
 
-    @app.get("/instances", tags=["registry"], summary="The predictor instances")
+    @app.get("/instances", tags=["registry"], summary="The predictor instances", responses=problems())
     async def instances() -> dict[str, Any]:
         return {"instances": [_instance(registry, name) for name in sorted(registry.presences())]}
 
@@ -135,7 +98,7 @@ def add_routes(app: FastAPI, registry: Registry, producer: Producer, source: str
         tags=["predictions"],
         status_code=202,
         summary="Tell a prediction's true label",
-        responses={422: PROBLEMS[422], 503: PROBLEMS[503]},
+        responses=problems(400, 413, 422, 503),
     )
     async def feedback(body: Feedback) -> FeedbackAnswer:
         event = FeedbackReceived(
@@ -149,6 +112,8 @@ def add_routes(app: FastAPI, registry: Registry, producer: Producer, source: str
         except Transient as err:
             raise Problem(503, f"feedback can't be taken now: {err}", retry_after_s=2) from err
         return FeedbackAnswer()
+
+    document(app)
 
 
 def _model(registry: Registry, name: str) -> dict[str, Any]:

@@ -3,15 +3,14 @@
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Path, Query, Request
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi import FastAPI, Path, Query
 
-from shipway.contract.errors import Transient
 from shipway.contract.events import Presence
 from shipway.monitor import reading, responses
 from shipway.runtime.database import Database
 from shipway.runtime.http import Problem
+from shipway.runtime.openapi import document, problems
+from shipway.runtime.refusals import add_refusals
 from shipway.runtime.tableview import TableView
 
 # No name has a NUL, and PostgreSQL could not look for one.
@@ -19,28 +18,14 @@ _TEXT = r"^[^\x00]*$"
 Name = Annotated[str, Path(max_length=256, pattern=_TEXT)]
 Number = Annotated[int, Path(ge=1, le=2**31 - 1)]
 Filter = Annotated[str | None, Query(max_length=256, pattern=_TEXT)]
-_MISSING: dict[int | str, dict[str, Any]] = {404: {"description": "not known"}}
+_AWAY, _MISSING = problems(422, 503), problems(404, 422, 503)
 
 
 def add_routes(app: FastAPI, database: Database, presence: TableView[Presence], silent_after_s: float) -> None:
     """Adds the API's routes; also to an app that was asked for its health already."""
-    app.middleware_stack = None  # made at the first request, with the handlers of that moment: made anew at the next
+    add_refusals(app)
 
-    @app.exception_handler(Problem)
-    async def problem(_request: Request, err: Problem) -> JSONResponse:
-        return JSONResponse(err.document(), err.status, media_type="application/problem+json")
-
-    @app.exception_handler(Transient)
-    async def away(_request: Request, err: Transient) -> JSONResponse:
-        return JSONResponse(Problem(503, str(err)).document(), 503, media_type="application/problem+json")
-
-    @app.exception_handler(RequestValidationError)
-    async def invalid(_request: Request, err: RequestValidationError) -> JSONResponse:
-        errors = [(".".join(str(p) for p in e["loc"]), e["msg"]) for e in err.errors()]
-        document = Problem(422, "; ".join(f"{f}: {m}" for f, m in errors), errors=errors).document()
-        return JSONResponse(document, 422, media_type="application/problem+json")
-
-    @app.get("/api/models", tags=["models"], summary="Every model", response_model=responses.Models)
+    @app.get("/api/models", tags=["models"], summary="Every model", responses=_AWAY, response_model=responses.Models)
     async def models() -> dict[str, Any]:
         async with database.begin() as tx:
             return {"models": await reading.overview(tx)}
@@ -93,6 +78,7 @@ def add_routes(app: FastAPI, database: Database, presence: TableView[Presence], 
         "/api/events",
         tags=["history"],
         summary="Events: the newest, or those after a cursor",
+        responses=_AWAY,
         response_model=responses.History,
     )
     async def events(
@@ -110,15 +96,24 @@ def add_routes(app: FastAPI, database: Database, presence: TableView[Presence], 
         "/api/instances",
         tags=["instances"],
         summary="What instances say of themselves",
+        responses=_AWAY,
         response_model=responses.Instances,
     )
     async def instances() -> dict[str, Any]:
         return {"instances": _instances(presence, silent_after_s)}
 
-    @app.get("/api/status", tags=["models"], summary="Everything at a glance", response_model=responses.Status)
+    @app.get(
+        "/api/status",
+        tags=["models"],
+        summary="Everything at a glance",
+        responses=_AWAY,
+        response_model=responses.Status,
+    )
     async def status() -> dict[str, Any]:
         async with database.begin() as tx:
             return {"models": await reading.overview(tx), "instances": _instances(presence, silent_after_s)}
+
+    document(app)
 
 
 def _known(found: dict[str, Any] | None, what: str) -> dict[str, Any]:

@@ -1,0 +1,71 @@
+"""What every REST document of ours says alike: refusals as RFC 9457 problems, and the token that opens each route."""
+
+from typing import Any
+
+from fastapi import FastAPI
+from pydantic import BaseModel
+
+from shipway.runtime.access import scope_of
+
+
+class FieldProblem(BaseModel):
+    """A wrong field."""
+
+    field: str
+    problem: str
+
+
+class ProblemDocument(BaseModel):
+    """RFC 9457 problem details."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str | None = None
+    errors: list[FieldProblem] = []
+
+
+_WHY = {
+    400: "the body is not JSON",
+    401: "no token, or none that is known here",
+    403: "the token lacks the scope",
+    404: "not known here",
+    413: "too large",
+    422: "wrong fields, each named",
+    429: "too many requests with this token; see Retry-After",
+    502: "a predictor's answer was none",
+    503: "nobody can answer now; see Retry-After",
+    504: "out of time",
+}
+_GUARDS = (401, 403, 429)
+_METHODS = ("get", "put", "post", "delete", "patch")
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """A route's ``responses``: these refusals, and those of the guard in front of every route."""
+    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}}
+    return {s: {"description": _WHY[s], "content": content} for s in sorted({*statuses, *_GUARDS})}
+
+
+def document(app: FastAPI) -> None:
+    """Completes an app's document once its routes are there: the problem's schema, and the scope of each route."""
+    plain = app.openapi
+
+    def complete() -> dict[str, Any]:
+        known = app.openapi_schema is not None
+        found = plain()
+        if not known:
+            components = found.setdefault("components", {})
+            shape = ProblemDocument.model_json_schema(ref_template="#/components/schemas/{model}")
+            components.setdefault("schemas", {}).update({**shape.pop("$defs"), "ProblemDocument": shape})
+            bearer = {"type": "http", "scheme": "bearer", "description": "an API token (shipway token create)"}
+            components["securitySchemes"] = {"token": bearer}
+            for path, item in found["paths"].items():
+                for method in _METHODS:
+                    if method in item:
+                        scope = scope_of(method.upper(), path)
+                        item[method]["security"] = [{"token": [scope]}] if scope else []
+        return found
+
+    app.openapi = complete  # type: ignore[method-assign]

@@ -1,0 +1,47 @@
+"""How FastAPI's routes refuse: everything that is not an answer becomes an RFC 9457 problem."""
+
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from shipway.contract.errors import Transient
+from shipway.runtime.http import Problem
+
+RETRY_AFTER_S = 2
+
+
+def problem_response(problem: Problem) -> JSONResponse:
+    """A problem as FastAPI's answer."""
+    headers = {"retry-after": str(problem.retry_after_s)} if problem.retry_after_s is not None else None
+    return JSONResponse(problem.document(), problem.status, headers, media_type="application/problem+json")
+
+
+def add_refusals(app: FastAPI) -> None:
+    """Makes problems of an app's refusals; also of an app that was asked for its health already."""
+    app.middleware_stack = None  # made at the first request, with the handlers of that moment: made anew at the next
+
+    @app.exception_handler(Problem)
+    async def refused(_request: Request, problem: Problem) -> JSONResponse:
+        return problem_response(problem)
+
+    @app.exception_handler(Transient)
+    async def away(_request: Request, err: Transient) -> JSONResponse:
+        return problem_response(Problem(503, str(err), retry_after_s=RETRY_AFTER_S))
+
+    @app.exception_handler(HTTPException)
+    async def other(_request: Request, err: HTTPException) -> JSONResponse:
+        response = problem_response(Problem(err.status_code, str(err.detail)))
+        response.headers.update(err.headers or {})
+        return response
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_request: Request, err: RequestValidationError) -> JSONResponse:
+        errors = [(_field(e["loc"]), str(e["msg"])) for e in err.errors()][:100]
+        return problem_response(Problem(422, "; ".join(f"{f}: {m}" for f, m in errors)[:500], errors=errors))
+
+
+def _field(location: Any) -> str:
+    return ".".join(str(part)[:100] for part in location if part != "body") or "body"
