@@ -8,7 +8,8 @@ from chaos.scenario import Row
 
 BEGIN, END = "<!-- chaos: made by `make chaos` -->", "<!-- end of chaos -->"
 HEAD = (
-    "| fault | strikes | requests | failed | slowest s | serving again s | loop done s | lost | doubled | scored twice | other |",
+    "| fault | strikes | requests | failed | slowest s | serving again s | loop done s |"
+    " lost | doubled | scored twice | other |",
     "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|---|",
 )
 
