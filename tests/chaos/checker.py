@@ -36,7 +36,8 @@ class History:
     """All that was seen of one model. ``events`` in the order in which they were first heard, each once.
 
     ``logged`` says which instances have put a prediction into the log, by its id, each batch taken once; ``usage`` is
-    what the monitor says was answered, by version; ``dropped`` what the predictors count as dropped.
+    what the monitor says was answered, by version; ``dropped`` what the predictors count as dropped; ``champion`` who
+    is champion by the monitor.
     """
 
     requests: Sequence[Request]
@@ -44,6 +45,7 @@ class History:
     logged: Mapping[str, Sequence[str]] = field(default_factory=dict)
     usage: Mapping[int, int] = field(default_factory=dict)
     dropped: int = 0
+    champion: int | None = None
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,7 @@ def check(history: History, allowed: Allowed) -> list[Violation]:
         *releases_end(history),
         *every_answer_is_logged(history, allowed.unlogged),
         *counted_once(history),
+        *monitor_knows(history),
     ]
 
 
@@ -193,6 +196,14 @@ def counted_once(history: History) -> Iterator[Violation]:
             yield Violation("unlogged", f"the monitor counts {counted} predictions of {logged} in the log")
         elif counted > logged:
             yield Violation("doubled", f"the monitor counts {counted} predictions, but {logged} are in the log")
+
+
+def monitor_knows(history: History) -> Iterator[Violation]:
+    """The monitor's champion is that of the newest desired state."""
+    states = list(_of(history, e.DesiredState))
+    champions = [version.version for version in states[-1].versions if version.role == "champion"] if states else []
+    if history.champion is not None and champions and history.champion != champions[0]:
+        yield Violation("view", f"the monitor's champion is {history.champion}, but {champions[0]} serves")
 
 
 def _of(history: History, kind: type[P]) -> Iterator[P]:

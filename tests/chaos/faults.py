@@ -16,12 +16,11 @@ Manner = Literal[
     "half-open",  # the far end forgot the connections without telling; new ones work
     "full",  # the disk has no room left
     "away",  # the folder can't be used
-    "an hour ahead",  # its clock jumps
+    "an hour ahead",  # its clock jumps, and back
     "an hour behind",
 ]
 Moment = Literal["at rest", "asked", "accepted", "completed", "approved", "released"]
 MOMENTS: tuple[Moment, ...] = ("at rest", "asked", "accepted", "completed", "approved", "released")
-LASTING = frozenset({"paused", "refused", "black hole", "slow", "half-open", "full", "away"})
 PREDICTORS = ("predictor-1", "predictor-2")
 
 
@@ -60,7 +59,7 @@ class Fault:
 
 
 def _one(target: str, manner: Manner, hold_s: float = 0.0, *, may_fail: bool = False, quick: bool = False) -> Fault:
-    return Fault((Blow(target, manner),), hold_s if manner in LASTING else 0.0, may_fail, quick)
+    return Fault((Blow(target, manner),), hold_s, may_fail, quick)
 
 
 def _both(first: Blow, second: Blow, hold_s: float = 0.0, *, may_fail: bool = False, quick: bool = False) -> Fault:
@@ -108,11 +107,14 @@ FAULTS: tuple[Fault, ...] = (
     _one("gateway>predictor-1", "half-open", 2),
     _one("objects", "full", 5, quick=True),
     _one("objects", "away", 5, quick=True),
-    _one("releaser", "an hour ahead"),
-    _one("releaser", "an hour behind"),
-    _one("trainer", "an hour ahead"),
-    _one("trainer", "an hour behind"),
-    _one("monitor", "an hour ahead"),
+    _one("releaser", "an hour ahead", 6),
+    _one("releaser", "an hour behind", 6, quick=True),
+    _one("trainer", "an hour ahead", 6),
+    _one("trainer", "an hour behind", 6),
+    _one("monitor", "an hour ahead", 6),
+    _one("evaluator", "an hour behind", 6),
+    _one("predictor-1", "an hour ahead", 6),
+    _one("gateway", "an hour behind", 6),
     _both(Blow("predictor-1", "killed"), Blow("predictor-2", "killed"), may_fail=True),
     _both(Blow("broker", "killed"), Blow("releaser", "killed"), quick=True),
     _both(Blow("postgres", "killed"), Blow("trainer", "killed")),

@@ -18,6 +18,7 @@ CONNECTION: dict[str, Mode] = {
     "slow": "slow",
     "half-open": "half-open",
 }
+AHEAD_S = {"an hour ahead": 3600, "an hour behind": -3600}
 
 
 class Injector:
@@ -29,6 +30,8 @@ class Injector:
 
     def possible(self, blow: Blow) -> bool:
         """Whether this machine can do it."""
+        if blow.manner in AHEAD_S:
+            return blow.target in self._stand.clocks
         return blow.manner != "full" or self._stand.disk is not None
 
     async def strike(self, blow: Blow) -> None:
@@ -36,6 +39,8 @@ class Injector:
         if blow.manner in CONNECTION:
             for proxy in self._proxies(blow.target):
                 await proxy.set(CONNECTION[blow.manner])
+        elif blow.manner in AHEAD_S:
+            self._stand.clocks[blow.target].set(AHEAD_S[blow.manner])
         elif blow.manner == "killed":
             with suppress(Transient):  # it is down already
                 self._supervisor.kill(blow.target)
@@ -56,6 +61,8 @@ class Injector:
         if blow.manner in CONNECTION:
             for proxy in self._proxies(blow.target):
                 await proxy.set("pass")
+        elif blow.manner in AHEAD_S:
+            self._stand.clocks[blow.target].set(0)
         elif blow.manner == "paused":
             self._signal(self._tree(blow.target), signal.SIGCONT)
         elif blow.manner == "away":

@@ -1,7 +1,9 @@
 """Puts together what was seen of a model: requests, events, the prediction log, and what the monitor counted."""
 
+import asyncio
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 
 from world import World
 
@@ -12,6 +14,7 @@ from shipway.contract.envelope import Envelope, text_headers
 from shipway.contract.predictionlog import decode_batch
 from shipway.contract.topics import PREDICTION_LOG
 
+WRONG = timedelta(minutes=15)
 DROPPED = "shipway_predictions_dropped_total"
 
 
@@ -31,8 +34,9 @@ class Seen:
         """The model's events, each once, in the order of their first appearance."""
         heard = self.world.recorder.envelopes()
         for event in heard[self._events_read :]:
-            if getattr(event.payload, "model", None) == self.model:
-                self._events.setdefault((event.source, event.id), event)
+            name = event.source, event.id
+            if getattr(event.payload, "model", None) == self.model and name not in self._events:
+                self._events[name] = _timed(event)
         self._events_read = len(heard)
         return list(self._events.values())
 
@@ -53,13 +57,26 @@ class Seen:
             if row["model"] == self.model and row["outcome"] == "answered":
                 self.logged[row["prediction_id"]].append(row["instance"])
 
+    async def follow(self) -> None:
+        """Reads on until cancelled, so that an event is taken soon after it was heard."""
+        while True:
+            self.events()
+            await asyncio.sleep(0.2)
+
     async def history(self, load: Load, predictors: tuple[str, ...]) -> History:
         """What is known by now. Of a monitor that does not answer, nothing."""
         try:
             versions = (await self.world.shipway.usage(self.model))["versions"]
+            champion = (await self.world.shipway.model(self.model))["champion"]
         except ShipwayError:
-            versions = {}
+            versions, champion = {}, None
         usage = {int(version): counts["answered"] for version, counts in versions.items() if version.isdigit()}
         dropped = sum([await self.world.metric(name, DROPPED) for name in predictors])
         self.read_log()
-        return History(list(load.requests), self.events(), dict(self.logged), usage, int(dropped))
+        return History(list(load.requests), self.events(), dict(self.logged), usage, int(dropped), champion)
+
+
+def _timed(event: Envelope) -> Envelope:
+    """The event with a time that can be compared: one that was said by a clock set wrong gets that of its hearing."""
+    now = datetime.now(UTC)
+    return event if abs(event.time - now) < WRONG else replace(event, time=now)

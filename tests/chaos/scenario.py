@@ -11,7 +11,7 @@ from datetime import timedelta
 import httpx
 from world import LAST, eventually, features_of, make_rows
 
-from chaos.checker import Allowed, History, Violation, check, not_logged, records, scored_twice
+from chaos.checker import Allowed, History, Violation, check, monitor_knows, not_logged, records, scored_twice
 from chaos.faults import PREDICTORS, Moment, Planned
 from chaos.injector import Injector
 from chaos.load import Load
@@ -77,12 +77,13 @@ class Scenario:
         await self._world.declare(MODEL)
         journey = await self._world.train(MODEL)
         assert journey.succeeded, journey
-        sending = asyncio.create_task(self._load.run())
+        tasks = [asyncio.create_task(self._load.run()), asyncio.create_task(self._seen.follow())]
         try:
             yield
         finally:
-            sending.cancel()
-            await sending
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     def possible(self, planned: Planned) -> bool:
         """Whether this machine can do it."""
@@ -121,7 +122,7 @@ class Scenario:
         loop_s = await after(training.ended, "the training in flight ends")
         self._unlogged += fault.kills_predictors * round(PER_S)
         async with self._load.paused():
-            await after(self._settled, "the prediction log is read")
+            await after(self._settled, "the monitor knows it all")
             seen = await self.history()
         violations = set(check(seen, Allowed(unlogged=self._unlogged)))
         found = self._load.since(begun)
@@ -161,10 +162,11 @@ class Scenario:
         return all(answer.status_code == 200 for answer in answers)
 
     async def _settled(self) -> bool:
-        """What was answered is in the log, but for what is allowed to be missing; and the monitor has counted it."""
+        """What was answered is in the log, but for what is allowed to be missing, and the monitor is up to date."""
         seen = await self.history()
         waiting = not_logged(seen) > seen.dropped + self._unlogged
-        return not waiting and sum(seen.usage.values()) >= records(seen)
+        counted = sum(seen.usage.values()) >= records(seen)
+        return not waiting and counted and not list(monitor_knows(seen))
 
 
 class Training:

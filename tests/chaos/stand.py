@@ -8,6 +8,7 @@ from pathlib import Path
 
 from world import World, used
 
+from chaos.clock import Clock, library
 from chaos.proxy import Proxy
 from shipway.embedded.ports import HOST, choose_ports
 from shipway.embedded.stack import ProcessSpec, StackPlan, prepare
@@ -20,12 +21,16 @@ WITHOUT_DATABASE = ("gateway", "predictor-1", "predictor-2")
 
 @dataclass
 class Stand:
-    """A running Shipway, its proxies by connection (``gateway>broker``), and its disk for objects if it is small."""
+    """A running Shipway with its proxies by connection (``gateway>broker``), and its clocks by process.
+
+    ``disk`` is that of its objects, where it is a small one; there are no clocks where this machine can't make them.
+    """
 
     world: World
     proxies: dict[str, Proxy]
     objects: Path
     disk: Path | None
+    clocks: dict[str, Clock]
 
 
 @asynccontextmanager
@@ -38,6 +43,8 @@ async def stand(folder: Path) -> AsyncIterator[Stand]:
         (plan.data_folder / "disk" / "objects").mkdir(parents=True, exist_ok=True)
         objects.symlink_to(plan.data_folder / "disk" / "objects")
         proxies, through = through_proxies(plan)
+        clocks = clocks_of(plan)
+        through = with_clocks(through, clocks)
         for proxy in proxies.values():
             await proxy.start()
         try:
@@ -45,7 +52,7 @@ async def stand(folder: Path) -> AsyncIterator[Stand]:
                 await supervisor.wait_ready()
                 kafka = KafkaSettings(bootstrap=plan.kafka, idle_fetch_pause_ms=20)
                 async with used(supervisor, plan.data_folder, kafka) as world:
-                    yield Stand(world, proxies, objects, disk)
+                    yield Stand(world, proxies, objects, disk, clocks)
                 for proxy in proxies.values():
                     await proxy.set("pass")
         finally:
@@ -93,3 +100,18 @@ def _through(spec: ProcessSpec, plan: StackPlan, ports: dict[str, int]) -> Proce
     if (port := ports.get(f"gateway>{spec.name}")) is not None:
         env["SHIPWAY_PREDICTOR__ADVERTISE"] = f"http://{HOST}:{port}"
     return replace(spec, env=env)
+
+
+def clocks_of(plan: StackPlan) -> dict[str, Clock]:
+    """A clock for every service; none where this machine can't make them."""
+    made = library(plan.data_folder)
+    if made is None:
+        return {}
+    services = [spec.name for spec in plan.processes if spec.kind == "service"]
+    return {name: Clock(made, plan.data_folder / f"{name}.clock") for name in services}
+
+
+def with_clocks(plan: StackPlan, clocks: dict[str, Clock]) -> StackPlan:
+    """The plan whose services look at these clocks."""
+    altered = [replace(s, env={**s.env, **clocks[s.name].env}) if s.name in clocks else s for s in plan.processes]
+    return replace(plan, processes=tuple(altered))

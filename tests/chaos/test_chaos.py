@@ -1,15 +1,21 @@
 """The fault suite's own parts: a checker that finds what is planted, a plan that can be replayed, a proxy."""
 
 import asyncio
+import os
+import shutil
+import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from chaos.checker import Allowed, History, Request, check, scored_twice
+from chaos.clock import Clock, library
 from chaos.faults import FAULTS, PREDICTORS, plan
 from chaos.proxy import Proxy
 from shipway.contract import events as e
@@ -71,6 +77,7 @@ GOOD = History(
     events=EVENTS,
     logged={"a": ["p1"], "b": ["p1"], "c": ["p2"]},
     usage={1: 1, 2: 2},
+    champion=2,
 )
 
 
@@ -103,7 +110,7 @@ def test_a_good_history_has_no_violation() -> None:
         (with_(said(30, made(e.ModelApproved, request_id="r1", version=1))), "doubled", "r1 was judged 2 times"),
         (with_(said(30, made(e.ReleaseRolledBack, version=2, release_id="l2"))), "doubled", "release l2 ended 2"),
         (with_(said(30, state(2, 2, 1))), "generation", "generation 2 came after 3"),
-        (with_(said(30, state(3, 1))), "generation", "generation 3 says two things"),
+        (with_(said(30, state(3, 2, 1))), "generation", "generation 3 says two things"),
         (replace(GOOD, requests=(answer(1.5, 1, "a"),)), "wrong version", "version 1 answered, but was not approved"),
         (replace(GOOD, requests=(answer(60, 1, "a"),)), "wrong version", "version 1 answered 40 s too late"),
         (
@@ -118,6 +125,7 @@ def test_a_good_history_has_no_violation() -> None:
         ),
         (replace(GOOD, usage={1: 1, 2: 1}), "unlogged", "the monitor counts 2 predictions of 3"),
         (replace(GOOD, usage={1: 1, 2: 3}), "doubled", "the monitor counts 4 predictions, but 3"),
+        (replace(GOOD, champion=1), "view", "the monitor's champion is 1, but 2 serves"),
     ],
 )
 def test_a_planted_violation_is_found_and_nothing_else(planted: History, kind: str, words: str) -> None:
@@ -233,3 +241,28 @@ async def test_the_brokers_address_becomes_the_proxys() -> None:
         body = b"\x0a127.0.0.1" + server.to_bytes(4) + b"rest"
         frame = len(body).to_bytes(4) + body
         assert await ask(frame) == frame.replace(server.to_bytes(4), proxy.port.to_bytes(4))
+
+
+async def test_a_clock_jumps_and_comes_back(tmp_path: Path) -> None:
+    made = library(tmp_path)
+    if made is None:
+        assert sys.platform != "linux" or not shutil.which("cc")
+        return
+    clock = Clock(made, tmp_path / "clock")
+    asking = "import time, datetime\nwhile input(): print(time.time(), datetime.datetime.now().timestamp(), flush=True)"
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        asking,
+        env={**os.environ, **clock.env},
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdin and process.stdout
+    for ahead_s in (0, 3600, -3600, 0):
+        clock.set(ahead_s)
+        process.stdin.write(b"now\n")
+        said = [float(text) - time.time() for text in (await process.stdout.readline()).split()]
+        assert said == [pytest.approx(ahead_s, abs=30)] * 2
+    process.stdin.write(b"\n")
+    assert await process.wait() == 0
