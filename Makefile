@@ -7,7 +7,7 @@ EDITABLE := $(foreach p,$(PACKAGES),-e $(p))
 UV_CACHE_ARGS := --quiet --python $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-compose fmt lint types unit audit e2e docs lock clean dev
+.PHONY: help demo test test-compose chaos fmt lint types unit audit e2e docs lock clean dev
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -62,6 +62,9 @@ test-compose: export TC_HOST ?= 127.0.0.1
 test-compose: $(VENV)/.dev ## the loop on real Kafka, S3 and PostgreSQL in containers, and docker compose itself
 	@SHIPWAY_TEST_STACK=containers $(BIN)/pytest tests --ignore tests/compose
 	@$(BIN)/pytest tests/compose
+
+chaos: $(VENV)/.dev ## break a running Shipway in many ways under load (SEED=1 BUDGET_S=360; 0: every way, 15 minutes)
+	@PYTHONPATH=tests $(BIN)/python -m chaos --seed $(or $(SEED),1) --budget-s $(or $(BUDGET_S),360) $(CHAOS)
 
 fmt: $(VENV)/.dev ## format the code
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .

@@ -8,7 +8,7 @@ import random
 import shutil
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -62,16 +62,16 @@ class Recorder:
     """Every message on every topic, from the start, across losses of the broker."""
 
     records: list[ConsumerRecord] = field(default_factory=list)
+    _decoded: list[Envelope] = field(default_factory=list)
+    _seen: int = 0
 
     def envelopes(self) -> list[Envelope]:
-        """The events among them."""
-        found = []
-        for record in self.records:
-            try:
-                found.append(decode(record.value, list(record.headers)))
-            except Permanent:
-                continue
-        return found
+        """The events among them, each as often as it came."""
+        for record in self.records[self._seen :]:
+            self._seen += 1
+            with suppress(Permanent):
+                self._decoded.append(decode(record.value, list(record.headers)))
+        return self._decoded
 
     def payloads(self, kind: type[P], **wanted: Any) -> list[P]:
         """The events of a type with these fields, each event once."""

@@ -102,6 +102,8 @@ class Gateway:
         settings = LimitSettings(**{"patience_ms": 100} | limits)
         watching = {"every_s": 0.05, "every_out_s": 0.02, "timeout_s": 2} | probes
         self.registry = Registry(KafkaSettings(), ProbeSettings.model_validate(watching))
+        self.registry.desired.caught_up.set()
+        self.registry.presence.caught_up.set()
         self.upstream = Upstream(self.registry, settings)
         self.logged: list[WireMessage] = []
 

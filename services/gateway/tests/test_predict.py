@@ -3,10 +3,13 @@
 import asyncio
 from typing import Any
 
+import httpx
 import pytest
+from fastapi import FastAPI
 
 from shipway.contract import rows
 from shipway.contract.predictionlog import decode_batch
+from shipway.gateway.predict import refusing
 from shipway.gateway.upstream import RetryBudget
 
 ROW = {"size": 1.0, "colour": "red"}
@@ -79,6 +82,25 @@ async def test_an_unknown_model_is_refused_with_the_close_name(gateways: Any) ->
     answer = await gateway.http.post("/predict/mm", json={"row": ROW})
     assert answer.status_code == 404
     assert "did you mean 'm'" in answer.json()["detail"]
+
+
+async def test_a_model_that_is_not_known_yet_is_waited_for_and_not_denied(gateways: Any, predictors: Any) -> None:
+    gateway = gateways(patience_ms=200)
+    gateway.registry.desired.caught_up.clear()
+    early = await gateway.ask()
+    assert (early.status_code, early.headers["retry-after"]) == (503, "1")
+    asked = asyncio.create_task(gateway.ask())
+    gateway.wants((1, "champion", 1.0))
+    await gateway.knows(predictors[0], 1)
+    assert (await asked).status_code == 200
+
+
+async def test_a_gateway_without_its_parts_refuses_predictions_only(predictors: Any) -> None:
+    app = refusing(FastAPI(title="the rest"))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway") as http:
+        refused = await http.post("/predict/m", json={"row": ROW})
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+        assert (await http.get("/openapi.json")).json()["info"]["title"] == "the rest"
 
 
 async def test_a_killed_instance_costs_no_request(gateways: Any, predictors: Any, eventually: Any) -> None:

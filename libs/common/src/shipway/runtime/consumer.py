@@ -26,6 +26,7 @@ from shipway.runtime import idle_fetch, log, metrics, trace
 from shipway.runtime.database import Database, Transaction
 from shipway.runtime.deadletters import dead_letter
 from shipway.runtime.delivery import count_crash, emit, first_time
+from shipway.runtime.failpoints import reached
 from shipway.runtime.kafka import client_arguments
 from shipway.runtime.relay import Relay
 from shipway.runtime.settings import KafkaSettings
@@ -130,8 +131,10 @@ class Consumer:
                 self._crashed = True
                 self._on_bug(bug)
                 await asyncio.Event().wait()  # never acknowledge, never fetch on: the process is ending
+        reached("effect committed")
         try:
             await message.ack()
+            reached("offset committed")
         except KafkaError as err:
             # It comes again, and the inbox knows it.
             _log.warning("offset not committed", reason=str(err) or type(err).__name__)
@@ -200,7 +203,9 @@ class Consumer:
             async with self._database.begin() as tx:
                 new = await first_time(tx, source, event_id)
                 if new:
+                    reached("inbox recorded")
                     await effect(tx)
+                    reached("effect done")
         except (Transient, Permanent, asyncio.CancelledError):
             raise
         except Exception as bug:
@@ -222,6 +227,8 @@ class Consumer:
         async with self._database.begin() as tx:
             if await first_time(tx, "dead-letters", place):
                 await emit(tx, f"shipway/{self._service}", letter)
+                reached("refusal written")
+        reached("refusal committed")
         _log.warning("event refused", topic=record.topic, offset=record.offset, reason=letter.reason)
         metrics.DEAD_LETTERED.labels(record.topic).inc()
 

@@ -1,5 +1,6 @@
 """PostgreSQL's edge: one pool a service, transactions, and driver errors sorted into Transient and bugs."""
 
+import asyncio
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -52,14 +53,37 @@ class Database:
             Permanent: a value that no column can hold, such as a NUL in a text, or a text too long for an index.
         """
         try:
-            async with self.engine.begin() as connection:
-                yield connection
+            async with self._connected() as connection, connection.begin():
+                try:
+                    yield connection
+                except TimeoutError:
+                    await connection.invalidate()  # or the rollback would wait as long again
+                    raise
         except (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as err:
             if isinstance(err, DBAPIError) and is_data_error(err):
                 problem = str(err.orig).partition("\n")[0].partition(": ")[2] or "a value does not fit"
                 raise Permanent(f"can't be stored: {problem[:300]}") from err
             if is_transient(err):
                 raise Transient(f"PostgreSQL: {_first_line(err)}") from err
+            raise
+
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[AsyncConnection]:
+        """A connection that lives. Where one is silent, the others of the pool are given up with it.
+
+        A server that went away without a word leaves connections that look open. Asking one of them takes as long
+        as a command may, and so would the rollback, and then the next one of the pool.
+        """
+        try:
+            # For a free one, for the look at whether it lives, and for a new one in its place.
+            async with asyncio.timeout(3 * self._settings.timeout_s):
+                connection = await self.engine.connect()
+            try:
+                yield connection
+            finally:
+                await asyncio.shield(asyncio.create_task(connection.close()))
+        except TimeoutError:
+            await self.engine.dispose(close=False)
             raise
 
     async def probe(self) -> None:

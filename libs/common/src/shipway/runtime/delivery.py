@@ -16,6 +16,7 @@ from shipway.contract.events import Payload
 from shipway.contract.topics import topic_of
 from shipway.runtime import trace
 from shipway.runtime.database import Transaction
+from shipway.runtime.failpoints import reached
 
 metadata = sa.MetaData()
 
@@ -116,3 +117,4 @@ async def emit_message(tx: Transaction, topic: str, event_id: str, message: Wire
             headers=msgspec.msgpack.encode(message.headers),
         )
     )
+    reached("outbox written")

@@ -18,6 +18,7 @@ from shipway.contract.errors import Transient
 from shipway.runtime import log, metrics
 from shipway.runtime.database import Database, Transaction
 from shipway.runtime.delivery import inbox, outbox
+from shipway.runtime.failpoints import reached
 from shipway.runtime.kafka import Producer, client_arguments, stop_bounded
 from shipway.runtime.provision import provision
 from shipway.runtime.settings import KafkaSettings
@@ -83,15 +84,21 @@ class Relay:
             rows = (await tx.execute(statement.with_for_update(skip_locked=True))).all()
             for row in rows:
                 headers = msgspec.msgpack.decode(row.headers, type=list[tuple[str, bytes]])
+                reached("publishing")
                 position = await self._producer.send(row.topic, row.key, row.value, headers)
+                reached("published")
                 placed = {
                     "published_at": sa.func.now(),
                     "partition": position.partition,
                     "broker_offset": position.offset,
                 }
                 await tx.execute(sa.update(outbox).where(outbox.c.seq == row.seq).values(**placed))
-            metrics.OUTBOX_PUBLISHED.inc(len(rows))
-            return len(rows)
+            if rows:
+                reached("publication noted")
+        if rows:
+            reached("publication committed")
+        metrics.OUTBOX_PUBLISHED.inc(len(rows))
+        return len(rows)
 
     async def _watch_for_ever(self) -> None:
         beats = 0

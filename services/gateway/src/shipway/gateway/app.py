@@ -5,7 +5,7 @@ import asyncio
 from shipway.contract.envelope import WireMessage
 from shipway.contract.topics import PREDICTION_LOG
 from shipway.gateway.api import add_routes
-from shipway.gateway.predict import PredictApp
+from shipway.gateway.predict import PredictApp, refusing
 from shipway.gateway.registry import Registry
 from shipway.gateway.settings import GatewaySettings
 from shipway.gateway.upstream import Upstream
@@ -21,7 +21,7 @@ def body(settings: GatewaySettings) -> Body:
 
     async def run(life: Life) -> None:
         guard = open_guard(life, settings.auth)
-        life.asgi = guard.around(life.app)
+        life.asgi = guard.around(refusing(life.app))
         await provisioned(life, settings.kafka)
         report = lambda reason: life.readiness.report("kafka", reason)  # noqa: E731
         async with connected_producer(settings.kafka, "shipway-gateway", report) as producer:
@@ -45,7 +45,7 @@ async def _serve(life: Life, settings: GatewaySettings, producer: Producer, guar
     life.spawn("presence", registry.presence.run())
     life.spawn("probes", registry.run_probes())
     # Once read, the tables stay as they are when Kafka goes: predictions go on.
-    life.readiness.check("tables", lambda: None if _read(registry) else "desired state and presence not read yet")
+    life.readiness.check("tables", lambda: None if registry.read else "desired state and presence not read yet")
     logging = asyncio.create_task(sink.run())
     life.ready()
     await life.stopped()
@@ -54,7 +54,3 @@ async def _serve(life: Life, settings: GatewaySettings, producer: Producer, guar
     await asyncio.gather(logging, return_exceptions=True)
     await sink.close()
     await upstream.close()
-
-
-def _read(registry: Registry) -> bool:
-    return registry.desired.caught_up.is_set() and registry.presence.caught_up.is_set()

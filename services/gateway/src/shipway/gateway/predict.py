@@ -110,7 +110,10 @@ class PredictApp:
 
     async def _route(self, model: str) -> Route:
         until = time.monotonic() + self._limits.patience_ms / 1000
-        routes = self._registry.routes.get(model)
+        while (routes := self._registry.routes.get(model)) is None and not self._registry.read:
+            # A model that is not known yet is not one that does not exist.
+            if not await self._registry.changes(until):
+                raise starting()
         if routes is None:
             served = list(self._registry.routes)
             close = difflib.get_close_matches(model[:100], served, 1)
@@ -182,6 +185,23 @@ class _Asked:
         self.route: Route | None = None
         self.ids: list[str] = []
         self.client_ids: list[str] | None = None
+
+
+def refusing(rest: Asgi) -> Asgi:
+    """The application until the gateway has its parts: no prediction, and ``rest`` for everything else."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"].startswith(_PREFIX):
+            await respond_problem(send, starting())
+        else:
+            await rest(scope, receive, send)
+
+    return app
+
+
+def starting() -> Problem:
+    """The refusal of a request that came too early."""
+    return Problem(503, "the gateway starts and does not know the models yet; see GET /readyz", retry_after_s=1)
 
 
 def _wrong(field: str, problem: str) -> Problem:

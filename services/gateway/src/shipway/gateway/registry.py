@@ -103,6 +103,11 @@ class Registry:
         finally:
             self._waiting -= 1
 
+    @property
+    def read(self) -> bool:
+        """Whether desired state and presence were read once, to their ends."""
+        return self.desired.caught_up.is_set() and self.presence.caught_up.is_set()
+
     def presences(self) -> dict[str, Presence]:
         """What the known instances last said."""
         return dict(self._known)
