@@ -5,7 +5,7 @@ outputs]). With the header ``Inference-Header-Content-Length: N`` the body is N 
 tensor, little-endian; without it the tensor is in the JSON's ``data``, flat or nested.
 """
 
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -54,7 +54,7 @@ class Labels(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     prediction_ids: list[str] = []
     client_ids: list[str] | None = None
     role: str = ""
-    generation: int = 0
+    generation: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] = 0
 
 
 class InferRequest(NamedTuple):

@@ -7,6 +7,7 @@ what others speak to a predictor; between gateway and predictor it cost ten time
 
 import struct
 from collections.abc import Iterator
+from typing import Annotated
 
 import msgspec
 import numpy as np
@@ -30,7 +31,7 @@ class Ask(msgspec.Struct, array_like=True, frozen=True, gc=False):
     model: str
     version: int
     role: str
-    generation: int
+    generation: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
     budget_ms: int
     rows: int
     prediction_ids: bytes
