@@ -53,8 +53,8 @@ async def test_too_much_memory_is_a_crash_of_the_child_alone() -> None:
 
 async def test_a_child_that_takes_too_long_is_killed_even_if_it_does_not_listen() -> None:
     pids: list[int] = []
-    end = await run("deaf", time_limit_s=1.0, on_message=lambda m: pids.append(m["pid"]))
-    assert (end.kind, end.reason) == ("timed_out", "took longer than 1 s")
+    end = await run("deaf", time_limit_s=4.0, on_message=lambda m: pids.append(m["pid"]))
+    assert (end.kind, end.reason) == ("timed_out", "took longer than 4 s")
     with pytest.raises(ProcessLookupError):
         os.kill(pids[0], 0)
 

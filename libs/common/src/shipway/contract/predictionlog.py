@@ -110,12 +110,13 @@ def decode_batch(value: bytes | None) -> pa.Table:
             for batch in reader:
                 batch.validate(full=True)
                 batches.append(batch)
+            table = pa.Table.from_batches(batches, reader.schema)
     except (pa.ArrowException, OSError, ValueError) as err:
         raise Permanent(f"not an Arrow stream of predictions: {err}") from err
-    table = pa.Table.from_batches(batches, SCHEMA)
-    for name in ("prediction_id", "at", "model", "outcome", "latency_us", "instance"):
+    for name in (field.name for field in SCHEMA if not field.nullable):
         if table.column(name).null_count:
             raise Permanent(f"{name}: must not be null")
+    table = table.cast(SCHEMA)
     _check_values(table)
     return table
 
