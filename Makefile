@@ -7,7 +7,7 @@ EDITABLE := $(foreach p,$(PACKAGES),-e $(p))
 UV_CACHE_ARGS := --quiet --python $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-compose chaos fmt lint types unit audit e2e docs lock clean dev
+.PHONY: help demo test test-compose chaos bench bench-peers fmt lint types unit audit e2e docs lock clean dev
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -65,6 +65,13 @@ test-compose: $(VENV)/.dev ## the loop on real Kafka, S3 and PostgreSQL in conta
 
 chaos: $(VENV)/.dev ## break a running Shipway in many ways under load (SEED=1 BUDGET_S=360; 0: every way, 15 minutes)
 	@PYTHONPATH=tests $(BIN)/python -m chaos --seed $(or $(SEED),1) --budget-s $(or $(BUDGET_S),360) $(CHAOS)
+
+bench: $(VENV)/.dev ## Shipway side by side with other servers (needs wrk; BENCH=--write renews docs/performance.md)
+	@$(BIN)/python bench $(BENCH)
+
+bench-peers: $(BIN)/uv ## install the servers that bench compares with, each into an environment of its own
+	@for peer in mlserver bentoml; do $(PYTHON) -m venv .bench/$$peer; \
+	  $(BIN)/uv pip install --quiet --python .bench/$$peer/bin/python -r bench/$$peer.txt || exit 1; done
 
 fmt: $(VENV)/.dev ## format the code
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .

@@ -1,0 +1,139 @@
+"""``make bench``: Shipway side by side with others, on one model, in interleaved rounds; the table is in the docs."""
+
+import argparse
+import asyncio
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import targets
+from load import Figure, measure, wrk
+from model import NAME, make_rows, make_spec
+from report import write_report
+from targets import Target
+
+from shipway.bundle.store import read_bundle
+from shipway.client import Addresses, AsyncShipway
+from shipway.contract.events import TrainingCompleted
+from shipway.embedded.ports import choose_ports
+from shipway.embedded.stack import prepare
+from shipway.embedded.supervisor import Supervisor
+from shipway.runtime.objects import open_store
+from shipway.runtime.settings import KafkaSettings, ObjectsSettings
+
+Case = tuple[str, int, int]
+"""Target, connections, rows a request."""
+
+
+async def main() -> None:
+    """Measures, and writes docs/performance.md with --write."""
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=3.0, help="of one measurement")
+    parser.add_argument("--connections", type=int, nargs="+", default=[1, 8, 32, 128])
+    parser.add_argument("--rows", type=int, nargs="+", default=[1, 32])
+    parser.add_argument("--write", action="store_true", help="renew the tables in docs/performance.md")
+    options = parser.parse_args()
+    wrk()
+    with tempfile.TemporaryDirectory(prefix="shipway-bench-") as name:
+        folder = Path(name)
+        plan = prepare(folder / "shipway", predictors=1, usual_ports={}, durable=False)
+        async with Supervisor(plan) as supervisor:
+            await supervisor.wait_ready()
+            model_file = await _served(supervisor, folder)
+            with ExitStack() as stack:
+                everybody = _targets(stack, supervisor, model_file, folder)
+                _agree(everybody)
+                figures = await asyncio.to_thread(_rounds, everybody, options, folder)
+                memory = {target.name: target.memory_mb() for target in everybody}
+    write_report(figures, memory, options.write)
+
+
+async def _served(supervisor: Supervisor, folder: Path) -> Path:
+    """Trains the model through Shipway; gives its file, for the others."""
+    state = supervisor.state()
+    assert state.gateway_url is not None and state.monitor_url is not None
+    where = Addresses(
+        state.gateway_url, state.monitor_url, KafkaSettings(bootstrap=state.kafka, idle_fetch_pause_ms=20)
+    )
+    async with AsyncShipway(where) as shipway:
+        await shipway.declare(make_spec(folder / "data"))
+        digest = ""
+        async with shipway.events() as events:
+            journeys = [journey async for journey in shipway.train(NAME)]
+            assert journeys[-1].succeeded, journeys[-1]
+            async for followed in events:
+                if followed.event is not None and isinstance(followed.event.payload, TrainingCompleted):
+                    digest = followed.event.payload.digest
+                    break
+    store = open_store(ObjectsSettings(url=supervisor.plan.objects_url))
+    file = folder / "model.txt"
+    file.write_bytes(read_bundle(store, digest).model_text)
+    return file
+
+
+def _targets(stack: ExitStack, supervisor: Supervisor, model_file: Path, folder: Path) -> list[Target]:
+    urls = supervisor.state().service_urls
+    ports = choose_ports(("bare", "mlserver", "bentoml"), usual={})
+    pids = {name: supervisor.pid(name) or 0 for name in ("gateway", "predictor-1")}
+    found = [
+        Target(
+            "Shipway",
+            f"{urls['gateway']}/predict/{NAME}",
+            targets.named,
+            targets.of_gateway,
+            (pids["gateway"], pids["predictor-1"]),
+        ),
+        Target(
+            "Shipway's predictor",
+            f"{urls['predictor-1']}/v2/models/{NAME}/versions/1/infer",
+            targets.tensor,
+            targets.of_tensor,
+            (pids["predictor-1"],),
+        ),
+        stack.enter_context(targets.bare(model_file, ports["bare"])),
+    ]
+    for name, start in (
+        ("mlserver", lambda: targets.mlserver(model_file, ports["mlserver"], folder / "mlserver")),
+        ("bentoml", lambda: targets.bentoml(model_file, ports["bentoml"])),
+    ):
+        if (targets.PEERS / name).is_dir():
+            found.append(stack.enter_context(start()))
+        else:
+            print(f"{name} is left out: make bench-peers installs it")
+    return found
+
+
+def _agree(everybody: list[Target]) -> None:
+    rows = make_rows(32)
+    wanted = everybody[0].ask(rows)
+    for target in everybody[1:]:
+        np.testing.assert_allclose(target.ask(rows), wanted, rtol=1e-9, err_msg=target.name)
+    print(f"the same answers from {', '.join(target.name for target in everybody)}")
+
+
+def _rounds(everybody: list[Target], options: argparse.Namespace, folder: Path) -> dict[Case, list[Figure]]:
+    figures: dict[Case, list[Figure]] = {}
+    for rows in options.rows:
+        asked = make_rows(rows)
+        for connections in options.connections:
+            for number in range(options.rounds):
+                # Each round begins with another, so that none always comes after the same.
+                for target in everybody[number % len(everybody) :] + everybody[: number % len(everybody)]:
+                    figure = measure(target, asked, connections, options.seconds, folder)
+                    figures.setdefault((target.name, connections, rows), []).append(figure)
+            for target in everybody:
+                found = figures[target.name, connections, rows]
+                errors = sum(f.errors for f in found)
+                print(
+                    f"{rows:5} rows {connections:4} connections  {target.name:20} "
+                    f"{median(f.per_s for f in found):8.0f}/s  p50 {median(f.p50_ms for f in found):7.2f} ms  "
+                    f"p99 {median(f.p99_ms for f in found):7.2f} ms" + (f"  {errors} errors" if errors else "")
+                )
+    return figures
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

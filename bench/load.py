@@ -1,0 +1,65 @@
+"""One measurement: wrk against a target, with so many connections, for so long."""
+
+import json
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from targets import Rows, Target
+
+_UNITS = {"us": 0.001, "ms": 1.0, "s": 1000.0, "m": 60_000.0}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """What was measured. Latencies in milliseconds."""
+
+    per_s: float
+    p50_ms: float
+    p99_ms: float
+    errors: int
+
+
+def wrk() -> str:
+    """Where wrk is.
+
+    Raises:
+        SystemExit: nowhere; says what to install.
+    """
+    found = shutil.which("wrk")
+    if found is None:
+        raise SystemExit("bench: wrk is missing; install it: apt-get install wrk, or brew install wrk")
+    return found
+
+
+def measure(target: Target, rows: Rows, connections: int, seconds: float, folder: Path) -> Figure:
+    """Asks for the same rows, again and again, on every connection."""
+    script = folder / "post.lua"
+    body = json.dumps(target.body(rows))
+    script.write_text(f"wrk.method='POST'\nwrk.body=[[{body}]]\nwrk.headers['content-type']='application/json'\n")
+    said = subprocess.run(
+        [wrk(), "-t1", f"-c{connections}", f"-d{seconds:g}s", "--latency", "-s", str(script), target.url],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    return parse(said)
+
+
+def parse(said: str) -> Figure:
+    """The figures in what wrk prints."""
+    quantiles = dict(re.findall(r"^\s+(50|99)%\s+(\S+)$", said, re.MULTILINE))
+    refused = re.search(r"Non-2xx or 3xx responses: (\d+)", said)
+    broken = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", said)
+    errors = int(refused[1]) if refused else 0
+    errors += sum(map(int, broken.groups())) if broken else 0
+    rate = re.search(r"Requests/sec:\s+([\d.]+)", said)
+    assert rate is not None, said
+    return Figure(float(rate[1]), _ms(quantiles["50"]), _ms(quantiles["99"]), errors)
+
+
+def _ms(text: str) -> float:
+    number, unit = re.fullmatch(r"([\d.]+)(us|ms|s|m)", text).groups()  # type: ignore[union-attr]
+    return float(number) * _UNITS[unit]
