@@ -7,7 +7,7 @@ EDITABLE := $(foreach p,$(PACKAGES),-e $(p))
 UV_CACHE_ARGS := --quiet --python $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-compose chaos bench bench-peers fmt lint types unit audit e2e docs lock clean dev
+.PHONY: help demo test test-compose compose chaos bench bench-peers fmt lint types unit audit e2e docs lock clean dev
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -55,6 +55,13 @@ audit: $(VENV)/.dev ## known vulnerabilities in what is locked (needs the adviso
 
 e2e: $(VENV)/.dev ## the loop with real processes on the embedded stack, faults included
 	@$(BIN)/pytest tests --ignore tests/compose
+
+.env:
+	@umask 077; sed "s/change-me-too/$$(openssl rand -hex 16)/; s/change-me/$$(openssl rand -hex 16)/" .env.example > .env
+	@echo "made .env with new secrets"
+
+compose: .env ## the real stack in containers: Kafka, PostgreSQL, S3, Prometheus, the six services
+	@docker compose up --build --wait
 
 # On a machine with a /.dockerenv, testcontainers would take itself for a container.
 test-compose: export TESTCONTAINERS_CONNECTION_MODE ?= docker_host

@@ -95,14 +95,10 @@ def _targets(stack: ExitStack, supervisor: Supervisor, model_file: Path, folder:
         ),
         stack.enter_context(targets.bare(model_file, ports["bare"])),
     ]
-    for name, start in (
-        ("mlserver", lambda: targets.mlserver(model_file, ports["mlserver"], folder / "mlserver")),
-        ("bentoml", lambda: targets.bentoml(model_file, ports["bentoml"])),
-    ):
-        if (targets.PEERS / name).is_dir():
-            found.append(stack.enter_context(start()))
-        else:
-            print(f"{name} is left out: make bench-peers installs it")
+    if targets.installed("mlserver"):
+        found.append(stack.enter_context(targets.mlserver(model_file, ports["mlserver"], folder / "mlserver")))
+    if targets.installed("bentoml"):
+        found.append(stack.enter_context(targets.bentoml(model_file, ports["bentoml"])))
     return found
 
 

@@ -14,7 +14,7 @@ class Bench:
     def __init__(self) -> None:
         self.booster = lightgbm.Booster(model_file=os.environ["MODEL_FILE"])
 
-    @bentoml.api
+    @bentoml.api  # type: ignore[untyped-decorator,unused-ignore]
     def predict(self, rows: list[list[float]]) -> list[float]:
         """The probability of each row."""
         return list(map(float, self.booster.predict(np.array(rows), num_threads=1)))

@@ -87,6 +87,14 @@ def of_tensor(answer: Any) -> list[float]:
     return [float(x) for x in answer["outputs"][0]["data"]]
 
 
+def installed(peer: str) -> bool:
+    """Whether a peer is there; says what to do where it is not."""
+    there = (PEERS / peer / "bin" / peer).exists()
+    if not there:
+        print(f"{peer} is left out: make bench-peers installs it")
+    return there
+
+
 @contextmanager
 def bare(model_file: Path, port: int) -> Iterator[Target]:
     """A bare ASGI function on uvicorn with LightGBM's C API: no checks, no log, no metrics."""
