@@ -1,6 +1,7 @@
 """One measurement: wrk against a target, with so many connections, for so long."""
 
 import json
+import math
 import re
 import shutil
 import subprocess
@@ -38,14 +39,16 @@ def measure(target: Target, rows: Rows, connections: int, seconds: float, folder
     """Asks for the same rows, again and again, on every connection."""
     script = folder / "post.lua"
     body = json.dumps(target.body(rows))
-    script.write_text(f"wrk.method='POST'\nwrk.body=[[{body}]]\nwrk.headers['content-type']='application/json'\n")
+    script.write_text(f"wrk.method='POST'\nwrk.body=[==[{body}]==]\nwrk.headers['content-type']='application/json'\n")
     said = subprocess.run(
         [wrk(), "-t1", f"-c{connections}", f"-d{seconds:g}s", "--latency", "-s", str(script), target.url],
         capture_output=True,
         text=True,
         check=True,
-    ).stdout
-    return parse(said)
+    )
+    if "syntax" in said.stderr:
+        raise RuntimeError(f"wrk: {said.stderr}")
+    return parse(said.stdout)
 
 
 def parse(said: str) -> Figure:
@@ -57,9 +60,10 @@ def parse(said: str) -> Figure:
     errors += sum(map(int, broken.groups())) if broken else 0
     rate = re.search(r"Requests/sec:\s+([\d.]+)", said)
     assert rate is not None, said
-    return Figure(float(rate[1]), _ms(quantiles["50"]), _ms(quantiles["99"]), errors)
+    return Figure(float(rate[1]), _ms(quantiles.get("50", "")), _ms(quantiles.get("99", "")), errors)
 
 
 def _ms(text: str) -> float:
-    number, unit = re.fullmatch(r"([\d.]+)(us|ms|s|m)", text).groups()  # type: ignore[union-attr]
-    return float(number) * _UNITS[unit]
+    """Milliseconds; NaN where nothing was answered."""
+    found = re.fullmatch(r"([\d.]+)(us|ms|s|m)", text)
+    return float(found[1]) * _UNITS[found[2]] if found else math.nan
