@@ -139,6 +139,8 @@ def test_what_died_with_a_predictor_or_was_dropped_is_no_violation() -> None:
     assert check(lacking, Allowed()) and check(lacking, Allowed(unlogged=1))
     assert check(lacking, Allowed(unlogged=2)) == []
     assert check(replace(lacking, dropped=1), Allowed(unlogged=1)) == []
+    uncounted = replace(GOOD, usage={1: 1})
+    assert check(uncounted, Allowed(uncounted=1)) and not check(uncounted, Allowed(uncounted=2))
 
 
 def test_a_prediction_that_two_instances_have_scored_is_counted_apart() -> None:
