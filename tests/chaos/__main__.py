@@ -2,11 +2,12 @@
 
 import argparse
 import asyncio
+import logging
 import random
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -24,12 +25,14 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
-async def run(planned: Sequence[Planned], seed: int, budget_s: float, folder: Path) -> list[Row]:
-    """The faults in their order, until the budget is used up (0: all of them)."""
+async def run(
+    planned: Sequence[Planned], budget_s: float, folder: Path, rng: random.Random, keep: Callable[[list[Row]], None]
+) -> list[Row]:
+    """The faults in their order, until the budget is used up (0: all of them); ``keep`` gets the rows so far."""
     begun = time.monotonic()
     rows: list[Row] = []
     async with stand(folder) as standing:
-        scenario = Scenario(standing, random.Random(seed))
+        scenario = Scenario(standing, rng)
         async with scenario.serving():
             say("\n".join(report.HEAD))
             for one in planned:
@@ -41,6 +44,7 @@ async def run(planned: Sequence[Planned], seed: int, budget_s: float, folder: Pa
                     continue
                 rows.append(row := await scenario.run(one))
                 say(report.line(row))
+                keep(rows)
                 for problem in [*(f"{v.kind}: {v.what}" for v in row.violations), *row.problems]:
                     say(f"    {problem}")
     return rows
@@ -58,10 +62,15 @@ def main() -> None:
     wanted = [f for f in FAULTS if asked.only in f.name and (f.quick or not asked.budget_s or asked.only)]
     folder = asked.folder or Path(tempfile.mkdtemp(prefix="shipway-chaos-"))
     say(f"seed {asked.seed}; logs in {folder}")
-    rows = asyncio.run(run(plan(wanted, asked.seed), asked.seed, asked.budget_s, folder))
-    made = report.table(rows, asked.seed, f"{datetime.now(UTC):%Y-%m-%d}")
-    if asked.write:
-        report.write(DOCUMENT, made)
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # ours meet the broken broker too
+
+    def keep(rows: list[Row]) -> None:
+        if asked.write:
+            report.write(DOCUMENT, report.table(rows, asked.seed, today))
+
+    today = f"{datetime.now(UTC):%Y-%m-%d}"
+    rows = asyncio.run(run(plan(wanted, asked.seed), asked.budget_s, folder, random.Random(asked.seed), keep))
+    made = report.table(rows, asked.seed, today)
     broken = [row.planned.fault.name for row in rows if row.violations or any("not within" in p for p in row.problems)]
     say(f"{made.splitlines()[0]} " + (f"Promises broken by: {', '.join(broken)}" if broken else "Every promise held."))
     sys.exit(1 if broken else 0)

@@ -53,9 +53,11 @@ class Fault:
         return " + ".join(str(blow) for blow in self.blows)
 
     @property
-    def kills_predictors(self) -> int:
-        """How many predictors die, with the prediction records of their last quarter of a second."""
-        return sum(blow.manner == "killed" and blow.target in PREDICTORS for blow in self.blows)
+    def loses_records_s(self) -> float:
+        """How many seconds of prediction records may be lost: those in a predictor's memory, or in a broker's."""
+        return sum(
+            (blow.target in (*PREDICTORS, "broker")) * (blow.manner in ("killed", "wiped")) for blow in self.blows
+        )
 
 
 def _one(target: str, manner: Manner, hold_s: float = 0.0, *, may_fail: bool = False, quick: bool = False) -> Fault:

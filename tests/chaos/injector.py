@@ -3,6 +3,7 @@
 import asyncio
 import signal
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 
 import psutil
@@ -83,7 +84,8 @@ class Injector:
     def _proxies(self, target: str) -> list[Proxy]:
         client, _, server = target.partition(">")
         wanted = [name for name in self._stand.proxies if name.endswith(f">{server}")]
-        return [self._stand.proxies[name] for name in wanted if client in ("*", name.partition(">")[0])]
+        chosen = [self._stand.proxies[name] for name in wanted if client in ("*", name.partition(">")[0])]
+        return list(chain.from_iterable(chosen))
 
     def _tree(self, name: str) -> list[psutil.Process]:
         pid = self._supervisor.pid(name)

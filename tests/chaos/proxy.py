@@ -19,13 +19,14 @@ class _Connection:
 
 
 class Proxy:
-    """Listens on ``port`` and forwards to ``server_port`` of this machine, as ``mode`` says.
+    """Listens on ``port`` (of ``host``) and forwards to ``server_port`` of this machine, as ``mode`` says.
 
     With ``kafka``, the broker's own address in its answers is replaced by the proxy's, so that clients stay with it.
     """
 
-    def __init__(self, port: int, server_port: int, *, kafka: bool = False) -> None:
+    def __init__(self, port: int, server_port: int, *, host: str = HOST, kafka: bool = False) -> None:
         self.port = port
+        self._host = host
         self._server_port = server_port
         self._kafka = kafka
         self._listener: asyncio.Server | None = None
@@ -63,7 +64,7 @@ class Proxy:
             self._open.set()
 
     async def _listen(self) -> None:
-        self._listener = await asyncio.start_server(self._accepted, HOST, self.port, reuse_address=True)
+        self._listener = await asyncio.start_server(self._accepted, self._host, self.port, reuse_address=True)
 
     def _accepted(self, from_client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
         # A task of our own: asyncio would log one of its own that is cancelled.

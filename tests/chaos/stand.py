@@ -4,11 +4,13 @@ import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 from world import World, used
 
 from chaos.clock import Clock, library
+from chaos.faults import PREDICTORS
 from chaos.proxy import Proxy
 from shipway.embedded.ports import HOST, choose_ports
 from shipway.embedded.stack import ProcessSpec, StackPlan, prepare
@@ -16,7 +18,8 @@ from shipway.embedded.supervisor import Supervisor
 from shipway.runtime.settings import KafkaSettings
 
 DISK_MB = 64
-WITHOUT_DATABASE = ("gateway", "predictor-1", "predictor-2")
+BESIDE = "127.0.0.2"
+WITHOUT_DATABASE = ("gateway", *PREDICTORS)
 
 
 @dataclass
@@ -27,7 +30,7 @@ class Stand:
     """
 
     world: World
-    proxies: dict[str, Proxy]
+    proxies: dict[str, list[Proxy]]
     objects: Path
     disk: Path | None
     clocks: dict[str, Clock]
@@ -45,7 +48,8 @@ async def stand(folder: Path) -> AsyncIterator[Stand]:
         proxies, through = through_proxies(plan)
         clocks = clocks_of(plan)
         through = with_clocks(through, clocks)
-        for proxy in proxies.values():
+        every = list(chain.from_iterable(proxies.values()))
+        for proxy in every:
             await proxy.start()
         try:
             async with Supervisor(through) as supervisor:
@@ -53,10 +57,10 @@ async def stand(folder: Path) -> AsyncIterator[Stand]:
                 kafka = KafkaSettings(bootstrap=plan.kafka, idle_fetch_pause_ms=20)
                 async with used(supervisor, plan.data_folder, kafka) as world:
                     yield Stand(world, proxies, objects, disk, clocks)
-                for proxy in proxies.values():
+                for proxy in every:
                     await proxy.set("pass")
         finally:
-            for proxy in proxies.values():
+            for proxy in every:
                 await proxy.stop()
 
 
@@ -74,18 +78,20 @@ def small_disk(folder: Path) -> Iterator[Path | None]:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
-def through_proxies(plan: StackPlan) -> tuple[dict[str, Proxy], StackPlan]:
-    """A proxy for every connection, and the plan whose services use them."""
+def through_proxies(plan: StackPlan) -> tuple[dict[str, list[Proxy]], StackPlan]:
+    """The proxies of every connection, and the plan whose services use them."""
     services = [spec for spec in plan.processes if spec.kind == "service"]
-    servers = {name: plan.process(name).port or 0 for name in ("broker", "postgres", "predictor-1", "predictor-2")}
-    connections = [f"{spec.name}>broker" for spec in services]
-    connections += [f"{spec.name}>postgres" for spec in services if spec.name not in WITHOUT_DATABASE]
-    connections += [f"gateway>{name}" for name in servers if name.startswith("predictor")]
-    ports = choose_ports(connections, usual={})
-    proxies = {
-        name: Proxy(ports[name], servers[name.partition(">")[2]], kafka=name.endswith(">broker"))
-        for name in connections
-    }
+    names = [f"{spec.name}>broker" for spec in services]
+    names += [f"{spec.name}>postgres" for spec in services if spec.name not in WITHOUT_DATABASE]
+    ports = choose_ports([*names, *(f"{name} rows" for name in PREDICTORS)], usual={})
+    proxies: dict[str, list[Proxy]] = {}
+    for name in names:
+        server = name.partition(">")[2]
+        proxies[name] = [Proxy(ports[name], plan.process(server).port or 0, kafka=server == "broker")]
+    for name in PREDICTORS:
+        # A predictor tells one host for both of its ports: ours has the same ports at another address.
+        served = (plan.process(name).port or 0, ports[f"{name} rows"])
+        proxies[f"gateway>{name}"] = [Proxy(port, port, host=BESIDE) for port in served]
     altered = tuple(_through(spec, plan, ports) for spec in plan.processes)
     return proxies, replace(plan, processes=altered)
 
@@ -97,8 +103,9 @@ def _through(spec: ProcessSpec, plan: StackPlan, ports: dict[str, int]) -> Proce
     if (port := ports.get(f"{spec.name}>postgres")) is not None:
         direct = f":{plan.process('postgres').port}/"
         env["SHIPWAY__DATABASE__URL"] = plan.database_url.replace(direct, f":{port}/")
-    if (port := ports.get(f"gateway>{spec.name}")) is not None:
-        env["SHIPWAY_PREDICTOR__ADVERTISE"] = f"http://{HOST}:{port}"
+    if (port := ports.get(f"{spec.name} rows")) is not None:
+        env["SHIPWAY_PREDICTOR__ADVERTISE"] = f"http://{BESIDE}:{spec.port}"
+        env["SHIPWAY_PREDICTOR__ROWS_PORT"] = str(port)
     return replace(spec, env=env)
 
 

@@ -125,7 +125,7 @@ def test_a_good_history_has_no_violation() -> None:
         ),
         (replace(GOOD, usage={1: 1, 2: 1}), "unlogged", "the monitor counts 2 predictions of 3"),
         (replace(GOOD, usage={1: 1, 2: 3}), "doubled", "the monitor counts 4 predictions, but 3"),
-        (replace(GOOD, champion=1), "view", "the monitor's champion is 1, but 2 serves"),
+        (replace(GOOD, champion=1), "view", "the monitor's champion is not the one"),
     ],
 )
 def test_a_planted_violation_is_found_and_nothing_else(planted: History, kind: str, words: str) -> None:
@@ -139,6 +139,8 @@ def test_what_died_with_a_predictor_or_was_dropped_is_no_violation() -> None:
     assert check(lacking, Allowed()) and check(lacking, Allowed(unlogged=1))
     assert check(lacking, Allowed(unlogged=2)) == []
     assert check(replace(lacking, dropped=1), Allowed(unlogged=1)) == []
+    uncounted = replace(GOOD, usage={1: 1})
+    assert check(uncounted, Allowed(uncounted=1)) and not check(uncounted, Allowed(uncounted=2))
 
 
 def test_a_prediction_that_two_instances_have_scored_is_counted_apart() -> None:
