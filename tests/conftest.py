@@ -15,6 +15,15 @@ async def shipway_world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterat
         yield running
 
 
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def served(shipway_world: World) -> str:
+    """A binary model whose version 1 serves, for tests that only use it."""
+    await shipway_world.declare("served")
+    journey = await shipway_world.train("served")
+    assert journey.succeeded, journey
+    return "served"
+
+
 @pytest.fixture
 def root() -> Path:
     """The repository's root."""

@@ -79,16 +79,13 @@ async def test_a_swap_under_traffic_fails_no_request_and_loses_no_record(shipway
     assert dropped == [0, 0]
 
 
-async def test_one_trace_runs_from_the_request_to_the_champion(shipway_world: World) -> None:
-    await shipway_world.declare("traced")
-    journey = await shipway_world.train("traced")
-    assert journey.succeeded, journey
+async def test_one_trace_runs_from_the_request_to_the_champion(shipway_world: World, served: str) -> None:
     chain = (e.TrainingRequested, e.TrainingCompleted, e.ModelApproved, e.ModelReleased, e.ReleasePromoted)
     for kind in chain:
-        await shipway_world.event(kind, model="traced")
+        await shipway_world.event(kind, model=served)
     traces: dict[type[e.Payload], set[str]] = {}
     for event in shipway_world.recorder.envelopes():
-        if getattr(event.payload, "model", None) == "traced" and event.traceparent:
+        if getattr(event.payload, "model", None) == served and event.traceparent:
             traces.setdefault(type(event.payload), set()).add(event.traceparent.split("-")[1])
     assert len(set().union(*(traces[kind] for kind in chain))) == 1, traces
 
@@ -142,30 +139,26 @@ WRONG = [
 ]
 
 
-async def test_wrong_features_are_named(shipway_world: World) -> None:
-    await shipway_world.declare("strict")
-    assert (await shipway_world.train("strict")).succeeded
+async def test_wrong_features_are_named(shipway_world: World, served: str) -> None:
     async with httpx.AsyncClient() as client:
         for row, field, words in WRONG:
-            response = await client.post(f"{shipway_world.gateway}/predict/strict", json={"rows": [row]})
+            response = await client.post(f"{shipway_world.gateway}/predict/{served}", json={"rows": [row]})
             assert response.status_code == 422
             errors = {err["field"]: err["problem"] for err in problem(response)["errors"]}
             assert words in errors[field]
         for body in (b"", b"{", b"[]", b'{"rows": 1}', b'{"rows": []}', b"[" * 100_000, b"\xff"):
-            response = await client.post(f"{shipway_world.gateway}/predict/strict", content=body)
+            response = await client.post(f"{shipway_world.gateway}/predict/{served}", content=body)
             assert response.status_code in (400, 422), response.text
             assert problem(response)["detail"]
         assert (await client.post(f"{shipway_world.gateway}/predict/nothing", json={"rows": [{}]})).status_code == 404
     unseen = {"size": 1, "age": 1, "colour": "mauve", "flag": False}
-    assert len((await shipway_world.shipway.predict("strict", [unseen])).predictions) == 1
+    assert len((await shipway_world.shipway.predict(served, [unseen])).predictions) == 1
 
 
-async def test_feedback_finds_its_prediction(shipway_world: World) -> None:
-    await shipway_world.declare("told")
-    assert (await shipway_world.train("told")).succeeded
-    answer = await shipway_world.shipway.predict("told", [features_of(make_rows("binary", 1)[0])])
-    await shipway_world.shipway.feedback("told", answer.predictions[0].id, True)
-    await shipway_world.event(e.FeedbackReceived, model="told", prediction_id=answer.predictions[0].id)
+async def test_feedback_finds_its_prediction(shipway_world: World, served: str) -> None:
+    answer = await shipway_world.shipway.predict(served, [features_of(make_rows("binary", 1)[0])])
+    await shipway_world.shipway.feedback(served, answer.predictions[0].id, True)
+    await shipway_world.event(e.FeedbackReceived, model=served, prediction_id=answer.predictions[0].id)
     with pytest.raises(Refused) as refused:
-        await shipway_world.shipway.feedback("told", "", True)
+        await shipway_world.shipway.feedback(served, "", True)
     assert refused.value.status == 422

@@ -29,14 +29,12 @@ async def test_every_service_consumes_what_the_table_says(shipway_world: World) 
         await admin.close()
 
 
-async def test_only_the_declared_write_and_only_declared_types(shipway_world: World) -> None:
+async def test_only_the_declared_write_and_only_declared_types(shipway_world: World, served: str) -> None:
     """Every message of a whole loop, dead letters aside, was written by a producer of its topic."""
-    await shipway_world.declare("topology")
-    assert (await shipway_world.train("topology")).succeeded
-    await shipway_world.shipway.predict("topology", [features_of(make_rows("binary", 1)[0])])
+    await shipway_world.shipway.predict(served, [features_of(make_rows("binary", 1)[0])])
 
     async def logged() -> bool:
-        return bool((await shipway_world.shipway.usage("topology"))["versions"].get("1", {}).get("answered"))
+        return bool((await shipway_world.shipway.usage(served))["versions"].get("1", {}).get("answered"))
 
     await eventually(logged, "the prediction is in the log")
     by_name = {t.name: t for t in TOPICS}
