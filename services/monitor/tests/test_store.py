@@ -22,7 +22,7 @@ RELEASE: dict[str, Any] = {"model": "m", "release_id": "r", "generation": 1, "di
 
 
 def promoted(version: int, previous: int | None) -> e.ReleasePromoted:
-    return e.ReleasePromoted(version=version, previous_version=previous, **RELEASE)
+    return e.ReleasePromoted(version=version, previous_version=previous, **RELEASE | {"generation": version})
 
 
 async def shown(database: Database) -> tuple[int | None, int | None, dict[int, str]]:
@@ -59,6 +59,27 @@ async def test_promotions_that_come_late_leave_one_champion(database: Database, 
     await put(promoted(2, 1), T0 + HOUR)
     await put(promoted(1, None), T0)
     assert await shown(database) == (2, 1, {1: "last_good", 2: "champion"})
+
+
+async def test_a_releaser_whose_clock_was_set_back_is_believed(database: Database, put: Put) -> None:
+    """By its generations; and an old event that is sent again is none the newer for it."""
+    loading = e.ReleaseProgressed(
+        model="m",
+        version=2,
+        release_id="r",
+        from_state="approved",
+        to_state="loading",
+        candidate_share=0.0,
+        generation=2,
+        reason="why",
+    )
+    await put(promoted(1, None), T0)
+    await put(loading, T0 + HOUR)
+    await put(promoted(2, 1), T0 + HOUR / 60)
+    assert await shown(database) == (2, 1, {1: "last_good", 2: "champion"})
+    await put(promoted(3, 2), T0 + HOUR / 30)
+    await put(promoted(1, None), T0)
+    assert await shown(database) == (3, 2, {1: "standby", 2: "last_good", 3: "champion"})
 
 
 async def test_a_rolled_back_champion_gives_the_last_good_its_place(database: Database, put: Put) -> None:

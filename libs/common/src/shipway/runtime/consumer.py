@@ -6,7 +6,6 @@ which would log it and move on.
 """
 
 import asyncio
-import dataclasses
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -16,7 +15,6 @@ from aiokafka.errors import KafkaError
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
 from faststream.kafka.annotations import KafkaMessage
-from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
 
 from shipway.contract.envelope import Envelope, attribute, decode, text_headers
 from shipway.contract.errors import InvalidField, Permanent, Transient
@@ -27,7 +25,7 @@ from shipway.runtime.database import Database, Transaction
 from shipway.runtime.deadletters import dead_letter
 from shipway.runtime.delivery import count_crash, emit, first_time
 from shipway.runtime.failpoints import reached
-from shipway.runtime.kafka import client_arguments
+from shipway.runtime.faststream_edge import safe_headers, security, undecoded
 from shipway.runtime.relay import Relay
 from shipway.runtime.settings import KafkaSettings
 
@@ -77,7 +75,7 @@ class Consumer:
         self.broker = KafkaBroker(
             settings.bootstrap,
             client_id=f"shipway-{service}",
-            security=_security(settings),
+            security=security(settings),
             # Joining a group takes until a member that was killed is given up; who asks again before that is
             # another new member to wait for, and so on for ever.
             request_timeout_ms=max(settings.request_timeout_ms, 2 * SESSION_TIMEOUT_MS),
@@ -94,8 +92,8 @@ class Consumer:
             max_poll_interval_ms=30 * 60 * 1000,
             session_timeout_ms=SESSION_TIMEOUT_MS,
             heartbeat_interval_ms=1_000,
-            parser=_safe_headers,
-            decoder=_undecoded,
+            parser=safe_headers,
+            decoder=undecoded,
         )
         subscriber(self._on_message)
 
@@ -231,29 +229,3 @@ class Consumer:
         reached("refusal committed")
         _log.warning("event refused", topic=record.topic, offset=record.offset, reason=letter.reason)
         metrics.DEAD_LETTERED.labels(record.topic).inc()
-
-
-def _security(settings: KafkaSettings) -> BaseSecurity | None:
-    """FastStream's name for what an aiokafka client is told."""
-    arguments = client_arguments(settings)
-    context = arguments.get("ssl_context")
-    if "sasl_mechanism" not in arguments:
-        return BaseSecurity(ssl_context=context, use_ssl=True) if context else None
-    kinds = {"PLAIN": SASLPlaintext, "SCRAM-SHA-256": SASLScram256, "SCRAM-SHA-512": SASLScram512}
-    return kinds[arguments["sasl_mechanism"]](
-        arguments["sasl_plain_username"],
-        arguments["sasl_plain_password"],
-        ssl_context=context,
-        use_ssl=context is not None,
-    )
-
-
-async def _safe_headers(record: ConsumerRecord, parse: Callable[[Any], Awaitable[Any]]) -> Any:
-    safe = tuple((key, value.encode()) for key, value in text_headers(record.headers).items())
-    message = await parse(dataclasses.replace(record, headers=safe))
-    message.raw_message = record
-    return message
-
-
-async def _undecoded(message: Any) -> Any:
-    return message.body

@@ -23,6 +23,9 @@ from shipway.runtime.settings import HttpSettings, ServiceSettings
 
 _log = log.get(__name__)
 STOP_WITHIN_S = 25.0
+# Longer than clients and load balancers keep an idle connection (60 s at most, as a rule): whoever closes first while
+# the other one sends makes a request fail.
+KEEP_ALIVE_S = 75
 Asgi = Callable[[Any, Any, Any], Awaitable[None]]
 
 
@@ -125,6 +128,7 @@ async def _run(name: str, http: HttpSettings, body: Body) -> int:
             lifespan="off",
             interface="asgi3",
             timeout_graceful_shutdown=10,
+            timeout_keep_alive=KEEP_ALIVE_S,
         )
     )
     life._server, life._serving = server, asyncio.create_task(server.serve(sockets=[listening]))

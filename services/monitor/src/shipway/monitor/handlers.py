@@ -16,6 +16,8 @@ from shipway.monitor.views import request_change, version_change
 from shipway.runtime.consumer import Handler, RawHandler
 from shipway.runtime.database import Transaction
 
+ORDERED = (e.ReleaseProgressed, e.ReleasePromoted, e.ReleaseRolledBack)
+
 
 async def on_event(tx: Transaction, payload: e.Event, event: Envelope) -> None:
     """Any event of a model: into the history and the views."""
@@ -24,9 +26,11 @@ async def on_event(tx: Transaction, payload: e.Event, event: Envelope) -> None:
     if (of_request := request_change(payload)) is not None:
         await store.change_request(tx, payload.model, of_request, event.time)
     if (of_version := version_change(payload)) is not None:
+        # The releaser's events are in order by generation also when its clock was set back in between.
+        newest = isinstance(payload, ORDERED) and await store.is_newest(tx, payload)
         if isinstance(payload, e.ReleasePromoted | e.ReleaseRolledBack):
-            await store.change_champion(tx, payload.model, payload, event.time)
-        await store.change_version(tx, payload.model, of_version, event.time, event.traceparent)
+            await store.change_champion(tx, payload.model, payload, event.time, newest=newest)
+        await store.change_version(tx, payload.model, of_version, event.time, event.traceparent, newest=newest)
 
 
 async def on_declared(tx: Transaction, payload: e.ModelDeclared, event: Envelope) -> None:

@@ -55,11 +55,30 @@ async def declare(tx: Transaction, name: str, spec: dict[str, Any], at: datetime
     await tx.execute(statement.on_conflict_do_update(index_elements=["name"], set_=values, where=newer))
 
 
+async def is_newest(tx: Transaction, event: e.ReleaseProgressed | e.ReleasePromoted | e.ReleaseRolledBack) -> bool:
+    """Whether the history has nothing of a later generation of the model's desired state."""
+    generation = sa.cast(events.c.payload["generation"].astext, sa.BigInteger)
+    of_releases = events.c.type.in_([e.ReleaseProgressed.type, e.ReleasePromoted.type, e.ReleaseRolledBack.type])
+    later = sa.select(events.c.id).where(events.c.model == event.model, of_releases, generation > event.generation)
+    return (await tx.execute(later.limit(1))).first() is None
+
+
 async def change_version(
-    tx: Transaction, model: str, change: VersionChange, at: datetime, traceparent: str | None = None
+    tx: Transaction,
+    model: str,
+    change: VersionChange,
+    at: datetime,
+    traceparent: str | None = None,
+    *,
+    newest: bool = False,
 ) -> None:
-    """Applies a change to a version's row, making it if need be; the first trace told of it is kept."""
+    """Applies a change to a version's row, making it if need be; the first trace told of it is kept.
+
+    ``newest``: it is later than what is known, whatever the clock says that it was told by.
+    """
     row = await _version_for_update(tx, model, change.version)
+    if newest:
+        at = max(at, row.changed_at or at)
     columns = {k: msgspec.to_builtins(v) for k, v in change.columns.items()}
     if row.traceparent is None and traceparent is not None:
         columns["traceparent"] = traceparent
@@ -76,12 +95,14 @@ async def change_version(
         await _set_version(tx, model, change.version, columns)
 
 
-async def change_champion(tx: Transaction, model: str, event: e.Payload, at: datetime) -> None:
-    """Applies what an event says of who is champion."""
+async def change_champion(tx: Transaction, model: str, event: e.Payload, at: datetime, *, newest: bool = False) -> None:
+    """Applies what an event says of who is champion. ``newest`` as of change_version."""
     await tx.execute(insert(models).values(name=model).on_conflict_do_nothing())
     row = (await tx.execute(sa.select(models).where(models.c.name == model).with_for_update())).one()
     this = (versions.c.model == model) & (versions.c.version == row.champion)
     since = (await tx.execute(sa.select(versions.c.changed_at).where(this))).scalar_one_or_none()
+    if newest:
+        at = max(at, since or at)
     now, states = champion_change(event, Champion(row.champion, row.last_good, since), at)
     for version, state in states.items():
         await _version_for_update(tx, model, version)
