@@ -1,8 +1,8 @@
 """A pause after an empty fetch, for brokers that answer at once instead of long-polling.
 
 Without it an idle consumer on such a broker asks thousands of times a second. The pause grows while nothing comes, up
-to MOST times what it is after a message, so that an idle stack costs little and a busy one waits little. It wraps a private coroutine
-of aiokafka (pinned to 0.14.0); a test fails when the hook no longer bites.
+to MOST times what it is after a message, so that an idle stack costs little and a busy one waits little. It wraps a
+private coroutine of aiokafka (pinned to 0.14.0); a test fails when the hook no longer bites.
 """
 
 import asyncio
