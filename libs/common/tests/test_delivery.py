@@ -188,6 +188,29 @@ async def test_an_outage_is_waited_out_in_order(service: Service) -> None:
     assert not await service.letters()
 
 
+async def test_how_far_a_group_is_counts_what_it_has_handled(service: Service) -> None:
+    may_go_on = asyncio.Event()
+
+    async def handle(tx: Any, payload: e.TrainingProgressed, _event: Any) -> None:
+        if payload.request_id == "2":
+            await may_go_on.wait()
+
+    for number in (1, 2, 3):
+        await service.producer.publish("test", progressed(number))
+    async with service.consuming(handle) as consumer:
+
+        async def committed(number: int) -> bool:
+            found = await consumer.progress(topics.TRAINING_EVENTS)
+            assert sorted(p.end for p in found.values()) == [0, 0, 3]
+            return sum(p.committed for p in found.values()) == number
+
+        await until(lambda: committed(1))
+        may_go_on.set()
+        await until(lambda: committed(3))
+    with pytest.raises(Transient, match="nothing is known"):
+        await consumer.progress(topics.TRAINING_EVENTS)
+
+
 async def test_the_effect_and_its_events_commit_together_or_not_at_all(service: Service) -> None:
     tries: list[int] = []
 

@@ -48,6 +48,13 @@ def job(**changes: object) -> Job:
     return Job(**(values | changes))  # type: ignore[arg-type]
 
 
+@given(jobs=st.lists(JOBS, max_size=12), data=st.data())
+def test_a_held_request_is_never_next(jobs: list[Job], data: st.DataObject) -> None:
+    held = data.draw(st.sets(st.sampled_from([j.request_id for j in jobs])) if jobs else st.just(set()))
+    chosen = next_job(jobs, T0, held)
+    assert chosen is None or chosen.request_id not in held
+
+
 @given(jobs=st.lists(JOBS, max_size=12))
 def test_a_model_trains_one_job_at_a_time_and_the_oldest_first(jobs: list[Job]) -> None:
     chosen = next_job(jobs, T0)

@@ -1,6 +1,8 @@
 """The worker with real child processes and a real PostgreSQL: every way in which a training ends."""
 
 import asyncio
+import dataclasses
+import time
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
@@ -18,6 +20,7 @@ from shipway.contract.events import (
     TrainingFailed,
     TrainingProgressed,
 )
+from shipway.runtime.consumer import Progress
 from shipway.runtime.database import Database
 from shipway.runtime.delivery import outbox
 from shipway.runtime.kafka import Producer
@@ -25,6 +28,7 @@ from shipway.runtime.parts import Parts
 from shipway.runtime.relay import Relay
 from shipway.runtime.settings import KafkaSettings, ObjectsSettings
 from shipway.trainer import store
+from shipway.trainer.barrier import Barrier
 from shipway.trainer.run import Workplace
 from shipway.trainer.settings import WorkerSettings
 from shipway.trainer.tables import jobs
@@ -39,7 +43,11 @@ def place(database: Database, monkeypatch: pytest.MonkeyPatch) -> Workplace:
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
     producer = Producer(KafkaSettings(), "never started")
     parts = Parts("trainer", database, producer, Relay(database, producer, KafkaSettings()))
-    return Workplace(parts, QUICK, ObjectsSettings(), child="trainer_child")
+    return Workplace(parts, QUICK, ObjectsSettings(), Barrier(all_read, time.monotonic), child="trainer_child")
+
+
+async def all_read() -> dict[int, Progress]:
+    return {0: Progress(committed=1, end=1)}
 
 
 async def told(database: Database) -> list[Payload]:
@@ -179,3 +187,20 @@ async def test_a_request_for_an_undeclared_model_fails_with_the_remedy(
     failed = (await told(database))[-1]
     assert isinstance(failed, TrainingFailed)
     assert failed.reason == "model 'm' is not declared; run: shipway model declare FILE.toml"
+
+
+async def test_a_request_waits_until_what_was_declared_before_it_is_read(
+    place: Workplace, database: Database, request_training: Request
+) -> None:
+    read = 0
+
+    async def progress() -> dict[int, Progress]:
+        return {0: Progress(committed=read, end=1)}
+
+    place = dataclasses.replace(place, barrier=Barrier(progress, time.monotonic))
+    await request_training(declared=False)
+    assert not await Worker(place).step()
+    assert (await job(database)).state == "queued"
+    read = 1
+    assert not await Worker(place).step()
+    assert (await job(database)).state == "failed"

@@ -8,9 +8,10 @@ which would log it and move on.
 import asyncio
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from aiokafka import ConsumerRecord
+from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
@@ -19,7 +20,7 @@ from faststream.kafka.annotations import KafkaMessage
 from shipway.contract.envelope import Envelope, attribute, decode, text_headers
 from shipway.contract.errors import InvalidField, Permanent, Transient
 from shipway.contract.events import DeadLettered, Payload
-from shipway.contract.topics import Service, consumed_by, topic_of
+from shipway.contract.topics import Service, Topic, consumed_by, topic_of
 from shipway.runtime import idle_fetch, log, metrics, trace
 from shipway.runtime.database import Database, Transaction
 from shipway.runtime.deadletters import dead_letter
@@ -36,6 +37,15 @@ RawHandler = Callable[[Transaction, ConsumerRecord], Awaitable[None]]
 Admission = Callable[[ConsumerRecord, Envelope], None]
 CRASHES_ALLOWED = 3
 SESSION_TIMEOUT_MS = 10_000
+LOOK_WITHIN_S = 10.0
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a group is in a partition: the offsets of the next message to handle and of the next to be written."""
+
+    committed: int
+    end: int
 
 
 class Consumer:
@@ -83,7 +93,7 @@ class Consumer:
             metadata_max_age_ms=3_000,
             logger=None,
         )
-        subscriber = self.broker.subscriber(
+        self._subscriber = self.broker.subscriber(
             *self.topics,
             group_id=f"shipway.{service}",
             group_instance_id=settings.group_instance or None,
@@ -95,7 +105,7 @@ class Consumer:
             parser=safe_headers,
             decoder=undecoded,
         )
-        subscriber(self._on_message)
+        self._subscriber(self._on_message)
 
     async def start(self) -> None:
         """Joins the group.
@@ -118,6 +128,25 @@ class Consumer:
         except (KafkaError, OSError, TimeoutError) as err:
             _log.warning("consumer did not stop in time", reason=str(err) or type(err).__name__)
 
+    async def progress(self, topic: Topic) -> dict[int, Progress]:
+        """How far the whole group is in one of the service's topics, by partition.
+
+        Raises:
+            Transient: the broker does not answer, or does not have the topic yet.
+        """
+        consumer = self._subscriber.consumer
+        numbers = consumer.partitions_for_topic(topic.name) if consumer else None
+        if consumer is None or not numbers:
+            raise Transient(f"Kafka: nothing is known of {topic.name} yet")
+        partitions = [TopicPartition(topic.name, number) for number in sorted(numbers)]
+        try:
+            async with asyncio.timeout(LOOK_WITHIN_S):
+                ends = await consumer.end_offsets(partitions)
+                committed = {p: await consumer.committed(p) for p in partitions}
+        except (KafkaError, OSError, TimeoutError) as err:
+            raise Transient(f"Kafka: {err or type(err).__name__}") from err
+        return {p.partition: Progress(committed[p] or 0, ends[p]) for p in partitions}
+
     async def _on_message(self, message: KafkaMessage) -> None:
         record = message.raw_message
         assert isinstance(record, ConsumerRecord)
@@ -136,6 +165,7 @@ class Consumer:
         except KafkaError as err:
             # It comes again, and the inbox knows it.
             _log.warning("offset not committed", reason=str(err) or type(err).__name__)
+        self._after_commit()
 
     async def _until_settled(self, record: ConsumerRecord) -> None:
         pause_s = 0.1
@@ -150,7 +180,6 @@ class Consumer:
             else:
                 self.problem = None
                 self._relay.wake()
-                self._after_commit()
                 return
 
     async def _settle(self, record: ConsumerRecord) -> None:

@@ -1,5 +1,8 @@
 """The trainer's composition root: the only place where its real parts are made."""
 
+import time
+
+from shipway.contract.topics import MODEL_DECLARATIONS
 from shipway.runtime.commands import command_admission
 from shipway.runtime.lifecycle import Body, Life
 from shipway.runtime.objects import open_store
@@ -7,6 +10,7 @@ from shipway.runtime.parts import Parts, connected, consuming
 from shipway.runtime.reconciler import Reconciler
 from shipway.runtime.starting import reachable_store
 from shipway.trainer import store
+from shipway.trainer.barrier import Barrier
 from shipway.trainer.handlers import HANDLERS
 from shipway.trainer.run import Workplace
 from shipway.trainer.settings import TrainerSettings
@@ -30,21 +34,22 @@ def body(settings: TrainerSettings) -> Body:
             connections.append(parts)
             objects = open_store(settings.objects)
             await reachable_store(life, objects)
-            workers = [
-                Worker(Workplace(parts, settings.worker, settings.objects)) for _ in range(settings.worker.slots)
-            ]
-            loops = [Reconciler(f"worker {i}", worker.step, settings.worker.beat_s) for i, worker in enumerate(workers)]
+            loops: list[Reconciler] = []
+            workers: list[Worker] = []
 
             def wake() -> None:
                 for loop, worker in zip(loops, workers, strict=True):
                     loop.wake()
                     worker.look()
 
-            for i, loop in enumerate(loops):
-                life.spawn(f"worker {i}", loop.run())
-            life.readiness.check("worker", lambda: next((loop.problem for loop in loops if loop.problem), None))
             admit = command_admission(settings.auth)
-            async with consuming(life, parts, settings.kafka, HANDLERS, admit=admit, after_commit=wake):
+            async with consuming(life, parts, settings.kafka, HANDLERS, admit=admit, after_commit=wake) as consumer:
+                barrier = Barrier(lambda: consumer.progress(MODEL_DECLARATIONS), time.monotonic)
+                for i in range(settings.worker.slots):
+                    workers.append(Worker(Workplace(parts, settings.worker, settings.objects, barrier)))
+                    loops.append(Reconciler(f"worker {i}", workers[i].step, settings.worker.beat_s))
+                    life.spawn(f"worker {i}", loops[i].run())
+                life.readiness.check("worker", lambda: next((loop.problem for loop in loops if loop.problem), None))
                 life.ready()
                 await life.stopped()
             for worker in workers:

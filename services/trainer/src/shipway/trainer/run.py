@@ -18,6 +18,7 @@ from shipway.runtime.parts import Parts
 from shipway.runtime.settings import ObjectsSettings
 from shipway.runtime.waiting import happens, until_reachable
 from shipway.trainer import metrics, store
+from shipway.trainer.barrier import Barrier
 from shipway.trainer.settings import WorkerSettings
 from shipway.trainer.store import Hold, TakenJob
 from shipway.trainer.training import Ending, Job, ProgressFilter, Step, after
@@ -33,6 +34,7 @@ class Workplace:
     parts: Parts
     settings: WorkerSettings
     objects: ObjectsSettings
+    barrier: Barrier
     child: str = CHILD
     look: asyncio.Event = field(default_factory=asyncio.Event)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)

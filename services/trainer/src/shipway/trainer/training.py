@@ -6,7 +6,7 @@
 An attempt is counted when a job is taken, and given back when the training itself was not at fault.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
@@ -56,14 +56,18 @@ class Step:
     reason: str
 
 
-def next_job(jobs: Iterable[Job], now: datetime) -> Job | None:
-    """The job to take: the oldest that may start, of a model that trains nothing now."""
+def next_job(jobs: Iterable[Job], now: datetime, held: Collection[str] = ()) -> Job | None:
+    """The job to take: the oldest that may start, of a model that trains nothing now. ``held``: not these requests."""
     jobs = list(jobs)
     busy = {job.model for job in jobs if job.state == "running"}
     ready = [
         job
         for job in jobs
-        if job.state == "queued" and job.declared and job.not_before <= now and job.model not in busy
+        if job.state == "queued"
+        and job.declared
+        and job.not_before <= now
+        and job.model not in busy
+        and job.request_id not in held
     ]
     return min(ready, key=lambda job: (job.created_at, job.request_id), default=None)
 

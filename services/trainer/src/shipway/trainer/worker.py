@@ -42,13 +42,15 @@ class Worker:
         """Takes a job and works on it; gives False where there is none.
 
         Raises:
-            Transient: the database is away.
+            Transient: the database, or the broker, is away.
         """
         if self._place.stopping.is_set():
             return False
         self._idle.clear()
         try:
-            taken = await self._take()
+            taken, held = await self._take()
+            if taken is None and await self._place.barrier.look(held):
+                taken, _ = await self._take()
             if taken is None:
                 return False
             with trace.within(taken.traceparent):
@@ -57,14 +59,17 @@ class Worker:
         finally:
             self._idle.set()
 
-    async def _take(self) -> TakenJob | None:
+    async def _take(self) -> tuple[TakenJob | None, frozenset[str]]:
+        """The job to work on, if there is one, and the requests that may not start yet."""
         clock = asyncio.get_running_loop().time
         try:
             async with self._place.parts.database.begin() as tx:
                 opened, now = await store.open_jobs(tx)
+                new = [o.job.request_id for o in opened if o.job.state == "queued" and o.job.attempts == 0]
+                held = self._place.barrier.held(new)
                 left: list[Job] = []
                 for found in opened:
-                    step = self._unattended(found.job, now, clock())
+                    step = self._unattended(found.job, now, clock(), found.job.request_id in held)
                     if step is None:
                         left.append(found.job)
                         continue
@@ -72,16 +77,18 @@ class Worker:
                         await store.settle_unattended(tx, found.job, step)
                         await tell_end(tx, self._place.parts.source, found.job, found.stage, step)
                 metrics.count_open(left)
-                chosen = next_job(left, now)
+                chosen = next_job(left, now, held)
                 taken = None if chosen is None else await store.take(tx, chosen, self._owner, self._place.lease)
         except Transient:
             # Whoever holds a lease could not renew it either: give them the time to.
             self._blind_until_s = clock() + self._place.settings.lease_s
             raise
         self._place.parts.relay.wake()
-        return taken
+        return taken, held
 
-    def _unattended(self, job: Job, now: datetime, now_s: float) -> Step | None:
+    def _unattended(self, job: Job, now: datetime, now_s: float, held: bool) -> Step | None:
         if job.state == "running" and now_s < self._blind_until_s:
             return None
+        if held and job.cancelled_by is None:
+            return None  # whether its model is declared is not known yet
         return unattended(job, now, timedelta(seconds=self._place.settings.declaration_grace_s))
