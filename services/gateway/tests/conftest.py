@@ -16,6 +16,7 @@ from shipway.contract import rows
 from shipway.contract.envelope import Envelope, WireMessage, encode
 from shipway.contract.events import DesiredState, HeldVersion, LoadedVersion, Presence, Traffic
 from shipway.contract.rows import Answer, Ask, Frames
+from shipway.gateway.asking import Asker
 from shipway.gateway.predict import PredictApp
 from shipway.gateway.registry import Registry
 from shipway.gateway.settings import LimitSettings, ProbeSettings
@@ -112,7 +113,8 @@ class Gateway:
 
         self.sink = PredictionSink(keep, source="shipway/gateway/t", instance="t")
         self.rest = FastAPI()
-        self.app = PredictApp(self.registry, self.upstream, self.sink, settings, "t", self.rest)
+        self.asker = Asker(self.registry, self.upstream, self.sink, settings, "t")
+        self.app = PredictApp(self.asker, self.rest)
         self.http = httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url="http://gateway")
         self._probing = asyncio.create_task(self.registry.run_probes())
 

@@ -5,6 +5,7 @@ import asyncio
 from shipway.contract.envelope import WireMessage
 from shipway.contract.topics import PREDICTION_LOG
 from shipway.gateway.api import add_routes
+from shipway.gateway.asking import Asker
 from shipway.gateway.predict import PredictApp, refusing
 from shipway.gateway.registry import Registry
 from shipway.gateway.settings import GatewaySettings
@@ -40,7 +41,8 @@ async def _serve(life: Life, settings: GatewaySettings, producer: Producer, guar
 
     sink = PredictionSink(send, source=f"shipway/gateway/{instance}", instance=instance)
     add_routes(life.app, registry, producer, "shipway/gateway")
-    life.asgi = guard.around(PredictApp(registry, upstream, sink, settings.limits, instance, life.app))
+    asker = Asker(registry, upstream, sink, settings.limits, instance)
+    life.asgi = guard.around(PredictApp(asker, life.app))
     life.spawn("desired state", registry.desired.run())
     life.spawn("presence", registry.presence.run())
     life.spawn("probes", registry.run_probes())
