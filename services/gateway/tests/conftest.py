@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,6 +21,7 @@ from shipway.gateway.predict import PredictApp
 from shipway.gateway.registry import Registry
 from shipway.gateway.settings import LimitSettings, ProbeSettings
 from shipway.gateway.upstream import Upstream
+from shipway.runtime.direct import Direct, serving
 from shipway.runtime.http import respond
 from shipway.runtime.prediction_sink import PredictionSink
 from shipway.runtime.settings import KafkaSettings
@@ -116,7 +117,22 @@ class Gateway:
         self.asker = Asker(self.registry, self.upstream, self.sink, settings, "t")
         self.app = PredictApp(self.asker, self.rest)
         self.http = httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url="http://gateway")
+        self.server: uvicorn.Server | None = None
         self._probing = asyncio.create_task(self.registry.run_probes())
+
+    async def listen(self) -> None:
+        """Is asked over real HTTP from now on, by the door beside ASGI where a request fits through."""
+        listening = socket.create_server(("127.0.0.1", 0))
+        direct = Direct(b"/predict/", 64_000, self.app.begin)
+        config = uvicorn.Config(
+            self.app, interface="asgi3", lifespan="off", log_config=None, http=serving(lambda: direct)
+        )
+        self.server = uvicorn.Server(config)
+        self._serving = asyncio.create_task(self.server.serve(sockets=[listening]))
+        await self.http.aclose()
+        self.port = listening.getsockname()[1]
+        self.http = httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.port}", timeout=30)
+        await eventually(lambda: self.server is not None and self.server.started)
 
     def wants(self, *versions: tuple[int, Any, float], generation: int = 1) -> None:
         """Hears a desired state of (version, role, share)."""
@@ -143,6 +159,9 @@ class Gateway:
         self._probing.cancel()
         await asyncio.gather(self._probing, return_exceptions=True)
         await self.http.aclose()
+        if self.server is not None:
+            self.server.should_exit = True
+            await self._serving
         await self.upstream.close()
 
     def _hears(self, payload: DesiredState | Presence) -> None:
@@ -166,13 +185,15 @@ async def predictors() -> AsyncIterator[list[Predictor]]:
     await asyncio.gather(*(one.kill() for one in both if not one.serving.done()))
 
 
-@pytest.fixture
-async def gateways() -> AsyncIterator[Callable[..., Gateway]]:
-    """Makes gateways with such limits (and settings of ``probes``), and closes them."""
+@pytest.fixture(params=["ASGI", "direct"])
+async def gateways(request: pytest.FixtureRequest) -> AsyncIterator[Callable[..., Awaitable[Gateway]]]:
+    """Makes gateways with such limits (and settings of ``probes``), and closes them; for each of the two doors."""
     made: list[Gateway] = []
 
-    def make(probes: dict[str, float] | None = None, **limits: Any) -> Gateway:
+    async def make(probes: dict[str, float] | None = None, **limits: Any) -> Gateway:
         made.append(Gateway(probes or {}, limits))
+        if request.param == "direct":
+            await made[-1].listen()
         return made[-1]
 
     yield make

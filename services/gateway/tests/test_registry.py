@@ -20,7 +20,7 @@ def routed(gateway: Any) -> list[str]:
 async def test_a_new_instance_takes_traffic_once_its_probe_passed(
     gateways: Any, predictors: Any, eventually: Any
 ) -> None:
-    gateway = gateways(probes={"every_s": 30, "every_out_s": 30})
+    gateway = await gateways(probes={"every_s": 30, "every_out_s": 30})
     gateway.wants((1, "champion", 1.0))
     gateway.says("a", predictors[0].url, 1)
     assert routed(gateway) == [], "not before"
@@ -31,7 +31,7 @@ async def test_a_new_instance_takes_traffic_once_its_probe_passed(
 async def test_an_instance_that_hangs_holds_up_nobody_elses_probe(
     gateways: Any, predictors: Any, eventually: Any
 ) -> None:
-    gateway = gateways(probes={"timeout_s": 3})
+    gateway = await gateways(probes={"timeout_s": 3})
     with socket.create_server(("127.0.0.1", 0)) as mute:
         gateway.wants((1, "champion", 1.0))
         gateway.says("mute", f"http://127.0.0.1:{mute.getsockname()[1]}", 1)
@@ -44,7 +44,7 @@ async def test_an_instance_that_hangs_holds_up_nobody_elses_probe(
 async def test_one_that_says_it_is_not_ready_is_out_and_comes_back(
     gateways: Any, predictors: Any, eventually: Any
 ) -> None:
-    gateway, (a, b) = gateways(), predictors
+    gateway, (a, b) = await gateways(), predictors
     gateway.wants((1, "champion", 1.0))
     await gateway.knows(a, 1)
     await gateway.knows(b, 1)
@@ -55,7 +55,7 @@ async def test_one_that_says_it_is_not_ready_is_out_and_comes_back(
 
 
 async def test_probes_that_all_fail_do_not_empty_the_table(gateways: Any, predictors: Any, eventually: Any) -> None:
-    gateway = gateways()
+    gateway = await gateways()
     gateway.wants((1, "champion", 1.0))
     for predictor in predictors:
         await gateway.knows(predictor, 1)
@@ -66,7 +66,7 @@ async def test_probes_that_all_fail_do_not_empty_the_table(gateways: Any, predic
 
 
 async def test_one_that_never_answered_is_no_last_resort_and_is_forgotten(gateways: Any, eventually: Any) -> None:
-    gateway = gateways(probes={"forget_s": 0.2})
+    gateway = await gateways(probes={"forget_s": 0.2})
     gateway.wants((1, "champion", 1.0))
     gateway.says("ghost", dead_url(), 1)
     assert (await gateway.ask()).status_code == 503
@@ -77,7 +77,7 @@ async def test_one_that_never_answered_is_no_last_resort_and_is_forgotten(gatewa
 async def test_a_lost_connection_to_the_only_instance_is_probed_back_at_once(
     gateways: Any, predictors: Any, eventually: Any
 ) -> None:
-    gateway = gateways(probes={"every_s": 30, "every_out_s": 30})
+    gateway = await gateways(probes={"every_s": 30, "every_out_s": 30})
     gateway.wants((1, "champion", 1.0))
     await gateway.knows(predictors[0], 1)
     gateway.registry.eject("a", "connection lost")
@@ -87,7 +87,7 @@ async def test_a_lost_connection_to_the_only_instance_is_probed_back_at_once(
 
 
 async def test_a_goodbye_takes_it_out_and_a_retired_version_is_asked_no_more(gateways: Any, predictors: Any) -> None:
-    gateway = gateways()
+    gateway = await gateways()
     gateway.wants((1, "champion", 1.0), (2, "candidate", 0.0))
     await gateway.knows(predictors[0], 1, 2)
     assert [r.version for r in gateway.registry.routes["m"].routes] == [1, 2]
@@ -100,7 +100,7 @@ async def test_a_goodbye_takes_it_out_and_a_retired_version_is_asked_no_more(gat
 
 async def test_a_heartbeat_changes_no_route(gateways: Any, predictors: Any) -> None:
     """Encoders are made once a version, not at every heartbeat of every instance."""
-    gateway = gateways(probes={"every_s": 30})
+    gateway = await gateways(probes={"every_s": 30})
     gateway.wants((1, "champion", 1.0))
     await gateway.knows(predictors[0], 1)
     before = gateway.registry.routes
@@ -113,7 +113,7 @@ async def test_a_heartbeat_changes_no_route(gateways: Any, predictors: Any) -> N
 async def test_a_retry_goes_to_whoever_holds_the_version_by_then(
     gateways: Any, predictors: Any, eventually: Any
 ) -> None:
-    gateway, (a, b) = gateways(), predictors
+    gateway, (a, b) = await gateways(), predictors
     gateway.wants((1, "champion", 1.0))
     await gateway.knows(a, 1)
     a.free.clear()
@@ -127,7 +127,7 @@ async def test_a_retry_goes_to_whoever_holds_the_version_by_then(
 async def test_a_request_waits_for_an_instance_that_starts_again(
     gateways: Any, predictors: Any, eventually: Any
 ) -> None:
-    gateway, (a, b) = gateways(patience_ms=5000), predictors
+    gateway, (a, b) = await gateways(patience_ms=5000), predictors
     gateway.wants((1, "champion", 1.0))
     early = asyncio.create_task(gateway.ask())
     await eventually(lambda: gateway.registry._waiting == 1)

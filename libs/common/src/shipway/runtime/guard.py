@@ -4,6 +4,7 @@ import asyncio
 import hmac
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from prometheus_client import Counter
@@ -12,6 +13,7 @@ from shipway.contract.errors import Permanent
 from shipway.runtime import access, log, tokens
 from shipway.runtime.access import Refusal, Scope, Token
 from shipway.runtime.authsettings import AccessSettings
+from shipway.runtime.direct import Direct, Exchange, header_lines
 from shipway.runtime.http import ClientGone, Headers, Problem, Receive, Send, read_body, respond_problem
 from shipway.runtime.http import Scope as AsgiScope
 from shipway.runtime.lifecycle import Asgi, Life
@@ -27,6 +29,7 @@ _HARDENING: Headers = [
     (b"content-security-policy", b"frame-ancestors 'none'"),
 ]
 _HARDENING_PRIVATE: Headers = [*_HARDENING, (b"cache-control", b"no-store")]
+_HARDENING_LINES = header_lines(_HARDENING_PRIVATE)
 
 
 class Guard:
@@ -64,7 +67,8 @@ class Guard:
             wanted = access.scope_of(method, scope["path"])
             send = _hardened(send)
             if wanted is not None and self._known is not None:
-                refusal = self._refusal(scope, wanted)
+                name, refusal = self._refusal(scope["headers"], wanted)
+                scope["shipway.token"] = name
                 if refusal is not None:
                     REFUSED.labels(str(refusal.status)).inc()
                     return await _refuse(send, refusal)
@@ -73,6 +77,22 @@ class Guard:
             return await self._with_whole_body(app, scope, receive, send)
 
         return guarded
+
+    def around_direct(self, direct: Direct) -> Direct:
+        """The service's door beside ASGI, guarded."""
+        wanted = access.scope_of("POST", direct.prefix.decode())
+        begin = direct.begin
+
+        def guarded(exchange: Exchange) -> None:
+            exchange.hardening = _HARDENING_LINES
+            if wanted is not None and self._known is not None:
+                _, refusal = self._refusal(exchange.headers, wanted)
+                if refusal is not None:
+                    REFUSED.labels(str(refusal.status)).inc()
+                    return exchange.refuse(*_problem(refusal))
+            return begin(exchange)
+
+        return replace(direct, begin=guarded)
 
     async def _with_whole_body(self, app: Asgi, scope: AsgiScope, receive: Receive, send: Send) -> None:
         """Reads the body, within the limit, before the app has it: FastAPI would read one of any size."""
@@ -90,25 +110,24 @@ class Guard:
 
         return await app(scope, replay, send)
 
-    def _refusal(self, scope: AsgiScope, wanted: Scope) -> Refusal | None:
-        for name, value in scope["headers"]:
+    def _refusal(self, headers: Headers, wanted: Scope) -> tuple[str | None, Refusal | None]:
+        """The name of the token that asks, and why it is refused."""
+        for name, value in headers:
             if name == b"authorization" and value[:7].lower() == b"bearer ":
                 given: bytes = value[7:]
                 break
         else:
-            return access.ABSENT
+            return None, access.ABSENT
         token = self._token(given.strip())
         if token is None:
-            return access.UNKNOWN
+            return None, access.UNKNOWN
         refusal = access.refuses(token, wanted, time.time())
         per_s = self._per_s if token.requests_per_s is None else token.requests_per_s
         if refusal is None and per_s:
             self._due[token.name], refusal = access.admit(
                 self._due.get(token.name, 0.0), self._clock(), per_s, self._burst
             )
-        if refusal is None:
-            scope["shipway.token"] = token.name
-        return refusal
+        return token.name, refusal
 
     def _token(self, given: bytes) -> Token | None:
         # Found by its hash: how long that takes tells of the hash alone, and nobody can make a token for a wanted one.
@@ -169,6 +188,10 @@ def _hardened(send: Send) -> Send:
 
 
 async def _refuse(send: Send, refusal: Refusal) -> None:
+    await respond_problem(send, *_problem(refusal))
+
+
+def _problem(refusal: Refusal) -> tuple[Problem, Headers]:
     problem = Problem(refusal.status, refusal.detail, retry_after_s=refusal.retry_after_s)
     challenge = [(b"www-authenticate", refusal.challenge.encode("latin-1", "replace"))] if refusal.challenge else []
-    await respond_problem(send, problem, challenge)
+    return problem, challenge

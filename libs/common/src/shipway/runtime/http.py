@@ -17,7 +17,10 @@ class ClientGone(Exception):  # noqa: N818
 
 
 class Problem(Exception):  # noqa: N818
-    """A refusal that becomes a problem document. ``errors`` are wrong fields as (field, problem)."""
+    """A refusal that becomes a problem document. ``errors`` are wrong fields as (field, problem).
+
+    ``close`` ends the connection with it.
+    """
 
     def __init__(
         self,
@@ -27,6 +30,7 @@ class Problem(Exception):  # noqa: N818
         errors: Sequence[tuple[str, str]] = (),
         code: str | None = None,
         retry_after_s: int | None = None,
+        close: bool = False,
     ) -> None:
         super().__init__(detail)
         self.status = status
@@ -34,6 +38,7 @@ class Problem(Exception):  # noqa: N818
         self.errors = errors
         self.code = code
         self.retry_after_s = retry_after_s
+        self.close = close
 
     def body(self) -> bytes:
         """The problem document."""
@@ -56,6 +61,8 @@ class Problem(Exception):  # noqa: N818
     def headers(self) -> Headers:
         """The headers that go with it."""
         headers = [(b"content-type", b"application/problem+json")]
+        if self.close:
+            headers.append((b"connection", b"close"))
         if self.retry_after_s is not None:
             headers.append((b"retry-after", str(self.retry_after_s).encode()))
         return headers
@@ -79,7 +86,8 @@ async def read_body(receive: Receive, headers: dict[bytes, bytes], max_bytes: in
         chunk = message.get("body", b"")
         size += len(chunk)
         if size > max_bytes:
-            raise Problem(413, f"the body is larger than {max_bytes} bytes")
+            # Its end is not known: without the close it could go on for ever.
+            raise Problem(413, f"the body is larger than {max_bytes} bytes", close=True)
         chunks.append(chunk)
         if not message.get("more_body", False):
             return chunks[0] if len(chunks) == 1 else b"".join(chunks)

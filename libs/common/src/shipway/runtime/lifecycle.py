@@ -6,6 +6,7 @@ bug: it is logged and the process exits with 1, for its supervisor to start it a
 """
 
 import asyncio
+import gc
 import signal
 import socket
 import sys
@@ -17,6 +18,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from shipway.runtime import log
+from shipway.runtime.direct import Direct, serving
 from shipway.runtime.ops import Readiness, add_ops_routes
 from shipway.runtime.redaction import secrets_of
 from shipway.runtime.settings import HttpSettings, ServiceSettings
@@ -38,6 +40,7 @@ class Life:
         self.app = FastAPI(title=f"Shipway {name}", docs_url="/docs", redoc_url=None)
         add_ops_routes(self.app, self.readiness)
         self.asgi: Asgi = self.app
+        self.direct: Direct | None = None
         self._stop = asyncio.Event()
         self._loops: set[asyncio.Task[None]] = set()
         self._bug: BaseException | None = None
@@ -47,6 +50,9 @@ class Life:
     def ready(self) -> None:
         """Says that the start is over; readiness is now up to the checks."""
         self.readiness.report("start", None)
+        # What lives as long as the process is not looked at again: full collections stop everything for 100 ms.
+        gc.collect()
+        gc.freeze()
         _log.info("started")
 
     def spawn(self, name: str, loop: Coroutine[Any, Any, None]) -> None:
@@ -122,6 +128,8 @@ async def _run(name: str, http: HttpSettings, body: Body) -> int:
     server = _Server(
         uvicorn.Config(
             lambda scope, receive, send: life.asgi(scope, receive, send),
+            http=serving(lambda: life.direct),
+            proxy_headers=False,
             log_config=None,
             access_log=False,
             server_header=False,

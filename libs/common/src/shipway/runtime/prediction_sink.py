@@ -92,7 +92,9 @@ class PredictionSink:
             await happens(self._full, self._every_s)
             self._full.clear()
             try:
-                while self._waiting:
+                await self._send_batch()
+                # What came meanwhile waits for its turn: many small batches cost their reader the most.
+                while len(self._waiting) >= self._batch_rows:
                     await self._send_batch()
             except Transient as err:
                 _log.warning("prediction log waits", reason=str(err), waiting=len(self._waiting))
@@ -115,6 +117,8 @@ class PredictionSink:
 
     async def _send_batch(self) -> None:
         """Sends the oldest records. A batch that was tried before is sent as it was: its id makes it count once."""
+        if not self._waiting:
+            return
         if self._in_hand is None:
             records = list(islice(self._waiting, self._batch_rows))
             self._in_hand = encode_batch(records, self._source, self._instance), len(records)

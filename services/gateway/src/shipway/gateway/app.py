@@ -6,15 +6,19 @@ from shipway.contract.envelope import WireMessage
 from shipway.contract.topics import PREDICTION_LOG
 from shipway.gateway.api import add_routes
 from shipway.gateway.asking import Asker
-from shipway.gateway.predict import PredictApp, refusing
+from shipway.gateway.predict import PREFIX, PredictApp, refusing
 from shipway.gateway.registry import Registry
 from shipway.gateway.settings import GatewaySettings
 from shipway.gateway.upstream import Upstream
+from shipway.runtime.direct import Direct
 from shipway.runtime.guard import Guard, open_guard
 from shipway.runtime.kafka import Producer, connected_producer
 from shipway.runtime.lifecycle import Body, Life
 from shipway.runtime.prediction_sink import PredictionSink
 from shipway.runtime.starting import provisioned
+
+# Larger bodies go through ASGI, with its flow control.
+DIRECT_BYTES = 64_000
 
 
 def body(settings: GatewaySettings) -> Body:
@@ -42,7 +46,9 @@ async def _serve(life: Life, settings: GatewaySettings, producer: Producer, guar
     sink = PredictionSink(send, source=f"shipway/gateway/{instance}", instance=instance)
     add_routes(life.app, registry, producer, "shipway/gateway")
     asker = Asker(registry, upstream, sink, settings.limits, instance)
-    life.asgi = guard.around(PredictApp(asker, life.app))
+    predict = PredictApp(asker, life.app)
+    life.asgi = guard.around(predict)
+    life.direct = guard.around_direct(Direct(PREFIX.encode(), DIRECT_BYTES, predict.begin))
     life.spawn("desired state", registry.desired.run())
     life.spawn("presence", registry.presence.run())
     life.spawn("probes", registry.run_probes())

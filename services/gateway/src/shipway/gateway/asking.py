@@ -1,19 +1,25 @@
 """What every way of asking for predictions shares: the route, the call, and the record of what was not answered."""
 
+import asyncio
 import difflib
 import os
 import random
 import time
 import uuid
+from array import array
+from collections.abc import Callable
 from datetime import UTC, datetime
+from itertools import chain
+from sys import byteorder
 
 from prometheus_client import Counter, Histogram
 
 from shipway.contract.predictionlog import Outcome, PredictionRecord
+from shipway.gateway.lanes import Scores
 from shipway.gateway.registry import Registry
 from shipway.gateway.routing import Route
 from shipway.gateway.settings import LimitSettings
-from shipway.gateway.upstream import Upstream
+from shipway.gateway.upstream import Asking, Rows, Upstream
 from shipway.runtime import log, trace
 from shipway.runtime.http import Problem
 from shipway.runtime.prediction_sink import PredictionSink
@@ -28,13 +34,14 @@ SECONDS = Histogram(
 
 
 class Asked:
-    """One request for one model's predictions, as far as it is known by the time it ends."""
+    """One request for one model's predictions, as far as it is known by the time it ends; a span of its own."""
 
-    __slots__ = ("begun", "client_ids", "ids", "model", "route")
+    __slots__ = ("begun", "client_ids", "ids", "model", "route", "span")
 
-    def __init__(self, model: str) -> None:
+    def __init__(self, model: str, traceparent: bytes | None) -> None:
         self.model = model
         self.begun = time.perf_counter()
+        self.span = trace.child(traceparent.decode("latin-1") if traceparent else None)
         self.route: Route | None = None
         self.ids: list[str] = []
         self.client_ids: list[str] | None = None
@@ -51,6 +58,13 @@ class Asker:
         self._upstream = upstream
         self._sink = sink
         self._instance = instance
+        self._answered: dict[str, Counter] = {}
+
+    def route_now(self, asked: Asked) -> Route | None:
+        """The version that answers, by the shares; None where one must be waited for, or there is none."""
+        routes = self.registry.routes.get(asked.model)
+        asked.route = routes.choose(random.random()) if routes is not None else None
+        return asked.route
 
     async def route(self, asked: Asked) -> Route:
         """The version that answers, by the shares; waits for one within the patience.
@@ -73,23 +87,70 @@ class Asker:
         asked.route = route
         return route
 
-    async def scores(
-        self, asked: Asked, rows: list[list[float]], trace_id: bytes, client_ids: list[str] | None = None
-    ) -> list[list[float]]:
-        """The scores, a list a row, of encoded rows, by the version that the request was routed to; gives it its ids.
+    def ask(
+        self,
+        asked: Asked,
+        rows: list[list[float]],
+        client_ids: list[str] | None,
+        done: Callable[[list[list[float]] | Problem], None],
+    ) -> Asking:
+        """Asks for the scores of encoded rows by the version that the request was routed to; gives it its ids.
+
+        ``done`` gets the scores, a list a row, or the Problem (502, 503 or 504).
 
         Raises:
-            Problem: 502, 503 or 504, as of Upstream.infer.
+            Problem: 503, too many requests are under way.
         """
-        assert asked.route is not None, "a request is routed before it is scored"
+        route = asked.route
+        assert route is not None, "a request is routed before it is scored"
         joined = os.urandom(16 * len(rows))
-        asked.ids = [joined[i : i + 16].hex() for i in range(0, len(joined), 16)]
+        text = joined.hex()
+        asked.ids = [text[i : i + 32] for i in range(0, len(text), 32)]
         asked.client_ids = client_ids
-        return await self._upstream.infer(asked.route, rows, joined, trace_id, client_ids)
+        sent = Rows(len(rows), as_bytes(rows), joined, bytes.fromhex(asked.span[3:35]), client_ids)
+        outputs = route.signature.outputs_per_row
+
+        def settled(outcome: Scores | Problem) -> None:
+            if isinstance(outcome, Problem):
+                done(outcome)
+            elif outcome[0] != outputs:
+                done(Problem(502, f"{route.model} version {route.version}: gave {outcome[0]} numbers a row"))
+            else:
+                done(as_rows(outcome[1], outputs))
+
+        return self._upstream.ask(route, sent, settled)
+
+    async def scores(
+        self, asked: Asked, rows: list[list[float]], client_ids: list[str] | None = None
+    ) -> list[list[float]]:
+        """As ``ask``, for those who wait for the scores.
+
+        Raises:
+            Problem: 502, 503 or 504.
+        """
+        found: asyncio.Future[list[list[float]]] = asyncio.get_running_loop().create_future()
+
+        def done(outcome: list[list[float]] | Problem) -> None:
+            if found.done():
+                return
+            if isinstance(outcome, Problem):
+                found.set_exception(outcome)
+            else:
+                found.set_result(outcome)
+
+        asking = self.ask(asked, rows, client_ids, done)
+        try:
+            return await found
+        except asyncio.CancelledError:
+            asking.cancel()
+            raise
 
     def answered(self, asked: Asked) -> None:
         """Counts a request that was answered."""
-        REQUESTS.labels(asked.model, "answered").inc()
+        counter = self._answered.get(asked.model)
+        if counter is None:
+            counter = self._answered[asked.model] = REQUESTS.labels(asked.model, "answered")
+        counter.inc()
         SECONDS.observe(time.perf_counter() - asked.begun)
 
     def gone(self, asked: Asked) -> None:
@@ -108,7 +169,7 @@ class Asker:
             _log.warning("prediction failed", model=asked.model[:100], status=problem.status, reason=problem.detail)
         if asked.model not in self.registry.routes:
             return  # a name that is no model's: counted, but no record of a model
-        now, trace_id = datetime.now(UTC), trace.trace_id(trace.current())
+        now, trace_id = datetime.now(UTC), asked.span[3:35]
         for i, one in enumerate(asked.ids or [uuid.uuid4().hex]):
             self._sink.put(
                 PredictionRecord(
@@ -143,3 +204,20 @@ class Asker:
 def starting() -> Problem:
     """The refusal of a request that came too early."""
     return Problem(503, "the gateway starts and does not know the models yet; see GET /readyz", retry_after_s=1)
+
+
+def as_bytes(rows: list[list[float]]) -> bytes:
+    """Rows of numbers as the rows protocol has them."""
+    values = array("d", rows[0] if len(rows) == 1 else chain.from_iterable(rows))
+    if byteorder == "big":
+        values.byteswap()
+    return values.tobytes()
+
+
+def as_rows(scores: bytes, outputs: int) -> list[list[float]]:
+    """Scores, ``outputs`` numbers a row, as lists; the inverse of as_bytes."""
+    found = array("d", scores)
+    if byteorder == "big":
+        found.byteswap()
+    numbers = found.tolist()
+    return [numbers[i : i + outputs] for i in range(0, len(numbers), outputs)]

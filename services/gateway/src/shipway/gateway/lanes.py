@@ -1,14 +1,12 @@
 """Requests for one version on one instance, merged into calls by what is waiting.
 
-No timer: a request that finds the lane free goes at once, alone; those that come while calls are under way wait, and
-go together in the next. So one connection waits for nothing, and the cost of a request falls as load rises.
+No timer: what came within one turn of the event loop goes together, at once; what comes while calls are under way
+waits, and goes together in the next. So one connection waits for nothing, and a request costs less as load rises.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable
 
 from shipway.contract import rows
 from shipway.contract.rows import Answer, Ask
@@ -28,37 +26,98 @@ class Refused(Exception):  # noqa: N818
         self.status = status
 
 
-@dataclass(eq=False)
-class Item:
-    """One request's rows on the way. ``until`` (of loop.time) is how long this instance may take."""
+Scores = tuple[int, bytes]
+Outcome = Scores | LinkLost | TimeoutError | Refused
 
-    values: bytes
-    rows: int
-    prediction_ids: bytes
-    trace_id: bytes
-    client_ids: list[str] | None
-    role: str
-    generation: int
-    until: float
-    scores: "asyncio.Future[tuple[int, bytes]]"
-    alone: bool = field(default=False)
+
+class Item:
+    """One request's rows on the way to one instance, which may take until ``until`` (of loop.time).
+
+    ``settled`` gets (outputs a row, scores) or the error, once, unless the request is ``over`` before.
+    """
+
+    __slots__ = (
+        "alone",
+        "client_ids",
+        "generation",
+        "over",
+        "prediction_ids",
+        "role",
+        "rows",
+        "settled",
+        "trace_id",
+        "until",
+        "values",
+    )
+
+    def __init__(
+        self,
+        values: bytes,
+        rows: int,
+        prediction_ids: bytes,
+        trace_id: bytes,
+        client_ids: list[str] | None,
+        role: str,
+        generation: int,
+        until: float,
+        settled: Callable[[Outcome], None],
+    ) -> None:
+        self.values = values
+        self.rows = rows
+        self.prediction_ids = prediction_ids
+        self.trace_id = trace_id
+        self.client_ids = client_ids
+        self.role = role
+        self.generation = generation
+        self.until = until
+        self.settled = settled
+        self.alone = False
+        self.over = False
+
+    def settle(self, outcome: Outcome) -> None:
+        """Ends it."""
+        if not self.over:
+            self.over = True
+            self.settled(outcome)
+
+
+class Call:
+    """A batch under way on a link."""
+
+    __slots__ = ("batch", "id", "late", "link")
+
+    def __init__(self, batch: list[Item], link: Link) -> None:
+        self.batch = batch
+        self.link = link
+        self.id = link.next_id()
+        self.late: asyncio.TimerHandle | None = None
 
 
 class Lane:
-    """The way of one version's requests to one instance. ``link`` gives its connection, connecting where needed."""
+    """The way of one version's requests to one instance.
 
-    def __init__(self, model: str, version: int, link: Callable[[], Any]) -> None:
+    ``link`` is the instance's connection where there is one; ``connect`` makes it, and raises NotSent.
+    """
+
+    def __init__(
+        self, model: str, version: int, link: Callable[[], Link | None], connect: Callable[[], Awaitable[Link]]
+    ) -> None:
         self._model = model
         self._version = version
         self._link = link
+        self._connect = connect
+        self._loop = asyncio.get_running_loop()
         self._waiting: deque[Item] = deque()
-        self._under_way: set[asyncio.Task[None]] = set()
+        self._under_way: set[Call] = set()
+        self._going = False
+        self._connecting: asyncio.Task[None] | None = None
 
     def put(self, item: Item) -> None:
-        """Takes a request; its future gets (outputs a row, scores), or LinkLost, TimeoutError or Refused."""
+        """Takes a request; it is settled by scores, LinkLost, TimeoutError or Refused."""
         self._waiting.append(item)
-        if len(self._under_way) < CALLS_AT_ONCE:
-            self._go()
+        if not self._going and len(self._under_way) < CALLS_AT_ONCE:
+            self._going = True
+            self._loop.call_soon(self._go)
 
     @property
     def idle(self) -> bool:
@@ -67,34 +126,44 @@ class Lane:
 
     def fail(self, why: str) -> None:
         """Ends everything that waits or is under way; the requests go elsewhere."""
-        for task in self._under_way:
-            task.cancel()
-        _fail(self._waiting, NotSent(why))
-        self._waiting.clear()
+        waiting, self._waiting = self._waiting, deque()
+        for call in list(self._under_way):
+            self._end(call)
+            _settle(call.batch, LinkLost("the instance was taken out"))
+        _settle(waiting, NotSent(why))
 
     def _go(self) -> None:
-        batch = self._next_batch()
-        if batch:
-            task = asyncio.create_task(self._call(batch))
-            self._under_way.add(task)
-            task.add_done_callback(self._ended)
+        self._going = False
+        while self._waiting and len(self._under_way) < CALLS_AT_ONCE and self._connecting is None:
+            link = self._link()
+            if link is None:
+                self._connecting = self._loop.create_task(self._until_connected())
+                return
+            batch = self._next_batch()
+            if batch:
+                self._send(Call(batch, link))
 
-    def _ended(self, task: "asyncio.Task[None]") -> None:
-        self._under_way.discard(task)
-        if self._waiting:
-            self._go()
+    async def _until_connected(self) -> None:
+        try:
+            await self._connect()
+        except LinkLost as err:
+            waiting, self._waiting = self._waiting, deque()
+            _settle(waiting, err)
+        finally:
+            self._connecting = None
+        self._go()
 
     def _next_batch(self) -> list[Item]:
         """The next requests, as many as fit; without those that nobody waits for, or whose time is over."""
         batch: list[Item] = []
-        now = asyncio.get_running_loop().time()
+        now = self._loop.time()
         count = size = 0
         waiting = self._waiting
         while waiting:
             item = waiting[0]
-            if item.scores.done() or item.until <= now:
+            if item.over or item.until <= now:
                 # Out of time by waiting its turn: an overload, and no sign that the instance hangs.
-                _fail([waiting.popleft()], Refused(rows.LATE, "too many requests wait before it"))
+                waiting.popleft().settle(Refused(rows.LATE, "too many requests wait before it"))
                 continue
             count, size = count + item.rows, size + len(item.values)
             # Role and generation are those of the whole call.
@@ -104,21 +173,51 @@ class Lane:
             batch.append(waiting.popleft())
         return batch
 
-    async def _call(self, batch: list[Item]) -> None:
-        try:
-            link: Link = await self._link()
-            until = max(item.until for item in batch)
-            loop = asyncio.get_running_loop()
-            async with asyncio.timeout_at(until):
-                answer = await link.call(self._ask(link.next_id(), batch, until - loop.time()))
-        except LinkLost as err:
-            _fail(batch, err)
-        except TimeoutError:
-            _fail(batch, TimeoutError())  # the instance is taken out for it, and what waits goes elsewhere
-        except asyncio.CancelledError:
-            _fail(batch, LinkLost("the instance was taken out"))
+    def _send(self, call: Call) -> None:
+        until = max([item.until for item in call.batch])
+        call.late = self._loop.call_at(until, self._late, call)
+        self._under_way.add(call)
+        ask = self._ask(call.id, call.batch, until - self._loop.time())
+        call.link.call(ask, lambda answer: self._answered(call, answer))
+
+    def _late(self, call: Call) -> None:
+        """The instance is taken out for it, and what waits goes elsewhere."""
+        self._end(call)
+        _settle(call.batch, TimeoutError())
+
+    def _end(self, call: Call) -> None:
+        self._under_way.discard(call)
+        call.link.give_up(call.id)
+        if call.late is not None:
+            call.late.cancel()
+
+    def _answered(self, call: Call, answer: Answer | LinkLost) -> None:
+        self._end(call)
+        if isinstance(answer, LinkLost):
+            _settle(call.batch, answer)
+        elif answer.status == rows.OK:
+            self._scored(call.batch, answer)
+        elif len(call.batch) > 1 and answer.status in (rows.WRONG, rows.FAILED):
+            # One of them may be poisonous: each alone, so that it fails alone.
+            for item in call.batch:
+                item.alone = True
+            self._waiting.extendleft(reversed(call.batch))
         else:
-            self._settle(batch, answer)
+            _settle(call.batch, Refused(answer.status, answer.detail))
+        if self._waiting and not self._going:
+            self._going = True
+            self._loop.call_soon(self._go)
+
+    def _scored(self, batch: list[Item], answer: Answer) -> None:
+        width = 8 * answer.outputs
+        if len(answer.scores) != width * sum([item.rows for item in batch]):
+            _settle(batch, Refused(rows.WRONG, f"gave {len(answer.scores)} bytes of scores, which do not fit the rows"))
+            return
+        at = 0
+        for item in batch:
+            end = at + width * item.rows
+            item.settle((answer.outputs, answer.scores[at:end]))
+            at = end
 
     def _ask(self, call_id: int, batch: list[Item], left_s: float) -> Ask:
         first = batch[0]
@@ -134,36 +233,14 @@ class Lane:
             role=first.role,
             generation=first.generation,
             budget_ms=max(1, int(left_s * 1000)),
-            rows=sum(item.rows for item in batch),
+            rows=sum([item.rows for item in batch]),
             prediction_ids=b"".join([item.prediction_ids for item in batch]),
             trace_ids=b"".join([item.trace_id * item.rows for item in batch]),
             client_ids=clients,
             values=b"".join([item.values for item in batch]),
         )
 
-    def _settle(self, batch: list[Item], answer: Answer) -> None:
-        if answer.status != rows.OK:
-            if len(batch) > 1 and answer.status in (rows.WRONG, rows.FAILED):
-                # One of them may be poisonous: each alone, so that it fails alone.
-                for item in batch:
-                    item.alone = True
-                self._waiting.extendleft(reversed(batch))
-            else:
-                _fail(batch, Refused(answer.status, answer.detail))
-            return
-        width = 8 * answer.outputs
-        if len(answer.scores) != width * sum(item.rows for item in batch):
-            _fail(batch, Refused(rows.WRONG, f"gave {len(answer.scores)} bytes of scores, which do not fit the rows"))
-            return
-        at = 0
-        for item in batch:
-            end = at + width * item.rows
-            if not item.scores.done():
-                item.scores.set_result((answer.outputs, answer.scores[at:end]))
-            at = end
 
-
-def _fail(items: "deque[Item] | list[Item]", why: Exception) -> None:
+def _settle(items: Iterable[Item], why: LinkLost | TimeoutError | Refused) -> None:
     for item in items:
-        if not item.scores.done():
-            item.scores.set_exception(why)
+        item.settle(why)

@@ -1,6 +1,7 @@
 """A connection to one predictor over the rows protocol: calls go out as they come, answers come back by id."""
 
 import asyncio
+from collections.abc import Callable
 from itertools import count
 from typing import cast
 
@@ -19,6 +20,9 @@ class NotSent(LinkLost):
     """The call was never sent: it was certainly not executed."""
 
 
+Done = Callable[[Answer | LinkLost], None]
+
+
 class Link(asyncio.Protocol):
     """One connection. Make it with ``connect``; it is of no more use once ``lost``."""
 
@@ -26,7 +30,7 @@ class Link(asyncio.Protocol):
         self.lost = False
         self._transport: asyncio.Transport | None = None
         self._frames = Frames(MAX_ANSWER_BYTES)
-        self._calls: dict[int, asyncio.Future[Answer]] = {}
+        self._calls: dict[int, Done] = {}
         self._ids = count(1)
 
     @classmethod
@@ -48,16 +52,17 @@ class Link(asyncio.Protocol):
         """An id for a call."""
         return next(self._ids)
 
-    def call(self, ask: Ask) -> "asyncio.Future[Answer]":
-        """Sends an ask; the future has its answer, or LinkLost. Cancel it to give the answer up."""
-        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+    def call(self, ask: Ask, done: Done) -> None:
+        """Sends an ask; ``done`` gets its answer, or why there will be none, once, unless the call is given up."""
         if self.lost or self._transport is None:
-            future.set_exception(NotSent("the connection is closed"))
-            return future
-        self._calls[ask.id] = future
-        future.add_done_callback(lambda _: self._calls.pop(ask.id, None))
+            done(NotSent("the connection is closed"))
+            return
+        self._calls[ask.id] = done
         self._transport.write(frame(ask))
-        return future
+
+    def give_up(self, call_id: int) -> None:
+        """Nobody waits for that answer any more."""
+        self._calls.pop(call_id, None)
 
     def close(self, why: str) -> None:
         """Ends the connection and every call on it."""
@@ -65,9 +70,9 @@ class Link(asyncio.Protocol):
             self.lost = True
             if self._transport is not None:
                 self._transport.abort()
-            for future in list(self._calls.values()):
-                if not future.done():
-                    future.set_exception(LinkLost(why))
+            calls, self._calls = self._calls, {}
+            for done in calls.values():
+                done(LinkLost(why))
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See asyncio.Protocol."""
@@ -78,9 +83,9 @@ class Link(asyncio.Protocol):
         try:
             for body in self._frames.feed(data):
                 answer = read_answer(body)
-                future = self._calls.get(answer.id)
-                if future is not None and not future.done():
-                    future.set_result(answer)
+                done = self._calls.pop(answer.id, None)
+                if done is not None:
+                    done(answer)
         except InvalidField as err:
             self.close(f"what it says is no answer: {err}")
 

@@ -1,12 +1,13 @@
-"""The hot path: one ASGI function for ``POST /predict/{model}``, ahead of FastAPI."""
+"""The hot path: ``POST /predict/{model}``, by one ASGI function ahead of FastAPI, and by a door beside ASGI."""
 
+import asyncio
 from typing import Any
 
 import msgspec
 
 from shipway.contract.signature import InvalidRows, describe_output
 from shipway.gateway.asking import Asked, Asker, starting
-from shipway.runtime import trace
+from shipway.runtime.direct import Exchange
 from shipway.runtime.http import ClientGone, Problem, Receive, Scope, Send, read_body, respond, respond_problem
 from shipway.runtime.lifecycle import Asgi
 
@@ -27,11 +28,12 @@ _encode = msgspec.json.Encoder().encode
 
 
 class PredictApp:
-    """Answers predictions itself, and hands everything else to ``rest``."""
+    """Answers predictions itself, and hands everything else to ``rest``. ``begin`` is its door beside ASGI."""
 
     def __init__(self, asker: Asker, rest: Asgi) -> None:
         self._asker = asker
         self._rest = rest
+        self._slow: set[asyncio.Task[None]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI application."""
@@ -39,35 +41,88 @@ class PredictApp:
             await self._rest(scope, receive, send)
             return
         headers = dict(scope["headers"])
-        asked = Asked(scope["path"][len(PREFIX) :])
-        with trace.within(headers.get(b"traceparent", b"").decode("latin-1") or None) as span:
-            extra = [(b"traceparent", span.encode())]
-            try:
-                answer = await self._predict(asked, receive, headers, bytes.fromhex(span[3:35]))
-            except Problem as problem:
-                self._asker.refused(asked, problem)
-                await respond_problem(send, problem, extra)
-            except ClientGone:
-                self._asker.gone(asked)
-            else:
-                self._asker.answered(asked)
-                await respond(send, 200, answer, [(b"content-type", b"application/json"), *extra])
-
-    async def _predict(self, asked: Asked, receive: Receive, headers: dict[bytes, bytes], trace_id: bytes) -> bytes:
-        limits = self._asker.limits
-        body = await read_body(receive, headers, limits.body_bytes)
-        route = await self._asker.route(asked)
-        rows, client_ids = parse_request(body, limits.rows)
+        asked = Asked(scope["path"][len(PREFIX) :], headers.get(b"traceparent"))
+        extra = [(b"traceparent", asked.span.encode())]
         try:
-            encoded = route.encoder.encode(rows)
+            body = await read_body(receive, headers, self._asker.limits.body_bytes)
+            answer = await self._predict(asked, body)
+        except Problem as problem:
+            self._asker.refused(asked, problem)
+            await respond_problem(send, problem, extra)
+        except ClientGone:
+            self._asker.gone(asked)
+        else:
+            self._asker.answered(asked)
+            await respond(send, 200, answer, [(b"content-type", b"application/json"), *extra])
+
+    def begin(self, exchange: Exchange) -> None:
+        """Answers a request as ``__call__`` does; without a task, unless a version must be waited for."""
+        asked = Asked(exchange.path[len(PREFIX) :], exchange.header(b"traceparent"))
+        if self._asker.route_now(asked) is None:
+            task = asyncio.create_task(self._slowly(asked, exchange))
+            self._slow.add(task)
+            task.add_done_callback(self._slow.discard)
+            exchange.on_gone = task.cancel
+            return
+
+        def done(scores: list[list[float]] | Problem) -> None:
+            if isinstance(scores, Problem):
+                self._refuse(asked, exchange, scores)
+            else:
+                self._answer(asked, exchange, render(asked, scores))
+
+        def gone() -> None:
+            asking.cancel()
+            self._asker.gone(asked)
+
+        try:
+            rows, client_ids = self._encoded(asked, exchange.body)
+            asking = self._asker.ask(asked, rows, client_ids, done)
+        except Problem as problem:
+            self._refuse(asked, exchange, problem)
+        else:
+            if not exchange.response_complete:
+                exchange.on_gone = gone
+
+    async def _slowly(self, asked: Asked, exchange: Exchange) -> None:
+        try:
+            self._answer(asked, exchange, await self._predict(asked, exchange.body))
+        except Problem as problem:
+            self._refuse(asked, exchange, problem)
+        except asyncio.CancelledError:
+            self._asker.gone(asked)
+            raise
+
+    async def _predict(self, asked: Asked, body: bytes) -> bytes:
+        await self._asker.route(asked)
+        rows, client_ids = self._encoded(asked, body)
+        return render(asked, await self._asker.scores(asked, rows, client_ids))
+
+    def _encoded(self, asked: Asked, body: bytes) -> tuple[list[list[float]], list[str] | None]:
+        assert asked.route is not None, "a request is routed before it is read"
+        rows, client_ids = parse_request(body, self._asker.limits.rows)
+        try:
+            return asked.route.encoder.encode(rows), client_ids
         except InvalidRows as err:
             raise wrong_rows(err) from err
-        scores = await self._asker.scores(asked, encoded, trace_id, client_ids)
-        predictions = [
-            {"id": one, **describe_output(route.signature, numbers)}
-            for one, numbers in zip(asked.ids, scores, strict=True)
-        ]
-        return _encode({"model": route.model, "version": route.version, "predictions": predictions})
+
+    def _answer(self, asked: Asked, exchange: Exchange, body: bytes) -> None:
+        self._asker.answered(asked)
+        exchange.answer(200, b"content-type: application/json\r\ntraceparent: %b\r\n" % asked.span.encode(), body)
+
+    def _refuse(self, asked: Asked, exchange: Exchange, problem: Problem) -> None:
+        self._asker.refused(asked, problem)
+        exchange.refuse(problem, [(b"traceparent", asked.span.encode())])
+
+
+def render(asked: Asked, scores: list[list[float]]) -> bytes:
+    """The answer's body."""
+    route = asked.route
+    assert route is not None, "a request is routed before it is answered"
+    predictions = [
+        {"id": one, **describe_output(route.signature, numbers)} for one, numbers in zip(asked.ids, scores, strict=True)
+    ]
+    return _encode({"model": route.model, "version": route.version, "predictions": predictions})
 
 
 def parse_request(body: bytes, max_rows: int) -> tuple[list[Any], list[str] | None]:

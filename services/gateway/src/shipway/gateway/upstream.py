@@ -7,25 +7,36 @@ making an overload worse.
 import asyncio
 import random
 import time
-from array import array
 from collections import Counter
-from itertools import chain
-from sys import byteorder
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from prometheus_client import Counter as Metric
 
 from shipway.contract import rows as protocol
-from shipway.gateway.lanes import Item, Lane, Refused
-from shipway.gateway.link import Link, LinkLost, NotSent
+from shipway.gateway.lanes import Item, Lane, Outcome, Refused, Scores
+from shipway.gateway.link import Link, NotSent
 from shipway.gateway.registry import Registry
 from shipway.gateway.routing import Instance, Route, pick_instance
 from shipway.gateway.settings import LimitSettings
 from shipway.runtime.http import Problem
 
 RETRIES = Metric("shipway_gateway_retries_total", "Requests sent once more, to another instance.")
+Done = Callable[[Scores | Problem], None]
 PER_S = 10.0
 BURST = 10 * PER_S
 MOST = 500.0
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Encoded rows: ``values`` as the protocol has them, ids of 16 bytes a row, 16 bytes of trace, clients' names."""
+
+    count: int
+    values: bytes
+    ids: bytes
+    trace_id: bytes
+    client_ids: list[str] | None
 
 
 class RetryBudget:
@@ -52,13 +63,119 @@ class RetryBudget:
         return True
 
 
+class Asking:
+    """One request on its way from instance to instance, until one answers, all have failed, or its time is over.
+
+    ``done`` gets (outputs a row, scores) or the Problem, once, unless it is cancelled before. It may be called before
+    ``begin`` returns.
+    """
+
+    def __init__(self, upstream: "Upstream", route: Route, rows: Rows, done: Done) -> None:
+        limits = upstream.limits
+        self.route = route
+        self._upstream = upstream
+        self._registry = upstream.registry
+        self._rows = rows
+        self._done = done
+        self._loop = asyncio.get_running_loop()
+        now = self._loop.time()
+        self._deadline = now + limits.request_timeout_ms / 1000
+        self._patient_until = now + limits.patience_ms / 1000
+        self._tried: set[str] = set()
+        self._busy = False  # then somebody is left, and waiting for others would make it worse
+        self._not_sent = False
+        self._failure = "no instance is left to ask"
+        self._item: Item | None = None
+        self._instance = ""
+        self._waiting: asyncio.Task[None] | None = None
+
+    def begin(self) -> None:
+        """Asks the next instance, or says that there is none."""
+        left_s = self._deadline - self._loop.time()
+        if left_s <= 0:
+            limit_ms = self._upstream.limits.request_timeout_ms
+            return self._fail(504, f"no answer in {limit_ms} ms: {self._failure}")
+        holders = self._upstream.holders(self.route)
+        instance = pick_instance(holders, self._registry.busy.__getitem__, random.randrange, self._tried)
+        if instance is None:
+            self._waiting = self._loop.create_task(self._wait())
+            return None
+        if self._tried:
+            if not self._not_sent and not self._upstream.budget.spend():
+                return self._fail(503, f"{self._failure}; too many requests had to be asked again")
+            RETRIES.inc()
+        self._tried.add(instance.name)
+        # With others to ask, one instance does not get all the time that there is.
+        patience_s = left_s if len(holders) == 1 else left_s / 2
+        rows = self._rows
+        self._item = Item(
+            rows.values,
+            rows.count,
+            rows.ids,
+            rows.trace_id,
+            rows.client_ids,
+            self.route.role,
+            self.route.generation,
+            self._loop.time() + patience_s,
+            self._settled,
+        )
+        self._instance = instance.name
+        self._registry.busy[instance.name] += 1
+        self._upstream.lane(instance, self.route).put(self._item)
+        return None
+
+    def cancel(self) -> None:
+        """Nobody waits for the answer any more."""
+        if self._waiting is not None:
+            self._waiting.cancel()
+        elif self._item is not None:
+            self._item.over = True
+            self._registry.busy[self._instance] -= 1
+        else:
+            return
+        self._upstream.ended(self.route)
+
+    async def _wait(self) -> None:
+        """Waits for another table, where that can help."""
+        found = not self._busy and await self._registry.changes(min(self._patient_until, self._deadline))
+        self._waiting = None
+        if not found:
+            return self._fail(503, f"{self.route.model} version {self.route.version}: {self._failure}")
+        self._tried = {name for name in self._tried if not self._registry.well(name)}
+        return self.begin()
+
+    def _settled(self, outcome: Outcome) -> None:
+        name = self._instance
+        self._item = None
+        self._registry.busy[name] -= 1
+        if isinstance(outcome, tuple):
+            self._upstream.ended(self.route)
+            return self._done(outcome)
+        if isinstance(outcome, Refused):
+            self._failure = f"{name} answers {outcome.status}: {outcome}"
+            self._not_sent = outcome.status in (protocol.NOT_LOADED, protocol.BUSY)
+            self._busy = self._busy or outcome.status == protocol.BUSY
+            if not self._not_sent:
+                return self._fail(504 if outcome.status == protocol.LATE else 502, self._failure)
+        else:
+            self._not_sent = isinstance(outcome, NotSent)
+            late = isinstance(outcome, TimeoutError)
+            self._failure = f"{name} did not answer in time" if late else f"{name}: {outcome}"
+            self._registry.eject(name, self._failure)
+        return self.begin()
+
+    def _fail(self, status: int, detail: str) -> None:
+        self._upstream.ended(self.route)
+        self._done(Problem(status, detail, retry_after_s=1 if status == 503 else None))
+
+
 class Upstream:
     """Scores rows on an instance that holds the version."""
 
     def __init__(self, registry: Registry, limits: LimitSettings) -> None:
-        self._registry = registry
-        self._limits = limits
-        self._budget = RetryBudget(limits.retry_share)
+        self.registry = registry
+        self.limits = limits
+        self.budget = RetryBudget(limits.retry_share)
         self._under_way: Counter[tuple[str, int]] = Counter()
         self._links: dict[str, asyncio.Task[Link]] = {}
         self._lanes: dict[tuple[str, str, int], Lane] = {}
@@ -72,128 +189,64 @@ class Upstream:
                 connecting.result().close("the gateway stops")
         await asyncio.gather(*self._links.values(), return_exceptions=True)
 
-    async def infer(
-        self, route: Route, rows: list[list[float]], ids: bytes, trace_id: bytes, client_ids: list[str] | None
-    ) -> list[list[float]]:
-        """The scores, a list a row, of encoded rows, by the route's version.
-
-        Args:
-            route: which version, and who holds it.
-            rows: as the route's encoder gives them.
-            ids: the predictions' ids, 16 bytes a row.
-            trace_id: the request's trace, 16 bytes.
-            client_ids: the client's own names of the rows.
+    def ask(self, route: Route, rows: Rows, done: Done) -> Asking:
+        """Asks for the scores of rows by the route's version; ``done`` gets them, or the Problem.
 
         Raises:
-            Problem: 503 overloaded or nobody left to ask, 504 out of time, 502 an answer that is none.
+            Problem: 503, too many requests of the version are under way.
         """
         key = (route.model, route.version)
-        if self._under_way[key] >= self._limits.in_flight:
-            raise Problem(503, f"{route.model} has {self._limits.in_flight} requests under way", retry_after_s=1)
+        if self._under_way[key] >= self.limits.in_flight:
+            raise Problem(503, f"{route.model} has {self.limits.in_flight} requests under way", retry_after_s=1)
         self._under_way[key] += 1
-        self._budget.earn()
-        values = array("d", chain.from_iterable(rows))
-        if byteorder == "big":
-            values.byteswap()
-        try:
-            outputs, scores = await self._ask_around(route, len(rows), values.tobytes(), ids, trace_id, client_ids)
-        finally:
-            self._under_way[key] -= 1
-        if outputs != route.signature.outputs_per_row:
-            raise Problem(502, f"{route.model} version {route.version}: gave {outputs} numbers a row")
-        found = array("d", scores)
-        if byteorder == "big":
-            found.byteswap()
-        numbers = found.tolist()
-        return [numbers[i : i + outputs] for i in range(0, len(numbers), outputs)]
+        self.budget.earn()
+        asking = Asking(self, route, rows, done)
+        asking.begin()
+        return asking
 
-    async def _ask_around(
-        self, route: Route, count: int, values: bytes, ids: bytes, trace_id: bytes, client_ids: list[str] | None
-    ) -> tuple[int, bytes]:
-        loop = asyncio.get_running_loop()
-        now = loop.time()
-        deadline = now + self._limits.request_timeout_ms / 1000
-        until = now + self._limits.patience_ms / 1000
-        tried: set[str] = set()
-        busy = False  # then somebody is left, and waiting for others would make it worse
-        not_sent = False
-        failure = "no instance is left to ask"
-        while True:
-            left_s = deadline - loop.time()
-            if left_s <= 0:
-                raise Problem(504, f"no answer in {self._limits.request_timeout_ms} ms: {failure}")
-            holders = self._holders(route)
-            instance = pick_instance(holders, self._registry.busy.__getitem__, random.randrange, tried)
-            if instance is None:
-                if not busy and await self._registry.changes(min(until, deadline)):
-                    tried = {name for name in tried if not self._registry.well(name)}
-                    continue
-                raise Problem(503, f"{route.model} version {route.version}: {failure}", retry_after_s=1)
-            if tried and not not_sent and not self._budget.spend():
-                raise Problem(503, f"{failure}; too many requests had to be asked again", retry_after_s=1)
-            if tried:
-                RETRIES.inc()
-            tried.add(instance.name)
-            # With others to ask, one instance does not get all the time that there is.
-            patience_s = left_s if len(holders) == 1 else left_s / 2
-            item = Item(
-                values=values,
-                rows=count,
-                prediction_ids=ids,
-                trace_id=trace_id,
-                client_ids=client_ids,
-                role=route.role,
-                generation=route.generation,
-                until=loop.time() + patience_s,
-                scores=loop.create_future(),
-            )
-            self._registry.busy[instance.name] += 1
-            try:
-                self._lane(instance, route).put(item)
-                return await item.scores
-            except TimeoutError:
-                not_sent = False
-                failure = f"{instance.name} did not answer in time"
-                self._registry.eject(instance.name, failure)
-            except LinkLost as err:
-                not_sent = isinstance(err, NotSent)
-                failure = f"{instance.name}: {err}"
-                self._registry.eject(instance.name, failure)
-            except Refused as err:
-                not_sent = err.status in (protocol.NOT_LOADED, protocol.BUSY)
-                failure = f"{instance.name} answers {err.status}: {err}"
-                busy = busy or err.status == protocol.BUSY
-                if err.status not in (protocol.NOT_LOADED, protocol.BUSY):
-                    raise Problem(504 if err.status == protocol.LATE else 502, failure) from err
-            finally:
-                self._registry.busy[instance.name] -= 1
+    def ended(self, route: Route) -> None:
+        """A request is over."""
+        self._under_way[route.model, route.version] -= 1
 
-    def _holders(self, route: Route) -> tuple[Instance, ...]:
+    def holders(self, route: Route) -> tuple[Instance, ...]:
         """Who can answer for the version now: the table may have changed since the request came."""
-        routes = self._registry.routes.get(route.model)
-        now = next((r for r in routes.routes if r.version == route.version), None) if routes is not None else None
-        return now.instances if now is not None else route.instances
+        routes = self.registry.routes.get(route.model)
+        if routes is not None:
+            for now in routes.routes:
+                if now is route or now.version == route.version:
+                    return now.instances
+        return route.instances
 
-    def _lane(self, instance: Instance, route: Route) -> Lane:
+    def lane(self, instance: Instance, route: Route) -> Lane:
+        """The way of the version's requests to the instance."""
         key = (instance.rows, route.model, route.version)
         lane = self._lanes.get(key)
         if lane is None:
             # Versions and instances come and go: what none of the tables names any more goes here.
-            self._lanes = {k: v for k, v in self._lanes.items() if not v.idle or self._registry.holds(*k)}
-            lane = self._lanes[key] = Lane(route.model, route.version, lambda: self._link(instance.rows))
+            self._lanes = {k: v for k, v in self._lanes.items() if not v.idle or self.registry.holds(*k)}
+            address = instance.rows
+            lane = Lane(route.model, route.version, lambda: self._link(address), lambda: self._connected(address))
+            self._lanes[key] = lane
         return lane
 
-    async def _link(self, address: str) -> Link:
+    def _link(self, address: str) -> Link | None:
+        """The connection to an address, where there is one."""
+        connecting = self._links.get(address)
+        if connecting is None or not connecting.done() or connecting.cancelled() or connecting.exception() is not None:
+            return None
+        link = connecting.result()
+        return None if link.lost else link
+
+    async def _connected(self, address: str) -> Link:
         """The connection to an address; the first that asks makes it, and all wait for it.
 
         Raises:
             NotSent: nobody answers there.
         """
+        if (link := self._link(address)) is not None:
+            return link
         connecting = self._links.get(address)
-        if connecting is not None and connecting.done():
-            gone = connecting.cancelled() or connecting.exception() is not None or connecting.result().lost
-            connecting = None if gone else connecting
-        if connecting is None:
+        if connecting is None or connecting.done():
             connecting = self._links[address] = asyncio.create_task(Link.connect(address))
         return await asyncio.shield(connecting)
 
