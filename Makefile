@@ -7,7 +7,7 @@ EDITABLE := $(foreach p,$(PACKAGES),-e $(p))
 UV_CACHE_ARGS := --quiet --python $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-compose compose chaos bench bench-peers fmt lint types unit audit e2e docs lock clean dev
+.PHONY: help demo test test-compose compose chaos bench swaps bench-peers fmt lint types unit audit e2e docs lock clean dev
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -75,6 +75,9 @@ chaos: $(VENV)/.dev ## break a running Shipway in many ways under load (SEED=1 B
 
 bench: $(VENV)/.dev ## Shipway side by side with other servers (needs wrk; BENCH=--write renews docs/performance.md)
 	@$(BIN)/python bench $(BENCH)
+
+swaps: $(VENV)/.dev ## releases under load, one after another (SWAPS='--swaps 20 --full --write'; --full needs wrk)
+	@$(BIN)/python bench/swaps.py $(SWAPS)
 
 bench-peers: $(BIN)/uv ## install the servers that bench compares with, each into an environment of its own
 	@for peer in mlserver bentoml; do $(PYTHON) -m venv .bench/$$peer; \

@@ -38,8 +38,7 @@ def wrk() -> str:
 def measure(target: Target, rows: Rows, connections: int, seconds: float, folder: Path) -> Figure:
     """Asks for the same rows, again and again, on every connection."""
     script = folder / "post.lua"
-    body = json.dumps(target.body(rows))
-    script.write_text(f"wrk.method='POST'\nwrk.body=[==[{body}]==]\nwrk.headers['content-type']='application/json'\n")
+    script.write_text(script_of(target.body(rows)))
     said = subprocess.run(
         [wrk(), "-t1", f"-c{connections}", f"-d{seconds:g}s", "--latency", "-s", str(script), target.url],
         capture_output=True,
@@ -49,6 +48,11 @@ def measure(target: Target, rows: Rows, connections: int, seconds: float, folder
     if "syntax" in said.stderr:
         raise RuntimeError(f"wrk: {said.stderr}")
     return parse(said.stdout)
+
+
+def script_of(body: object) -> str:
+    """What makes wrk post a body."""
+    return f"wrk.method='POST'\nwrk.body=[==[{json.dumps(body)}]==]\nwrk.headers['content-type']='application/json'\n"
 
 
 def parse(said: str) -> Figure:

@@ -16,7 +16,7 @@ FEATURES = tuple(f"f{i}" for i in range(20))
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def make_spec(folder: Path, name: str = NAME) -> ModelSpec:
+def make_spec(folder: Path, name: str = NAME, *, trees: int = 100, min_instances: int = 1) -> ModelSpec:
     """Writes 20,000 rows into a folder; gives the spec of a model on them."""
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(7)
@@ -32,13 +32,13 @@ def make_spec(folder: Path, name: str = NAME) -> ModelSpec:
         "target": {"column": "y", "kind": "binary"},
         "features": {feature: {"type": "number"} for feature in FEATURES},
         "training": {
-            "rounds": 100,
-            "early_stopping_rounds": 100,
+            "rounds": trees,
+            "early_stopping_rounds": trees,
             "threads": 2,
             "params": {"num_leaves": 31, "min_data_in_leaf": 20},
         },
         "gates": {"max_regression": 0.5},
-        "release": {"min_instances": 1, "canary": []},
+        "release": {"min_instances": min_instances, "canary": []},
         "retirement": {"max_age": "365d", "unused_for": "365d"},
     }
     return parse_spec(raw)

@@ -9,7 +9,6 @@ from statistics import median
 from load import Figure
 
 PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
-BEGIN, END = "<!-- bench: made by `make bench` -->", "<!-- end of bench -->"
 Case = tuple[str, int, int]
 
 
@@ -18,10 +17,15 @@ def write_report(figures: Mapping[Case, list[Figure]], memory: Mapping[str, floa
     text = "\n".join([*_tables(figures), *_memory(memory)])
     print("\n" + text)
     if write:
-        page = PAGE.read_text()
-        head, _, rest = page.partition(BEGIN)
-        tail = rest.partition(END)[2]
-        PAGE.write_text(f"{head}{BEGIN}\n{text}\n{END}{tail}")
+        write_section("bench", text.splitlines())
+
+
+def write_section(name: str, lines: list[str]) -> None:
+    """Puts lines into the page, between the marks of that name."""
+    begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
+    head, found, rest = PAGE.read_text().partition(begin)
+    assert found, f"{PAGE} has no {begin}"
+    PAGE.write_text("\n".join([head + begin, *lines, end]) + rest.partition(end)[2])
 
 
 def _tables(figures: Mapping[Case, list[Figure]]) -> list[str]:

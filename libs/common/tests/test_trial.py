@@ -2,9 +2,12 @@
 
 import os
 import re
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import lightgbm as lgb
@@ -14,7 +17,7 @@ import pytest
 
 from shipway.bundle import trial
 from shipway.bundle.capi import Booster
-from shipway.bundle.trial import compare, read_scores, try_in_child
+from shipway.bundle.trial import Trials, compare, read_scores, try_in_child
 from shipway.contract.errors import Permanent, Transient
 
 ROWS = np.random.default_rng(1).normal(size=(20, 3))
@@ -95,17 +98,55 @@ def test_nothing_stays_in_the_temporary_folder(tmp_path: Path, monkeypatch: pyte
 
 def test_the_child_gets_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: dict[str, str] = {}
-    real = trial.subprocess.run
+    real = trial.subprocess.Popen
 
     def spy(*args: object, env: dict[str, str], **more: object) -> object:
         seen.update(env)
         return real(*args, env=env, **more)
 
     monkeypatch.setenv("SHIPWAY_OBJECTS__SECRET_KEY", "hunter2")
-    monkeypatch.setattr(trial.subprocess, "run", spy)
+    monkeypatch.setattr(trial.subprocess, "Popen", spy)
     try_in_child(MODEL, ROWS, SCORES)
     assert seen["PATH"] == os.environ["PATH"]
     assert "hunter2" not in seen.values()
+
+
+def waiting() -> list[psutil.Process]:
+    return [child for child in psutil.Process().children() if "trial_child" in " ".join(child.cmdline())]
+
+
+def test_a_child_waits_for_each_model_and_none_is_used_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trial.tempfile, "tempdir", str(tmp_path))
+    trials = Trials(timeout_s=10)
+    trials.warm()
+    used = set()
+    for model, error in (
+        (MODEL, None),
+        (MODEL[: len(MODEL) // 3], "SIGABRT"),
+        (b"tree", "LightGBMError"),
+        (MODEL, None),
+    ):
+        [child] = waiting()
+        used.add(child.pid)
+        with pytest.raises(Permanent, match=error) if error else nullcontext():
+            trials.try_model(model, ROWS, SCORES)
+    assert len(used) == 4
+    trials.close()
+    trials.warm()
+    assert waiting() == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_child_whose_parent_died_takes_its_folder_with_it(tmp_path: Path) -> None:
+    lonely = (
+        "import os, signal, sys, tempfile; tempfile.tempdir = sys.argv[1];"
+        "from shipway.bundle.trial import Trials; Trials().warm(); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    subprocess.run([sys.executable, "-c", lonely, str(tmp_path)], check=False)
+    deadline = time.monotonic() + 20
+    while list(tmp_path.iterdir()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def _huge(path: Path) -> None:

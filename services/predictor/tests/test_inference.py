@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from fastapi import FastAPI
 
+from shipway.bundle.trial import Trials
 from shipway.contract.events import HeldVersion
 from shipway.contract.inference import DEADLINE_HEADER, LENGTH_HEADER, Labels, decode_answer, encode_request
 from shipway.contract.predictionlog import decode_batch
@@ -42,7 +43,7 @@ class World:
     def __init__(self, rules: dict[str, Any]) -> None:
         self.sent: list[Any] = []
         self.sink = PredictionSink(self._send, source="test", instance="i")
-        versions = Versions(FolderStore(None), LimitSettings(rows=100), {}, lambda: None)  # type: ignore[arg-type]
+        versions = Versions(FolderStore(None), LimitSettings(rows=100), Trials(), {}, lambda: None)  # type: ignore[arg-type]
         names = [Feature(name=f"f{i}", type="number") for i in range(5)]
         signature = Signature(features=names, output="binary", target="y", classes=["0", "1"])
         self.scorer = Scorer(MODEL, 5, 1)

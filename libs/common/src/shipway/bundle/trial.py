@@ -5,10 +5,13 @@ child writes is as little trusted as the model: a hostile file may have taken it
 """
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +25,44 @@ RTOL, ATOL = 1e-6, 1e-9
 _PASSED_ON = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TMPDIR")
 _TOLD_BYTES = 4096
 _OUT_OF_MEMORY = ("bad_alloc", "MemoryError", "Cannot allocate memory")
+
+
+class Trials:
+    """Tries models, each in a child process of its own, and keeps one child waiting, its libraries loaded.
+
+    A child starts in a third of a second, which a release would wait for otherwise. Threads may share this.
+    """
+
+    def __init__(self, *, timeout_s: float = 30.0, memory_mb: int = 4096) -> None:
+        self._timeout_s = timeout_s
+        self._memory_mb = memory_mb
+        self._spare: _Child | None = None
+        self._taking = threading.Lock()
+        self._closed = False
+
+    def warm(self) -> None:
+        """Sees to it that a child waits. A machine without room for one is no error: the trial will say so."""
+        with self._taking:
+            if self._spare is None and not self._closed:
+                with suppress(OSError):
+                    self._spare = _Child()
+
+    def try_model(self, model_text: bytes, golden_rows: Matrix, golden_scores: Matrix) -> None:
+        """As try_in_child; makes ready for the next one."""
+        with self._taking:
+            child, self._spare = self._spare, None
+        try:
+            _try(child, model_text, golden_rows, golden_scores, self._timeout_s, self._memory_mb)
+        finally:
+            self.warm()
+
+    def close(self) -> None:
+        """Ends the child that waits."""
+        with self._taking:
+            self._closed = True
+            if self._spare is not None:
+                self._spare.end()
+                self._spare = None
 
 
 def try_in_child(
@@ -45,13 +86,26 @@ def try_in_child(
         Permanent: it crashed, hung, took too much memory, or gave other scores; the message says which.
         Transient: this machine could not do the trial, for want of disk or processes.
     """
+    _try(None, model_text, golden_rows, golden_scores, timeout_s, memory_mb)
+
+
+def _try(
+    child: "_Child | None",
+    model_text: bytes,
+    golden_rows: Matrix,
+    golden_scores: Matrix,
+    timeout_s: float,
+    memory_mb: int,
+) -> None:
     try:
-        with tempfile.TemporaryDirectory(prefix="shipway-trial-") as name:
-            folder = Path(name)
-            (folder / "model.txt").write_bytes(model_text)
-            np.save(folder / "rows.npy", np.ascontiguousarray(golden_rows))
-            _run(folder, golden_scores.shape[1], timeout_s, memory_mb)
-            scores = read_scores(folder / "scores.npy", golden_scores.shape)
+        child = child or _Child()
+        try:
+            (child.folder / "model.txt").write_bytes(model_text)
+            np.save(child.folder / "rows.npy", np.ascontiguousarray(golden_rows))
+            child.run(golden_scores.shape[1], timeout_s, memory_mb)
+            scores = read_scores(child.folder / "scores.npy", golden_scores.shape)
+        finally:
+            child.end()
     except OSError as err:
         raise Transient(f"trial: this machine could not do it: {err}") from err
     compare(scores, golden_scores)
@@ -89,33 +143,55 @@ def compare(scores: Matrix, golden: Matrix) -> None:
         raise Permanent(f"trial: golden row {row} gave {scores[row].tolist()}; {golden[row].tolist()} was expected")
 
 
-def _run(folder: Path, outputs: int, timeout_s: float, memory_mb: int) -> None:
-    # The clock on the wall ends a hang; the CPU limit is for a child whose parent has died, so it comes later.
-    arguments = [str(folder), str(outputs), str(memory_mb), str(int(timeout_s) + 2)]
-    passed_on = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-    # Into a file with a size limit: a child that never stops talking must not fill this process's memory.
-    with (folder / "stderr.txt").open("wb") as told:
+class _Child:
+    """A process that has its libraries loaded, and waits for one model in its folder."""
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="shipway-trial-"))
+        passed_on = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
         try:
-            code = subprocess.run(
-                [sys.executable, "-m", "shipway.bundle.trial_child", *arguments],
-                check=False,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=told,
-                timeout=timeout_s,
-                env=passed_on | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
-            ).returncode
+            # Into a file with a size limit: a child that never stops talking must not fill this process's memory.
+            with (self.folder / "stderr.txt").open("wb") as told:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-m", "shipway.bundle.trial_child", str(self.folder)],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.DEVNULL,
+                    stderr=told,
+                    env=passed_on | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+                )
+        except OSError:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            raise
+
+    def run(self, outputs: int, timeout_s: float, memory_mb: int) -> None:
+        """Lets it go. The clock on the wall ends a hang; its CPU limit is for a child whose parent has died.
+
+        Raises:
+            Permanent: it did not end well.
+        """
+        try:
+            self._process.communicate(f"{outputs} {memory_mb} {int(timeout_s) + 2}\n".encode(), timeout_s)
         except subprocess.TimeoutExpired as err:
             raise Permanent(f"trial: the model did not answer in {timeout_s:g} s") from err
-    if code == 0:
-        return
-    text = _tail(folder / "stderr.txt")
-    if any(sign in text for sign in _OUT_OF_MEMORY):
-        raise Permanent(f"trial: the model needs more than {memory_mb} MB")
-    if code < 0:
-        raise Permanent(f"trial: the model crashed a process ({_signal_name(-code)})")
-    last = text.strip().splitlines()[-1:] or [f"no message, exit code {code}"]
-    raise Permanent(f"trial: the model could not be used: {last[0][:300]}")
+        code = self._process.returncode
+        if code == 0:
+            return
+        text = _tail(self.folder / "stderr.txt")
+        if any(sign in text for sign in _OUT_OF_MEMORY):
+            raise Permanent(f"trial: the model needs more than {memory_mb} MB")
+        if code < 0:
+            raise Permanent(f"trial: the model crashed a process ({_signal_name(-code)})")
+        last = text.strip().splitlines()[-1:] or [f"no message, exit code {code}"]
+        raise Permanent(f"trial: the model could not be used: {last[0][:300]}")
+
+    def end(self) -> None:
+        """Kills it if it is still there, and removes its folder."""
+        self._process.kill()
+        self._process.wait()
+        if self._process.stdin is not None:
+            with suppress(OSError):
+                self._process.stdin.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def _tail(path: Path) -> str:

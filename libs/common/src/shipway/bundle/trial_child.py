@@ -1,26 +1,34 @@
-"""The child of bundle.trial: limits itself, loads the model from a file, scores rows, writes the scores.
+"""The child of bundle.trial: loads its libraries, waits for its order, limits itself, loads the model, writes scores.
 
-Arguments: folder, outputs, memory limit (MB), CPU limit (s). The folder holds ``model.txt`` and ``rows.npy``.
-It imports numpy and LightGBM's C library only, so that it starts in a third of a second.
+Argument: its folder, which holds ``model.txt`` and ``rows.npy`` by the time the order comes on standard input: outputs,
+memory limit (MB), CPU limit (s). It imports numpy and LightGBM's C library only, so that it starts in a third of a
+second. Where the order never comes, its parent has died, and it takes the folder with it.
 """
 
 import ctypes
 import resource
+import shutil
 import sys
 from pathlib import Path
+
+import numpy as np
+
+from shipway.bundle.capi import Booster, check, library
 
 
 def main() -> None:
     """Runs the trial."""
-    folder, outputs, memory_mb, cpu_s = Path(sys.argv[1]), *map(int, sys.argv[2:5])
+    folder = Path(sys.argv[1])
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s))
     # Not zero: the scores are written to a file.
     resource.setrlimit(resource.RLIMIT_FSIZE, (200_000_000, 200_000_000))
-    import numpy as np
-
-    from shipway.bundle.capi import Booster, check, library
-
+    library()
+    order = sys.stdin.readline().split()
+    if not order:
+        shutil.rmtree(folder, ignore_errors=True)
+        return
+    outputs, memory_mb, cpu_s = map(int, order)
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s))
     resource.setrlimit(resource.RLIMIT_AS, (memory_mb * 2**20, memory_mb * 2**20))
     rows = np.load(folder / "rows.npy", allow_pickle=False)
     booster = Booster((folder / "model.txt").read_bytes())

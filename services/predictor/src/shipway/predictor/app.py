@@ -8,6 +8,7 @@ import msgspec
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse
 
+from shipway.bundle.trial import Trials
 from shipway.contract.envelope import WireMessage
 from shipway.contract.events import DesiredState
 from shipway.contract.topics import DESIRED_STATE, PREDICTION_LOG
@@ -48,7 +49,8 @@ def body(settings: PredictorSettings) -> Body:
 async def _serve(life: Life, settings: PredictorSettings, producer: Producer, store: ObjectStore) -> None:
     started_at = datetime.now(UTC)
     table = TableView(settings.kafka, DESIRED_STATE, DesiredState, accept=newer, on_change=lambda _: versions.wake())
-    versions = Versions(store, settings.limits, table.values, lambda: announcer.changed(), bug=life.fail)
+    trials = Trials(timeout_s=settings.limits.trial_s, memory_mb=settings.limits.trial_mb)
+    versions = Versions(store, settings.limits, trials, table.values, lambda: announcer.changed(), bug=life.fail)
     announcer = Announcer(
         producer,
         settings.name,
@@ -74,6 +76,7 @@ async def _serve(life: Life, settings: PredictorSettings, producer: Producer, st
         life.spawn("desired state", table.run())
         life.readiness.report("desired state", "not read yet")
         await _caught_up(life, table)
+        await asyncio.to_thread(trials.warm)
         life.spawn("versions", versions.run())
         logging = asyncio.create_task(sink.run())
         announcing = asyncio.create_task(announcer.run())
@@ -91,6 +94,7 @@ async def _serve(life: Life, settings: PredictorSettings, producer: Producer, st
         logging.cancel()
         await asyncio.gather(logging, return_exceptions=True)
         await sink.close()
+    await asyncio.to_thread(trials.close)
 
 
 async def _caught_up(life: Life, table: TableView[DesiredState]) -> None:

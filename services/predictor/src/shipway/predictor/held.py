@@ -8,6 +8,7 @@ from datetime import datetime
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from shipway.bundle.trial import Trials
 from shipway.contract.errors import Permanent, Transient
 from shipway.contract.events import DesiredState, HeldVersion, LoadedVersion, Presence
 from shipway.predictor.holding import Held, Key, Wanted, after_outage, next_steps, unready
@@ -40,6 +41,7 @@ class Versions:
 
     store: ObjectStore
     limits: LimitSettings
+    trials: Trials
     desired: Mapping[str, DesiredState]
     changed: Callable[[], None]
     serving: dict[Key, Serving] = field(default_factory=dict)
@@ -123,7 +125,7 @@ class Versions:
     async def _load(self, wish: Wanted) -> None:
         begun = time.monotonic()
         try:
-            loaded = await asyncio.to_thread(load, self.store, wish.digest, self.limits)
+            loaded = await asyncio.to_thread(load, self.store, wish.digest, self.trials)
         except Transient as err:
             self._held[wish.key] = after_outage(self._held[wish.key], str(err), time.monotonic())
             LOADS.labels("outage").inc()

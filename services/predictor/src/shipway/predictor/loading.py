@@ -8,11 +8,10 @@ import numpy as np
 from shipway.bundle.capi import LightGBMError
 from shipway.bundle.modelfile import check_model_text
 from shipway.bundle.store import read_bundle
-from shipway.bundle.trial import compare, try_in_child
+from shipway.bundle.trial import Trials, compare
 from shipway.contract.errors import InvalidField, Permanent
 from shipway.contract.signature import Signature
 from shipway.predictor.scoring import FAST_ROWS, Scorer
-from shipway.predictor.settings import LimitSettings
 from shipway.runtime.objects import ObjectStore
 
 
@@ -30,7 +29,7 @@ class LoadedModel:
     scorer: Scorer
 
 
-def load(store: ObjectStore, digest: str, limits: LimitSettings) -> LoadedModel:
+def load(store: ObjectStore, digest: str, trials: Trials) -> LoadedModel:
     """Reads a bundle, proves its model file, tries it in a child process, loads it, and holds its golden rows again.
 
     Raises:
@@ -40,13 +39,7 @@ def load(store: ObjectStore, digest: str, limits: LimitSettings) -> LoadedModel:
     _check_library(bundle.manifest.library_versions)
     features, outputs = len(bundle.signature.features), bundle.signature.outputs_per_row
     check_model_text(bundle.model_text, features=features, outputs=outputs)
-    try_in_child(
-        bundle.model_text,
-        bundle.golden_rows,
-        bundle.golden_scores,
-        timeout_s=limits.trial_s,
-        memory_mb=limits.trial_mb,
-    )
+    trials.try_model(bundle.model_text, bundle.golden_rows, bundle.golden_scores)
     try:
         scorer = Scorer(bundle.model_text, features, outputs)
         _warm_up(scorer, bundle.golden_rows, bundle.golden_scores)
