@@ -87,6 +87,6 @@ def log(database: Database) -> Callable[..., Awaitable[None]]:
     async def handle(records: Sequence[PredictionRecord]) -> None:
         message = encode_batch(list(records), "tests", "i")
         async with database.begin() as tx:
-            await handlers.on_predictions(tx, SimpleNamespace(value=message.value))
+            await handlers.on_predictions(tx, SimpleNamespace(value=message.value), staging_bytes=1_000_000)
 
     return handle
