@@ -220,6 +220,43 @@ async def test_a_file_that_somebody_removed_does_not_stop_the_others(
     assert [len(store.list("history/")), len(by_path(store))] == [1, 2]
 
 
+async def test_after_a_restore_from_a_backup_every_record_is_there_once(
+    database: Database, store: Breaking, historian: Callable[..., Historian], log: Put, record: Record
+) -> None:
+    """Of the database as it was when two files were there and a batch was staged; of the bucket as it is."""
+    await log([record()])
+    await done(historian(merge_after_s=1e9))
+    await log([record(), record()])
+    async with database.begin() as tx:
+        backup = [(t, list((await tx.execute(sa.select(t))).mappings())) for t in (history_files, history_staged)]
+    await done(historian(merge_after_s=1e9))
+    await done(historian())
+    async with database.begin() as tx:
+        for table, rows in backup:
+            await tx.execute(sa.delete(table))
+            await tx.execute(sa.insert(table).values([dict(row) for row in rows]))
+    store.put("history/m/2026-01-01/notes.parquet", b"somebody else's")
+    assert [row["state"] for row in backup[0][1]] == ["written"], "merged away since"
+    for _ in range(2):
+        await done(historian())
+    keys = [key for key in store.list("history/") if "notes" not in key]
+    assert [len(keys), len(by_path(store, keys[0]))] == [1, 3]
+    assert store.get("history/m/2026-01-01/notes.parquet", 100) == b"somebody else's"
+
+
+async def test_a_wrong_bucket_costs_nothing(
+    database: Database, store: Breaking, historian: Callable[..., Historian], tmp_path: Path, log: Put, record: Record
+) -> None:
+    for _ in range(2):
+        await log([record()])
+        await done(historian(merge_after_s=1e9))
+    wrong = Historian(database, FolderStore(tmp_path / "wrong"), HistorySettings())
+    await done(wrong)
+    await done(historian())
+    await done(historian())
+    assert [len(store.list("history/")), len(by_path(store))] == [1, 2]
+
+
 async def test_with_the_store_away_records_wait_and_then_the_consumer(
     database: Database, store: Breaking, historian: Callable[..., Historian], tmp_path: Path, log: Put, record: Record
 ) -> None:

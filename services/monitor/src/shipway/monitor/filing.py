@@ -1,7 +1,8 @@
 """The prediction history's tables: what waits for a file, and every file. Each function works within a transaction.
 
 A file is ``planned`` (what goes into it is fixed, under a name of its own), ``written`` (the object is there, and its
-records are nowhere else), or ``leaving`` (its object goes, or is gone). By the database's clock throughout.
+records are nowhere else), ``leaving`` (its object goes, or is gone), or ``lost`` (somebody else removed the object).
+By the database's clock throughout.
 """
 
 import uuid
@@ -25,6 +26,7 @@ from shipway.monitor.tables import models, signatures
 from shipway.runtime.database import Transaction
 
 ROOT = "history/"
+UNFINISHED = ("planned", "leaving")
 # What is worked on at once, in memory.
 ROLL_BYTES = 64_000_000
 MERGE_ROWS, MERGE_BYTES = 500_000, 128_000_000
@@ -160,13 +162,13 @@ async def expire(tx: Transaction) -> None:
 async def unfinished(tx: Transaction) -> list[int]:
     """The files that something is to be done about."""
     again = sa.or_(files.c.left_at.is_(None), files.c.left_at <= sa.func.now() - FORGET_AFTER)
-    return list((await tx.execute(sa.select(files.c.id).where(files.c.state != "written", again))).scalars())
+    return list((await tx.execute(sa.select(files.c.id).where(files.c.state.in_(UNFINISHED), again))).scalars())
 
 
 async def claim(tx: Transaction, file_id: int) -> Any:
     """The file's row, this transaction's alone; None where it is in other hands, or done."""
     this = sa.select(files, (sa.func.now() - files.c.created_at).label("age"))
-    this = this.where(files.c.id == file_id, files.c.state != "written").with_for_update(skip_locked=True)
+    this = this.where(files.c.id == file_id, files.c.state.in_(UNFINISHED)).with_for_update(skip_locked=True)
     return (await tx.execute(this)).one_or_none()
 
 
@@ -184,23 +186,16 @@ async def parts_of(tx: Transaction, file_id: int) -> list[Any]:
 
 async def written(tx: Transaction, file_id: int, content: Content) -> None:
     """The object is there: it takes the place of staged records, or of other files."""
-    values = {
-        "rows": content.rows,
-        "bytes": len(content.data),
-        "decoded_bytes": content.decoded_bytes,
-        "sha256": content.sha256,
-        "first_at": content.first,
-        "last_at": content.last,
-    }
-    await tx.execute(sa.update(files).where(files.c.id == file_id).values(state="written", **values))
+    await tx.execute(sa.update(files).where(files.c.id == file_id).values(**_written(content)))
     await tx.execute(sa.delete(staged).where(staged.c.file_id == file_id))
     await tx.execute(sa.update(files).where(files.c.merged_into == file_id).values(state="leaving", merged_into=None))
 
 
 async def give_up(tx: Transaction, file_id: int, missing: int) -> None:
-    """A file that was to be merged is not in the store any more: it leaves, and the others are merged without it."""
+    """A file that was to be merged is not in the store any more: the others are merged without it."""
     await tx.execute(sa.update(files).where(files.c.merged_into == file_id).values(merged_into=None))
-    await tx.execute(sa.update(files).where(files.c.id.in_([file_id, missing])).values(state="leaving"))
+    await tx.execute(sa.update(files).where(files.c.id == file_id).values(state="leaving"))
+    await tx.execute(sa.update(files).where(files.c.id == missing).values(state="lost"))
 
 
 async def left(tx: Transaction, row: Any) -> None:
@@ -210,6 +205,34 @@ async def left(tx: Transaction, row: Any) -> None:
         await tx.execute(sa.update(files).where(this).values(left_at=sa.func.now()))
     else:
         await tx.execute(sa.delete(files).where(this))
+
+
+async def known(tx: Transaction) -> dict[str, str]:
+    """Every file's state, by its key."""
+    return {row.key: row.state for row in (await tx.execute(sa.select(files.c.key, files.c.state))).all()}
+
+
+async def change(tx: Transaction, key: str, before: str, after: str) -> None:
+    """Changes the state of a file that still has the one before."""
+    this = (files.c.key == key) & (files.c.state == before)
+    await tx.execute(sa.update(files).where(this).values(state=after))
+
+
+async def take_in(tx: Transaction, key: str, model: str, day: date, content: Content) -> None:
+    """Lists an object that was found."""
+    await tx.execute(sa.insert(files).values(key=key, model=model, day=day, **_written(content)))
+
+
+def _written(content: Content) -> dict[str, Any]:
+    return {
+        "state": "written",
+        "rows": content.rows,
+        "bytes": len(content.data),
+        "decoded_bytes": content.decoded_bytes,
+        "sha256": content.sha256,
+        "first_at": content.first,
+        "last_at": content.last,
+    }
 
 
 async def _plan(tx: Transaction, model: str, day: date) -> int:

@@ -17,6 +17,7 @@ from shipway.contract.errors import Permanent, Transient
 from shipway.monitor import filing, metrics, parquet
 from shipway.monitor.filing import Bounds
 from shipway.monitor.settings import HistorySettings
+from shipway.monitor.stocktaking import take_stock
 from shipway.runtime import log
 from shipway.runtime.database import Database, Transaction
 from shipway.runtime.objects import ObjectMissing, ObjectStore
@@ -37,7 +38,7 @@ class Historian:
         self._bounds = Bounds(
             settings.roll_rows, timedelta(seconds=settings.roll_s), timedelta(seconds=settings.merge_after_s)
         )
-        self._probed = False
+        self._begun = False
         self._resting: dict[int, float] = {}
         self._swept_at = -math.inf
 
@@ -47,9 +48,10 @@ class Historian:
         Raises:
             Transient: the object store, or the database, is away.
         """
-        if not self._probed:
+        if not self._begun:
             await asyncio.to_thread(self._store.probe)
-            self._probed = True
+            await take_stock(self._database, self._store)
+            self._begun = True
         await self._roll()
         if time.monotonic() >= self._swept_at + SWEEP_EVERY_S:
             await self._sweep()

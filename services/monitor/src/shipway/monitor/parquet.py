@@ -159,10 +159,19 @@ def encode(table: pa.Table) -> Content:
     sink = io.BytesIO()
     # Without Arrow's own schema: what the file says is all that a reader goes by, whichever it is.
     pq.write_table(table, sink, compression="zstd", row_group_size=100_000, store_schema=False)
-    between = pc.min_max(table["at"]).as_py()
-    return Content(sink.getvalue(), len(table), table.nbytes, between["min"], between["max"])
+    return _content(sink.getvalue(), table)
+
+
+def describe(data: bytes) -> Content:
+    """What is to be known of a file that is there."""
+    return _content(data, decode(data))
 
 
 def decode(data: bytes) -> pa.Table:
     """The table of a file of ours."""
     return pq.read_table(io.BytesIO(data))
+
+
+def _content(data: bytes, table: pa.Table) -> Content:
+    between = pc.min_max(table["at"]).as_py()
+    return Content(data, len(table), table.nbytes, between["min"], between["max"])

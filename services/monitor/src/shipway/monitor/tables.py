@@ -133,7 +133,7 @@ history_files = sa.Table(
     sa.Column("model", sa.Text, nullable=False),
     sa.Column("day", sa.Date, nullable=False),
     sa.Column("key", sa.Text, nullable=False),
-    sa.Column("state", sa.Text, nullable=False),  # planned, written, leaving
+    sa.Column("state", sa.Text, nullable=False),  # planned, written, leaving, lost: see filing
     sa.Column("merged_into", sa.BigInteger),  # the file that is to replace it
     sa.Column("rows", sa.BigInteger),
     sa.Column("bytes", sa.BigInteger),
