@@ -38,7 +38,8 @@ async def main() -> None:
     parser.add_argument("--batch-rows", type=int, default=2_000, help="of a message; predictors send 2000 at most")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="shipway-bench-") as name:
-        plan = prepare(Path(name), services=["monitor"], usual_ports={}, durable=False)
+        quick = {"SHIPWAY_MONITOR__HISTORY__ROLL_S": "3"}
+        plan = prepare(Path(name), services=["monitor"], usual_ports={}, durable=False, env=quick)
         async with Supervisor(plan) as supervisor:
             await supervisor.wait_ready()
             monitor = supervisor.pid("monitor")

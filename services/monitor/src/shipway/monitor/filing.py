@@ -1,4 +1,4 @@
-"""The prediction history's tables: what waits for a file, and every file. Each function works within a transaction.
+"""The files of the prediction history, and what is to become one. Every function works within a transaction.
 
 A file is ``planned`` (what goes into it is fixed, under a name of its own), ``written`` (the object is there, and its
 records are nowhere else), ``leaving`` (its object goes, or is gone), or ``lost`` (somebody else removed the object).
@@ -11,15 +11,14 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
-import pyarrow as pa
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
-from shipway.contract.errors import Permanent, Transient
+from shipway.contract.errors import Permanent
 from shipway.contract.events import ModelApproved
 from shipway.contract.signature import parse_signature
 from shipway.contract.spec import parse_spec
-from shipway.monitor.parquet import Content, Naming, by_model_and_day
+from shipway.monitor.parquet import Content, Naming
 from shipway.monitor.tables import history_files as files
 from shipway.monitor.tables import history_staged as staged
 from shipway.monitor.tables import models, signatures
@@ -42,29 +41,6 @@ class Bounds:
     rows: int
     age: timedelta
     after_day: timedelta
-
-
-async def stage(tx: Transaction, records: pa.Table, most_bytes: int) -> int:
-    """Keeps the records of a batch until they are in a file; gives how many no history takes, as no model has the name.
-
-    Raises:
-        Transient: so many wait already that more would fill the database.
-    """
-    waiting = await waiting_bytes(tx)
-    if waiting > most_bytes:
-        raise Transient(f"{waiting} bytes of predictions wait for the object store; HISTORY__STAGING_MB is the limit")
-    taken = 0
-    for model, day, part in by_model_and_day(records):
-        data = _to_stream(part)
-        values = {"model": model, "day": day, "rows": len(part), "bytes": len(data), "decoded_bytes": part.nbytes}
-        await tx.execute(sa.insert(staged).values(**values, data=data))
-        taken += len(part)
-    return len(records) - taken
-
-
-async def waiting_bytes(tx: Transaction) -> int:
-    """How much is staged."""
-    return int((await tx.execute(sa.select(sa.func.coalesce(sa.func.sum(staged.c.bytes), 0)))).scalar_one())
 
 
 async def keep_signature(tx: Transaction, event: ModelApproved) -> None:
@@ -172,12 +148,6 @@ async def claim(tx: Transaction, file_id: int) -> Any:
     return (await tx.execute(this)).one_or_none()
 
 
-async def records_of(tx: Transaction, file_id: int) -> list[pa.Table]:
-    """The staged records of a planned file."""
-    statement = sa.select(staged.c.data).where(staged.c.file_id == file_id).order_by(staged.c.seq)
-    return [_from_stream(data) for data in (await tx.execute(statement)).scalars()]
-
-
 async def parts_of(tx: Transaction, file_id: int) -> list[Any]:
     """The files that a planned one is to replace."""
     statement = sa.select(files).where(files.c.merged_into == file_id).order_by(files.c.first_at, files.c.id)
@@ -254,16 +224,3 @@ def _first_of(rows: list[Any], most_rows: int, most_bytes: int) -> list[Any]:
         if n and (count > most_rows or size > most_bytes):
             return rows[:n]
     return rows
-
-
-def _to_stream(records: pa.Table) -> bytes:
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, records.schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as writer:
-        writer.write_table(records)
-    data: bytes = sink.getvalue().to_pybytes()
-    return data
-
-
-def _from_stream(data: bytes) -> pa.Table:
-    with pa.ipc.open_stream(data) as reader:
-        return reader.read_all()

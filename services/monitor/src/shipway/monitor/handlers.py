@@ -12,7 +12,7 @@ from shipway.contract.errors import InvalidField, Permanent
 from shipway.contract.predictionlog import decode_batch
 from shipway.contract.spec import parse_spec
 from shipway.contract.topics import PREDICTION_LOG, consumed_by
-from shipway.monitor import filing, metrics, store
+from shipway.monitor import filing, metrics, staging, store
 from shipway.monitor.views import request_change, version_change
 from shipway.runtime.consumer import Handler, RawHandler
 from shipway.runtime.database import Transaction
@@ -50,13 +50,14 @@ async def on_feedback(tx: Transaction, payload: e.FeedbackReceived, _event: Enve
     await store.add_label(tx, payload)
 
 
-async def on_predictions(tx: Transaction, record: ConsumerRecord, *, staging_bytes: int) -> None:
-    """A batch of the prediction log: counted, and staged for the history; not more than ``staging_bytes`` of it."""
+async def on_predictions(tx: Transaction, record: ConsumerRecord, *, room: staging.Room) -> None:
+    """A batch of the prediction log: counted, and staged for the history where there is room."""
     batch = decode_batch(record.value)
     outcomes = {row["values"]: row["counts"] for row in pc.value_counts(batch["outcome"]).to_pylist()}
     if unknown := set(outcomes) - {"answered", "refused", "failed"}:
         raise Permanent(f"outcome: {min(unknown)[:100]!r} is not answered, refused or failed")
-    left_out = await filing.stage(tx, batch, staging_bytes)
+    await room.check(tx)
+    left_out = await staging.stage(tx, batch)
     await store.add_usage(tx, batch)
     metrics.HISTORY_LEFT_OUT.inc(left_out)
     for outcome, count in outcomes.items():
@@ -74,4 +75,4 @@ def handlers() -> dict[type[e.Payload], Handler]:
 
 def raw_handlers(staging_bytes: int) -> dict[str, RawHandler]:
     """What handles whole messages, by topic."""
-    return {PREDICTION_LOG.name: partial(on_predictions, staging_bytes=staging_bytes)}
+    return {PREDICTION_LOG.name: partial(on_predictions, room=staging.Room(staging_bytes))}

@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from shipway.contract.errors import Permanent, Transient
-from shipway.monitor import filing, metrics, parquet
+from shipway.monitor import filing, metrics, parquet, staging
 from shipway.monitor.filing import Bounds
 from shipway.monitor.settings import HistorySettings
 from shipway.monitor.stocktaking import take_stock
@@ -58,7 +58,7 @@ class Historian:
             self._swept_at = time.monotonic()
         async with self._database.begin() as tx:
             waiting = await filing.unfinished(tx)
-            metrics.HISTORY_WAITING_BYTES.set(await filing.waiting_bytes(tx))
+            metrics.HISTORY_WAITING_BYTES.set(await staging.waiting_bytes(tx))
         now, more, away = time.monotonic(), False, None
         self._resting = {file_id: until for file_id, until in self._resting.items() if until > now}
         for file_id in waiting:
@@ -115,7 +115,7 @@ class Historian:
 
     async def _rolled(self, tx: Transaction, row: Any) -> parquet.Content | None:
         """The file of its staged records; None while a version's signature is still to come."""
-        records = pa.concat_tables(await filing.records_of(tx, row.id))
+        records = pa.concat_tables(await staging.records_of(tx, row.id))
         versions = parquet.versions_with_features(records)
         namings = await filing.namings(tx, row.model, versions)
         if versions - namings.keys() and row.age < SIGNATURE_WITHIN:
