@@ -36,7 +36,7 @@ def history(tmp_path: Path) -> Path:
     )
     first = Naming(Signature(features=[size], output="regression", target="y"))
     second = Naming(Signature(features=[town, size], output="regression", target="y"))
-    days = {
+    days: dict[str, list[tuple[int | None, Outcome, list[float] | None]]] = {
         "2026-03-01": [(1, "answered", [70.0]), (1, "answered", [90.0]), (1, "answered", None)],
         "2026-03-02": [(2, "answered", [1.0, math.nan]), (None, "refused", None)],
     }

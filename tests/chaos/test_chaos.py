@@ -126,7 +126,7 @@ def test_a_good_history_has_no_violation() -> None:
         (replace(GOOD, logged={**LOGGED, FAILED: 2}), "doubled", "1 records are in the log more"),
         (replace(GOOD, filed=lacking("d").filed), "unlogged", "1 records of 4 are not in the Parquet history"),
         (replace(GOOD, filed={**LOGGED, FAILED: 2}), "doubled", "1 records are in the Parquet history more"),
-        (replace(GOOD, filed={**LOGGED, ("e", "p1", "answered"): 1}), "doubled", "1 records of the Parquet"),
+        (replace(GOOD, filed={**LOGGED, ("e", "p1", "failed"): 1}), "doubled", "1 records of the Parquet"),
         (replace(GOOD, usage={1: 1, 2: 1}), "unlogged", "the monitor counts 2 predictions of 3"),
         (replace(GOOD, usage={1: 1, 2: 3}), "doubled", "the monitor counts 4 predictions, but 3"),
         (replace(GOOD, champion=1), "view", "the monitor's champion is not the one"),
@@ -145,6 +145,10 @@ def test_what_died_with_a_predictor_or_was_dropped_is_no_violation() -> None:
     assert check(replace(died, dropped=1), Allowed(unlogged=1)) == []
     for uncounted in (replace(GOOD, usage={1: 1}), replace(GOOD, filed=died.filed)):
         assert check(uncounted, Allowed(uncounted=1)) and not check(uncounted, Allowed(uncounted=2))
+
+
+def test_what_only_the_monitor_had_read_when_the_broker_lost_it_is_no_violation() -> None:
+    assert check(replace(GOOD, logged=lacking("c").logged), Allowed()) == []
 
 
 def test_a_prediction_that_two_instances_have_scored_is_counted_apart() -> None:

@@ -236,10 +236,12 @@ async def test_after_a_restore_from_a_backup_every_record_is_there_once(
             await tx.execute(sa.delete(table))
             await tx.execute(sa.insert(table).values([dict(row) for row in rows]))
     store.put("history/m/2026-01-01/notes.parquet", b"somebody else's")
+    damaged = f"history/m/2026-01-01/{'0' * 32}.parquet"
+    store.put(damaged, b"PAR1")
     assert [row["state"] for row in backup[0][1]] == ["written"], "merged away since"
     for _ in range(2):
         await done(historian())
-    keys = [key for key in store.list("history/") if "notes" not in key]
+    keys = [key for key in store.list("history/") if "notes" not in key and key != damaged]
     assert [len(keys), len(by_path(store, keys[0]))] == [1, 3]
     assert store.get("history/m/2026-01-01/notes.parquet", 100) == b"somebody else's"
 

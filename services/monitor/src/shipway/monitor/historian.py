@@ -48,6 +48,8 @@ class Historian:
         Raises:
             Transient: the object store, or the database, is away.
         """
+        async with self._database.begin() as tx:
+            metrics.HISTORY_WAITING_BYTES.set(await staging.waiting_bytes(tx))
         if not self._begun:
             await asyncio.to_thread(self._store.probe)
             await take_stock(self._database, self._store)
@@ -58,7 +60,6 @@ class Historian:
             self._swept_at = time.monotonic()
         async with self._database.begin() as tx:
             waiting = await filing.unfinished(tx)
-            metrics.HISTORY_WAITING_BYTES.set(await staging.waiting_bytes(tx))
         now, more, away = time.monotonic(), False, None
         self._resting = {file_id: until for file_id, until in self._resting.items() if until > now}
         for file_id in waiting:

@@ -168,8 +168,18 @@ def describe(data: bytes) -> Content:
 
 
 def decode(data: bytes) -> pa.Table:
-    """The table of a file of ours."""
-    return pq.read_table(io.BytesIO(data))
+    """The table of a file of ours.
+
+    Raises:
+        Permanent: it is damaged, or not one of ours.
+    """
+    try:
+        table = pq.read_table(io.BytesIO(data))
+    except (pa.ArrowException, OSError) as err:
+        raise Permanent(f"not a Parquet file: {err}") from err
+    if missing := sorted(set(_BEFORE) - set(table.schema.names)):
+        raise Permanent(f"a Parquet file without {missing[0]}")
+    return table
 
 
 def _content(data: bytes, table: pa.Table) -> Content:

@@ -6,7 +6,7 @@ import time
 import pyarrow as pa
 import sqlalchemy as sa
 
-from shipway.contract.errors import Transient
+from shipway.contract.errors import Permanent, Transient
 from shipway.monitor.parquet import by_model_and_day
 from shipway.monitor.tables import history_staged as staged
 from shipway.runtime.database import Transaction
@@ -50,7 +50,7 @@ async def waiting_bytes(tx: Transaction) -> int:
 
 
 async def records_of(tx: Transaction, file_id: int) -> list[pa.Table]:
-    """The staged records of a planned file."""
+    """The staged records of a planned file. Raises Permanent where they are damaged."""
     statement = sa.select(staged.c.data).where(staged.c.file_id == file_id).order_by(staged.c.seq)
     return [_from_stream(data) for data in (await tx.execute(statement)).scalars()]
 
@@ -64,5 +64,8 @@ def _to_stream(records: pa.Table) -> bytes:
 
 
 def _from_stream(data: bytes) -> pa.Table:
-    with pa.ipc.open_stream(data) as reader:
-        return reader.read_all()
+    try:
+        with pa.ipc.open_stream(data) as reader:
+            return reader.read_all()
+    except (pa.ArrowException, OSError) as err:
+        raise Permanent(f"staged records are damaged: {err}") from err

@@ -8,8 +8,6 @@ import asyncio
 import re
 from datetime import date
 
-import pyarrow as pa
-
 from shipway.contract.errors import Permanent
 from shipway.monitor import filing, parquet
 from shipway.runtime import log
@@ -49,7 +47,7 @@ async def _take_in(database: Database, store: ObjectStore, key: str) -> None:
         data = await asyncio.to_thread(store.get, key, MAX_BYTES)
         content = await asyncio.to_thread(parquet.describe, data)
         day = date.fromisoformat(named[2])
-    except (Permanent, pa.ArrowException, ValueError, KeyError) as err:
+    except (Permanent, ValueError) as err:
         _log.error("not a history file", key=key, reason=str(err)[:500])
         return
     _log.warning("history file taken in", key=key, rows=content.rows)
