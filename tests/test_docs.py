@@ -1,7 +1,18 @@
-"""The security page names tests that are there."""
+"""The pages are true: the security page names tests that are there, the operations page's examples run."""
 
+import math
 import re
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+
+import duckdb
+import pytest
+
+from shipway.contract.predictionlog import Outcome, PredictionRecord, decode_batch, encode_batch
+from shipway.contract.signature import Feature, Signature
+from shipway.monitor.parquet import Naming, encode, named
 
 
 def test_every_defence_names_a_test_that_is_there(root: Path) -> None:
@@ -14,3 +25,63 @@ def test_every_defence_names_a_test_that_is_there(root: Path) -> None:
         assert named, row
         for name in named:
             assert name.startswith("make ") or (root / name).is_file(), f"{name} is not there: {row}"
+
+
+@pytest.fixture
+def history(tmp_path: Path) -> Path:
+    """The folder above a history of two days, of versions with different features."""
+    size, town = (
+        Feature(name="size_m2", type="number"),
+        Feature(name="town", type="category", categories=["Ulm", "Bonn"]),
+    )
+    first = Naming(Signature(features=[size], output="regression", target="y"))
+    second = Naming(Signature(features=[town, size], output="regression", target="y"))
+    days: dict[str, list[tuple[int | None, Outcome, list[float] | None]]] = {
+        "2026-03-01": [(1, "answered", [70.0]), (1, "answered", [90.0]), (1, "answered", None)],
+        "2026-03-02": [(2, "answered", [1.0, math.nan]), (None, "refused", None)],
+    }
+    for day, rows in days.items():
+        records = [_record(n, day, *row) for n, row in enumerate(rows)]
+        table = named(decode_batch(encode_batch(records, "tests", "i").value), {1: first, 2: second})
+        file = tmp_path / "history" / "houses" / day / "0.parquet"
+        file.parent.mkdir(parents=True)
+        file.write_bytes(encode(table).data)
+    return tmp_path
+
+
+def _record(n: int, day: str, version: int | None, outcome: Outcome, features: list[float] | None) -> PredictionRecord:
+    return PredictionRecord(
+        prediction_id=f"{day} {n}",
+        at=datetime.fromisoformat(day).replace(tzinfo=UTC) + timedelta(hours=n),
+        model="houses",
+        version=version,
+        generation=1,
+        instance="i",
+        role=None,
+        outcome=outcome,
+        reason=None,
+        latency_us=100,
+        client_id=None,
+        trace_id=None,
+        features=features,
+        scores=None,
+    )
+
+
+@pytest.mark.parametrize("name", ["duckdb", "pandas"])
+def test_the_examples_of_reading_the_history_run(root: Path, history: Path, name: str) -> None:
+    page = (root / "docs" / "operations.md").read_text()
+    (code,) = re.findall(rf"```python test={name}\n(.*?)```", page, re.DOTALL)
+    ran = subprocess.run([sys.executable, "-c", code], cwd=history, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert {"duckdb": "80.0", "pandas": "Bonn"}[name] in ran.stdout
+
+
+def test_duckdb_reads_versions_of_different_features_together(history: Path) -> None:
+    source = f"read_parquet('{history}/history/houses/*/*.parquet', union_by_name = true)"
+    columns = 'version, "feature.size_m2", "feature.town"'
+    read = duckdb.connect().execute
+    rows = read(f'select {columns} from {source} order by "at"').fetchall()
+    assert rows == [(1, 70, None), (1, 90, None), (1, None, None), (2, None, "Bonn"), (None, None, None)]
+    types = {name: kind for name, kind, *_ in read(f"describe select * from {source}").fetchall()}
+    assert (types["at"], types["scores"]) == ("TIMESTAMP WITH TIME ZONE", "DOUBLE[]")

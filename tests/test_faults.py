@@ -53,17 +53,20 @@ async def test_every_service_killed_in_the_middle_of_one_loop(broken_world: Worl
 
 
 @pytest.mark.timeout(240)
-async def test_a_predictor_killed_under_traffic_fails_no_request(broken_world: World) -> None:
+async def test_predictors_and_the_monitor_killed_under_traffic_cost_and_double_nothing(
+    broken_world: World,
+) -> None:
     await broken_world.declare("steady")
     assert (await broken_world.train("steady")).succeeded
     traffic = Traffic(broken_world.gateway, "steady", ROWS, per_second=60)
     sending = asyncio.create_task(traffic.run())
     for predictor in ("predictor-1", "predictor-2"):
-        await broken_world.kill(predictor)
+        await asyncio.gather(broken_world.kill(predictor), broken_world.kill("monitor"))
     traffic.stop()
     await sending
     assert traffic.counts.failures == 0, traffic.counts
     assert traffic.counts.answered[1] > 50
+    await broken_world.all_in_history("steady")
 
 
 @pytest.mark.skipif(STACK != "embedded", reason="only the embedded broker forgets what it acknowledged")

@@ -77,6 +77,7 @@ async def test_a_swap_under_traffic_fails_no_request_and_loses_no_record(shipway
         await shipway_world.metric(p, "shipway_predictions_dropped_total") for p in ("predictor-1", "predictor-2")
     ]
     assert dropped == [0, 0]
+    await shipway_world.all_in_history(model)
 
 
 async def test_one_trace_runs_from_the_request_to_the_champion(shipway_world: World, served: str) -> None:

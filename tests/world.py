@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from containers import Containers, containers
 from prometheus_client.parser import text_string_to_metric_families
+from records import Filed, Logged
 
 from shipway.client import Addresses, AsyncShipway, Journey, ShipwayError
 from shipway.contract.envelope import Envelope, decode
@@ -38,6 +39,7 @@ T = TypeVar("T")
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 STACK = os.environ.get("SHIPWAY_TEST_STACK", "embedded")
 LAST = datetime(2026, 3, 1, tzinfo=UTC)
+QUICK = {"SHIPWAY__KAFKA__BEAT_S": "1", "SHIPWAY_MONITOR__HISTORY__ROLL_S": "1"}
 
 
 async def eventually(look: Callable[[], Awaitable[T]], what: str, within_s: float = 60.0) -> T:
@@ -171,6 +173,16 @@ class World:
 
         return (await eventually(look, f"{kind.__name__} with {wanted}", within_s))[0]
 
+    async def all_in_history(self, model: str) -> None:
+        """Waits until the Parquet history has each record of the prediction log once, and none besides."""
+        logged, filed = Logged(self.recorder.records, model), Filed(self.store, model)
+
+        async def same() -> bool:
+            return logged.read() == filed.read() and bool(logged.names)
+
+        await eventually(same, f"the history of {model} is the prediction log")
+        assert set(logged.read().values()) == {1}
+
     async def ready(self) -> None:
         """Waits until every process is ready."""
         await self.supervisor.wait_ready(timeout_s=120)
@@ -210,7 +222,7 @@ async def world(folder: Path, predictors: int = 2) -> AsyncIterator[World]:
             usual_ports={},
             durable=False,
             external=parts.external if parts else None,
-            env={"SHIPWAY__KAFKA__BEAT_S": "1"},
+            env=QUICK,
         )
         async with Supervisor(plan) as supervisor:
             await supervisor.wait_ready()

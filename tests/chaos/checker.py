@@ -9,6 +9,7 @@ from typing import TypeVar
 from shipway.contract import events as e
 from shipway.contract.envelope import Envelope
 
+Name = tuple[str, str, str]
 P = TypeVar("P", bound=e.Payload)
 RELEASE_ENDS = (e.ReleasePromoted, e.ReleaseRolledBack, e.ReleaseSuperseded)
 RELEASE_BEGINS = (e.ReleaseProgressed, e.ModelReleased)
@@ -35,14 +36,15 @@ class Request:
 class History:
     """All that was seen of one model. ``events`` in the order in which they were first heard, each once.
 
-    ``logged`` says which instances have put a prediction into the log, by its id, each batch taken once; ``usage`` is
-    what the monitor says was answered, by version; ``dropped`` what the predictors count as dropped; ``champion`` who
-    is champion by the monitor.
+    ``logged`` says how often a record (prediction id, instance, outcome) is in the prediction log, each batch taken
+    once, and ``filed`` how often it is in the Parquet history; ``usage`` is what the monitor says was answered, by
+    version; ``dropped`` what the predictors count as dropped; ``champion`` who is champion by the monitor.
     """
 
     requests: Sequence[Request]
     events: Sequence[Envelope]
-    logged: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    logged: Mapping[Name, int] = field(default_factory=dict)
+    filed: Mapping[Name, int] = field(default_factory=dict)
     usage: Mapping[int, int] = field(default_factory=dict)
     dropped: int = 0
     champion: int | None = None
@@ -81,6 +83,7 @@ def check(history: History, allowed: Allowed) -> list[Violation]:
         *releases_end(history),
         *every_answer_is_logged(history, allowed.unlogged),
         *counted_once(history, allowed.uncounted),
+        *filed_once(history, allowed.uncounted),
         *monitor_knows(history),
     ]
 
@@ -171,23 +174,24 @@ def every_answer_is_logged(history: History, allowed: int) -> Iterator[Violation
     if missing > history.dropped + allowed:
         dropped = f"{history.dropped} were dropped"
         yield Violation("unlogged", f"{missing} answered predictions are not in the log; {dropped}")
-    if twice := sum(len(set(instances)) < len(instances) for instances in history.logged.values()):
-        yield Violation("doubled", f"{twice} predictions are in the log more than once")
+    if twice := sum(times > 1 for times in history.logged.values()):
+        yield Violation("doubled", f"{twice} records are in the log more than once")
 
 
 def not_logged(history: History) -> int:
     """How many answered predictions the log lacks."""
-    return sum((request.prediction_id or "") not in history.logged for request in _answered(history))
+    logged = _scorers(history)
+    return sum((request.prediction_id or "") not in logged for request in _answered(history))
 
 
 def scored_twice(history: History) -> int:
     """How many predictions two instances have scored, as the first one's answer was late: both are in the log."""
-    return sum(len(set(instances)) > 1 for instances in history.logged.values())
+    return sum(len(instances) > 1 for instances in _scorers(history).values())
 
 
 def records(history: History) -> int:
-    """How many answered predictions are in the log."""
-    return sum(len(instances) for instances in history.logged.values())
+    """How many records of answered predictions are in the log."""
+    return sum(len(instances) for instances in _scorers(history).values())
 
 
 def counted_once(history: History, allowed: int) -> Iterator[Violation]:
@@ -200,12 +204,35 @@ def counted_once(history: History, allowed: int) -> Iterator[Violation]:
             yield Violation("doubled", f"the monitor counts {counted} predictions, but {logged} are in the log")
 
 
+def filed_once(history: History, allowed: int) -> Iterator[Violation]:
+    """Every record of the log, of refused and failed requests too, is in the Parquet history once, and nothing else.
+
+    A broker that loses its data may have given the monitor what nobody else had read by then: the answer proves it.
+    """
+    if (missing := len(history.logged.keys() - history.filed.keys())) > allowed:
+        yield Violation("unlogged", f"{missing} records of {len(history.logged)} are not in the Parquet history")
+    if twice := sum(times > 1 for times in history.filed.values()):
+        yield Violation("doubled", f"{twice} records are in the Parquet history more than once")
+    answered = {request.prediction_id for request in _answered(history)}
+    if strange := sum(name[0] not in answered for name in history.filed.keys() - history.logged.keys()):
+        yield Violation("doubled", f"{strange} records of the Parquet history are of no prediction that was sent")
+
+
 def monitor_knows(history: History) -> Iterator[Violation]:
     """The monitor's champion is that of the newest desired state."""
     states = list(_of(history, e.DesiredState))
     champions = [version.version for version in states[-1].versions if version.role == "champion"] if states else []
     if history.champion is not None and champions and history.champion != champions[0]:
         yield Violation("view", "the monitor's champion is not the one that serves")
+
+
+def _scorers(history: History) -> dict[str, set[str]]:
+    """The instances that have put an answered prediction into the log, by its id. What is filed was in the log."""
+    found: defaultdict[str, set[str]] = defaultdict(set)
+    for prediction_id, instance, outcome in history.logged.keys() | history.filed.keys():
+        if outcome == "answered":
+            found[prediction_id].add(instance)
+    return found
 
 
 def _of(history: History, kind: type[P]) -> Iterator[P]:

@@ -1,18 +1,16 @@
 """Puts together what was seen of a model: requests, events, the prediction log, and what the monitor counted."""
 
 import asyncio
-from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
+from records import Filed, Logged
 from world import World
 
 from chaos.checker import History
 from chaos.load import Load
 from shipway.client import ShipwayError
-from shipway.contract.envelope import Envelope, text_headers
-from shipway.contract.predictionlog import decode_batch
-from shipway.contract.topics import PREDICTION_LOG
+from shipway.contract.envelope import Envelope
 
 WRONG = timedelta(minutes=15)
 DROPPED = "shipway_predictions_dropped_total"
@@ -24,11 +22,12 @@ class Seen:
 
     world: World
     model: str
-    logged: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     _events: dict[tuple[str, str], Envelope] = field(default_factory=dict)
-    _batches: set[tuple[str, str]] = field(default_factory=set)
     _events_read: int = 0
-    _records_read: int = 0
+
+    def __post_init__(self) -> None:
+        self._logged = Logged(self.world.recorder.records, self.model)
+        self._filed = Filed(self.world.store, self.model)
 
     def events(self) -> list[Envelope]:
         """The model's events, each once, in the order of their first appearance."""
@@ -39,23 +38,6 @@ class Seen:
                 self._events[name] = _timed(event)
         self._events_read = len(heard)
         return list(self._events.values())
-
-    def read_log(self) -> None:
-        """Takes the predictions that are new in the log."""
-        records = self.world.recorder.records
-        for record in records[self._records_read :]:
-            if record.topic == PREDICTION_LOG.name:
-                headers = text_headers(record.headers)
-                batch = headers.get("ce_source", ""), headers.get("ce_id", "")
-                if batch not in self._batches:
-                    self._batches.add(batch)
-                    self._take(record.value)
-        self._records_read = len(records)
-
-    def _take(self, value: bytes | None) -> None:
-        for row in decode_batch(value).select(["prediction_id", "model", "outcome", "instance"]).to_pylist():
-            if row["model"] == self.model and row["outcome"] == "answered":
-                self.logged[row["prediction_id"]].append(row["instance"])
 
     async def follow(self) -> None:
         """Reads on until cancelled, so that an event is taken soon after it was heard."""
@@ -72,8 +54,15 @@ class Seen:
             versions, champion = {}, None
         usage = {int(version): counts["answered"] for version, counts in versions.items() if version.isdigit()}
         dropped = sum([await self.world.metric(name, DROPPED) for name in predictors])
-        self.read_log()
-        return History(list(load.requests), self.events(), dict(self.logged), usage, int(dropped), champion)
+        return History(
+            requests=list(load.requests),
+            events=self.events(),
+            logged=self._logged.read(),
+            filed=self._filed.read(),
+            usage=usage,
+            dropped=int(dropped),
+            champion=champion,
+        )
 
 
 def _timed(event: Envelope) -> Envelope:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
-from world import World, used
+from world import QUICK, World, used
 
 from chaos.clock import Clock, library
 from chaos.faults import PREDICTORS
@@ -39,7 +39,7 @@ class Stand:
 @asynccontextmanager
 async def stand(folder: Path) -> AsyncIterator[Stand]:
     """Starts it, and ends it."""
-    plan = prepare(folder, predictors=2, usual_ports={}, durable=False, env={"SHIPWAY__KAFKA__BEAT_S": "1"})
+    plan = prepare(folder, predictors=2, usual_ports={}, durable=False, env=QUICK)
     objects = plan.data_folder / "objects"
     with small_disk(plan.data_folder / "disk") as disk:
         # A link, so that the whole store can be taken away and given back.

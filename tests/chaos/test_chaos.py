@@ -72,10 +72,13 @@ EVENTS = (
     said(14.3, made(e.ReleasePromoted, version=2, release_id="l2")),
     said(20, state(3, 2)),
 )
+FAILED = ("d", "gateway", "failed")
+LOGGED = {("a", "p1", "answered"): 1, ("b", "p1", "answered"): 1, ("c", "p2", "answered"): 1, FAILED: 1}
 GOOD = History(
     requests=(answer(3, 1, "a"), answer(15, 2, "b"), answer(21, 2, "c"), Request(0, 1, 0)),
     events=EVENTS,
-    logged={"a": ["p1"], "b": ["p1"], "c": ["p2"]},
+    logged=LOGGED,
+    filed=LOGGED,
     usage={1: 1, 2: 2},
     champion=2,
 )
@@ -96,6 +99,12 @@ def with_(*events: Envelope) -> History:
     return replace(GOOD, events=(*EVENTS, *events))
 
 
+def lacking(*ids: str) -> History:
+    """The good history, but these predictions are nowhere on record."""
+    left = {name: 1 for name in LOGGED if name[0] not in ids}
+    return replace(GOOD, logged=left, filed=left, usage={})
+
+
 def test_a_good_history_has_no_violation() -> None:
     assert check(GOOD, Allowed()) == []
 
@@ -113,16 +122,11 @@ def test_a_good_history_has_no_violation() -> None:
         (with_(said(30, state(3, 2, 1))), "generation", "generation 3 says two things"),
         (replace(GOOD, requests=(answer(1.5, 1, "a"),)), "wrong version", "version 1 answered, but was not approved"),
         (replace(GOOD, requests=(answer(60, 1, "a"),)), "wrong version", "version 1 answered 40 s too late"),
-        (
-            replace(GOOD, logged={"a": ["p1"], "b": ["p1"]}, usage={}),
-            "unlogged",
-            "1 answered predictions are not in the log",
-        ),
-        (
-            replace(GOOD, logged={**GOOD.logged, "b": ["p1", "p1"]}, usage={}),
-            "doubled",
-            "1 predictions are in the log more",
-        ),
+        (lacking("c"), "unlogged", "1 answered predictions are not in the log"),
+        (replace(GOOD, logged={**LOGGED, FAILED: 2}), "doubled", "1 records are in the log more"),
+        (replace(GOOD, filed=lacking("d").filed), "unlogged", "1 records of 4 are not in the Parquet history"),
+        (replace(GOOD, filed={**LOGGED, FAILED: 2}), "doubled", "1 records are in the Parquet history more"),
+        (replace(GOOD, filed={**LOGGED, ("e", "p1", "failed"): 1}), "doubled", "1 records of the Parquet"),
         (replace(GOOD, usage={1: 1, 2: 1}), "unlogged", "the monitor counts 2 predictions of 3"),
         (replace(GOOD, usage={1: 1, 2: 3}), "doubled", "the monitor counts 4 predictions, but 3"),
         (replace(GOOD, champion=1), "view", "the monitor's champion is not the one"),
@@ -135,16 +139,21 @@ def test_a_planted_violation_is_found_and_nothing_else(planted: History, kind: s
 
 
 def test_what_died_with_a_predictor_or_was_dropped_is_no_violation() -> None:
-    lacking = replace(GOOD, logged={"a": ["p1"]}, usage={1: 1})
-    assert check(lacking, Allowed()) and check(lacking, Allowed(unlogged=1))
-    assert check(lacking, Allowed(unlogged=2)) == []
-    assert check(replace(lacking, dropped=1), Allowed(unlogged=1)) == []
-    uncounted = replace(GOOD, usage={1: 1})
-    assert check(uncounted, Allowed(uncounted=1)) and not check(uncounted, Allowed(uncounted=2))
+    died = lacking("b", "c")
+    assert check(died, Allowed()) and check(died, Allowed(unlogged=1))
+    assert check(died, Allowed(unlogged=2)) == []
+    assert check(replace(died, dropped=1), Allowed(unlogged=1)) == []
+    for uncounted in (replace(GOOD, usage={1: 1}), replace(GOOD, filed=died.filed)):
+        assert check(uncounted, Allowed(uncounted=1)) and not check(uncounted, Allowed(uncounted=2))
+
+
+def test_what_only_the_monitor_had_read_when_the_broker_lost_it_is_no_violation() -> None:
+    assert check(replace(GOOD, logged=lacking("c").logged), Allowed()) == []
 
 
 def test_a_prediction_that_two_instances_have_scored_is_counted_apart() -> None:
-    twice = replace(GOOD, logged={**GOOD.logged, "b": ["p1", "p2"]}, usage={1: 2, 2: 2})
+    both = {**LOGGED, ("b", "p2", "answered"): 1}
+    twice = replace(GOOD, logged=both, filed=both, usage={1: 2, 2: 2})
     assert check(twice, Allowed()) == []
     assert (scored_twice(GOOD), scored_twice(twice)) == (0, 1)
 

@@ -1,7 +1,9 @@
 """The read API over a real PostgreSQL: its answers, its refusals, its document."""
 
+import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,7 +14,10 @@ from fastapi import FastAPI
 from shipway.contract import events as e
 from shipway.contract.envelope import Envelope
 from shipway.monitor.api import add_routes
+from shipway.monitor.historian import Historian
+from shipway.monitor.settings import HistorySettings
 from shipway.runtime.database import Database
+from shipway.runtime.objects import FolderStore
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 Put = Callable[..., Awaitable[None]]
@@ -107,6 +112,31 @@ async def test_it_answers_what_it_was_told(
     assert {i["instance"]: i["present"] for i in instances} == {"fresh": True, "silent": False}
 
 
+async def test_the_files_of_predictions_are_listed_by_day(
+    api: httpx.AsyncClient,
+    database: Database,
+    put: Put,
+    raw_spec: Callable[..., dict[str, Any]],
+    record: Callable[..., Any],
+    log: Put,
+    tmp_path: Path,
+) -> None:
+    await story(put, raw_spec)
+    await log([record(), record(at=T0 + timedelta(days=1)), record(at=T0 + timedelta(days=1))])
+    assert await get(api, "/api/models/m/history") == {"files": [], "waiting_rows": 3}
+    store = FolderStore(tmp_path)
+    await Historian(database, store, HistorySettings(roll_s=1e-6)).step()
+    both = await get(api, "/api/models/m/history")
+    assert ([(f["day"], f["rows"]) for f in both["files"]], both["waiting_rows"]) == (
+        [("2026-01-01", 1), ("2026-01-02", 2)],
+        0,
+    )
+    second = await get(api, "/api/models/m/history?day=2026-01-02")
+    assert second["files"] == both["files"][1:]
+    data = store.get(second["files"][0]["key"], second["files"][0]["bytes"])
+    assert hashlib.sha256(data).hexdigest() == second["files"][0]["sha256"]
+
+
 async def test_events_are_filtered_and_paged(
     api: httpx.AsyncClient, put: Put, raw_spec: Callable[..., dict[str, Any]]
 ) -> None:
@@ -127,6 +157,8 @@ async def test_events_are_filtered_and_paged(
 REFUSALS = [
     ("/api/models/none", 404, "none"),
     ("/api/models/none/usage", 404, "none"),
+    ("/api/models/none/history", 404, "none"),
+    ("/api/models/m/history?day=2026-02-30", 422, "day"),
     ("/api/models/none/versions/3", 404, "version 3"),
     ("/api/requests/none", 404, "none"),
     ("/api/models/a%00b", 422, "model"),
@@ -149,4 +181,4 @@ async def test_the_document_names_every_answer(api: httpx.AsyncClient) -> None:
     for path, methods in paths.items():
         schema = methods["get"]["responses"]["200"]["content"]["application/json"]["schema"]
         assert schema["$ref"].startswith("#/components/schemas/"), path
-    assert len(paths) == 8
+    assert len(paths) == 9

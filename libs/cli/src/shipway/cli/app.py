@@ -17,6 +17,7 @@ from shipway.cli import (
     events,
     models,
     predict,
+    predictions,
     provision,
     stack,
     status,
@@ -45,6 +46,7 @@ app.add_typer(data.app, name="data", help="Bring data into the object store.")
 app.command("train")(train.train)
 app.command("cancel")(train.cancel)
 app.command("predict")(predict.predict)
+app.add_typer(predictions.app, name="predictions", help="The record of what was predicted.")
 app.command("status")(status.status)
 app.command("events")(events.events)
 app.add_typer(deadletters.app, name="dead-letters", help="What services refused; send it again.")

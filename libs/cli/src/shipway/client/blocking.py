@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -84,6 +84,10 @@ class Shipway:
     def usage(self, name: str) -> dict[str, Any]:
         """See AsyncShipway.usage."""
         return self._run(self._client.usage(name))
+
+    def history(self, name: str, day: date | None = None) -> dict[str, Any]:
+        """See AsyncShipway.history."""
+        return self._run(self._client.history(name, day))
 
     def instances(self) -> dict[str, Any]:
         """See AsyncShipway.instances."""

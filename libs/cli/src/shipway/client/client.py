@@ -7,7 +7,7 @@ import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Self
 
@@ -197,6 +197,10 @@ class AsyncShipway:
     async def usage(self, name: str) -> dict[str, Any]:
         """How many predictions of each version were answered, failed and refused, by the prediction log."""
         return await self._look(f"/api/models/{name}/usage")
+
+    async def history(self, name: str, day: date | None = None) -> dict[str, Any]:
+        """The Parquet files of a model's predictions in the object store, with rows and bytes; of one UTC day."""
+        return await self._look(f"/api/models/{name}/history" + (f"?day={day}" if day else ""))
 
     async def instances(self) -> dict[str, Any]:
         """The predictor instances, as the gateway's registry has them."""

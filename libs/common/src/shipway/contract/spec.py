@@ -252,6 +252,13 @@ class PredictionLogSpec(_Section):
 
     sample: Share = Field(default=1.0, description="share of predictions whose features are kept (all are counted)")
     redact: list[str] = Field(default_factory=list, description="features never written to the log")
+    # Left out where it is not said, so that a service of an older release reads what a newer one writes.
+    keep: Duration | None = Field(
+        default=None,
+        ge=timedelta(days=1),
+        exclude_if=lambda keep: keep is None,
+        description="how long the Parquet history is kept, a day or more; default: for ever",
+    )
 
 
 class ModelSpec(_Section):

@@ -1,5 +1,6 @@
 """The monitor: keeps the history of everything, counts predictions, and says when a version failed or is to go.
 
 Reads: all events, prediction log, feedback; presence (as a table). Writes: ModelDegraded, ModelRetired.
-Owns: history, views of models and versions, usage, labels. Serves the read API.
+Owns: history, views of models and versions, usage, labels; the prediction history in the object store. Serves the
+read API.
 """

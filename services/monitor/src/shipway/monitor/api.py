@@ -1,6 +1,6 @@
 """The monitor's read API: models, versions, requests, usage, history, instances."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Path, Query
@@ -62,6 +62,17 @@ def add_routes(app: FastAPI, database: Database, presence: TableView[Presence], 
     async def usage(model: Name) -> dict[str, Any]:
         async with database.begin() as tx:
             return _known(await reading.model_usage(tx, model), f"model {model[:100]!r}")
+
+    @app.get(
+        "/api/models/{model}/history",
+        tags=["models"],
+        summary="The Parquet files of a model's predictions",
+        responses=_MISSING,
+        response_model=responses.PredictionHistory,
+    )
+    async def prediction_history(model: Name, day: date | None = None) -> dict[str, Any]:
+        async with database.begin() as tx:
+            return _known(await reading.prediction_history(tx, model, day), f"model {model[:100]!r}")
 
     @app.get(
         "/api/requests/{request_id}",

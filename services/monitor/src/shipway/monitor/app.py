@@ -3,11 +3,13 @@
 from shipway.contract.events import Presence
 from shipway.contract.topics import PRESENCE
 from shipway.monitor.api import add_routes
-from shipway.monitor.handlers import RAW, handlers
+from shipway.monitor.handlers import handlers, raw_handlers
+from shipway.monitor.historian import Historian
 from shipway.monitor.settings import MonitorSettings
 from shipway.monitor.watch import Watch
 from shipway.runtime.guard import open_guard
 from shipway.runtime.lifecycle import Body, Life
+from shipway.runtime.objects import open_store
 from shipway.runtime.parts import connected, consuming
 from shipway.runtime.reconciler import Reconciler
 from shipway.runtime.tableview import TableView
@@ -21,10 +23,15 @@ def body(settings: MonitorSettings) -> Body:
         async with connected(life, "monitor", settings.kafka, settings.database) as parts:
             presence = TableView(settings.kafka, PRESENCE, Presence)
             watch = Reconciler("watch", Watch(parts).step, settings.beat_s)
+            filed = Historian(parts.database, open_store(settings.objects), settings.history)
+            history = Reconciler("history", filed.step, min(settings.beat_s, settings.history.roll_s))
             add_routes(life.app, parts.database, presence, settings.silent_after_s)
-            async with consuming(life, parts, settings.kafka, handlers(), raw=RAW):
+            raw = raw_handlers(1_000_000 * settings.history.staging_mb)
+            async with consuming(life, parts, settings.kafka, handlers(), raw=raw):
                 life.spawn("presence", presence.run())
                 life.spawn("watch", watch.run())
+                # With the object store away it waits, and so in the end does the consumer; the API goes on.
+                life.spawn("history", history.run())
                 life.readiness.check("watch", lambda: watch.problem)
                 life.ready()
                 await life.stopped()

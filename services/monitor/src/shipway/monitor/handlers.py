@@ -1,6 +1,7 @@
 """One event, one transaction: the history and what it changes."""
 
 from datetime import UTC, datetime
+from functools import partial
 
 import pyarrow.compute as pc
 from aiokafka import ConsumerRecord
@@ -11,7 +12,7 @@ from shipway.contract.errors import InvalidField, Permanent
 from shipway.contract.predictionlog import decode_batch
 from shipway.contract.spec import parse_spec
 from shipway.contract.topics import PREDICTION_LOG, consumed_by
-from shipway.monitor import metrics, store
+from shipway.monitor import filing, metrics, staging, store
 from shipway.monitor.views import request_change, version_change
 from shipway.runtime.consumer import Handler, RawHandler
 from shipway.runtime.database import Transaction
@@ -23,6 +24,8 @@ async def on_event(tx: Transaction, payload: e.Event, event: Envelope) -> None:
     """Any event of a model: into the history and the views."""
     if not await store.record(tx, event):
         return
+    if isinstance(payload, e.ModelApproved):
+        await filing.keep_signature(tx, payload)
     if (of_request := request_change(payload)) is not None:
         await store.change_request(tx, payload.model, of_request, event.time)
     if (of_version := version_change(payload)) is not None:
@@ -47,13 +50,16 @@ async def on_feedback(tx: Transaction, payload: e.FeedbackReceived, _event: Enve
     await store.add_label(tx, payload)
 
 
-async def on_predictions(tx: Transaction, record: ConsumerRecord) -> None:
-    """A batch of the prediction log."""
+async def on_predictions(tx: Transaction, record: ConsumerRecord, *, room: staging.Room) -> None:
+    """A batch of the prediction log: counted, and staged for the history where there is room."""
     batch = decode_batch(record.value)
     outcomes = {row["values"]: row["counts"] for row in pc.value_counts(batch["outcome"]).to_pylist()}
     if unknown := set(outcomes) - {"answered", "refused", "failed"}:
         raise Permanent(f"outcome: {min(unknown)[:100]!r} is not answered, refused or failed")
+    await room.check(tx)
+    left_out = await staging.stage(tx, batch)
     await store.add_usage(tx, batch)
+    metrics.HISTORY_LEFT_OUT.inc(left_out)
     for outcome, count in outcomes.items():
         metrics.LOGGED.labels(outcome).inc(count)
     if batch.num_rows:
@@ -67,4 +73,6 @@ def handlers() -> dict[type[e.Payload], Handler]:
     return found | {e.ModelDeclared: on_declared, e.FeedbackReceived: on_feedback}
 
 
-RAW: dict[str, RawHandler] = {PREDICTION_LOG.name: on_predictions}
+def raw_handlers(staging_bytes: int) -> dict[str, RawHandler]:
+    """What handles whole messages, by topic."""
+    return {PREDICTION_LOG.name: partial(on_predictions, room=staging.Room(staging_bytes))}

@@ -4,3 +4,8 @@ from prometheus_client import Counter, Gauge
 
 LOGGED = Counter("shipway_log_records_total", "Records of the prediction log that were counted.", ["outcome"])
 BEHIND_SECONDS = Gauge("shipway_log_behind_seconds", "How old the newest record of the latest batch was when counted.")
+HISTORY_RECORDS = Counter("shipway_history_records_total", "Records that were put into the prediction history.")
+HISTORY_FILES = Counter("shipway_history_files_total", "Files of the prediction history, by how they came.", ["made"])
+HISTORY_FAILED = Counter("shipway_history_failed_total", "Times that a file of the prediction history was not made.")
+HISTORY_LEFT_OUT = Counter("shipway_history_left_out_total", "Records of a name that no model can have.")
+HISTORY_WAITING_BYTES = Gauge("shipway_history_waiting_bytes", "Records that wait in the database for their file.")

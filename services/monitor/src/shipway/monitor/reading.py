@@ -1,14 +1,25 @@
 """Reading what the monitor knows, for its API."""
 
+from datetime import date
 from typing import Any
 
 import sqlalchemy as sa
 
-from shipway.monitor.tables import events, labels, models, requests, usage, versions
+from shipway.monitor.tables import (
+    events,
+    history_files,
+    history_staged,
+    labels,
+    models,
+    requests,
+    usage,
+    versions,
+)
 from shipway.runtime.database import Transaction
 
 IN_RELEASE = ("loading", "canary")
 MAX_VERSIONS = 1000
+MAX_FILES = 10_000
 
 
 async def overview(tx: Transaction) -> list[dict[str, Any]]:
@@ -116,3 +127,21 @@ async def history(
         statement = statement.order_by(events.c.id.desc())
     rows = (await tx.execute(statement.limit(limit))).all()
     return sorted((dict(row._mapping) for row in rows), key=lambda row: int(row["id"]))
+
+
+async def prediction_history(tx: Transaction, name: str, day: date | None) -> dict[str, Any] | None:
+    """The Parquet files of a model's predictions, the newest days where there are too many; None: no such model."""
+    if (await tx.execute(sa.select(models.c.name).where(models.c.name == name))).one_or_none() is None:
+        return None
+    these = (history_files.c.model == name) & (history_files.c.state == "written")
+    waits = history_staged.c.model == name
+    if day is not None:
+        these, waits = these & (history_files.c.day == day), waits & (history_staged.c.day == day)
+    newest = sa.select(history_files).where(these).order_by(history_files.c.day.desc(), history_files.c.id.desc())
+    found = (await tx.execute(newest.limit(MAX_FILES))).all()
+    shown = ("day", "key", "rows", "bytes", "sha256", "first_at", "last_at", "created_at")
+    waiting = sa.select(sa.func.coalesce(sa.func.sum(history_staged.c.rows), 0)).where(waits)
+    return {
+        "files": [{column: getattr(row, column) for column in shown} for row in reversed(found)],
+        "waiting_rows": int((await tx.execute(waiting)).scalar_one()),
+    }

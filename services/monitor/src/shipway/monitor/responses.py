@@ -1,6 +1,6 @@
 """What the read API answers, as types, so that its OpenAPI document is true."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from pydantic import BaseModel
@@ -90,6 +90,26 @@ class Usage(BaseModel):
 
     versions: dict[str, Counts]
     labels: int
+
+
+class HistoryFile(BaseModel):
+    """A Parquet file in the object store, under ``key``. ``first_at`` and ``last_at``: its records' times."""
+
+    day: date
+    key: str
+    rows: int
+    bytes: int
+    sha256: str
+    first_at: datetime
+    last_at: datetime
+    created_at: datetime
+
+
+class PredictionHistory(BaseModel):
+    """The files of a model's predictions, the oldest first (the newest 10,000); ``waiting_rows`` are in none yet."""
+
+    files: list[HistoryFile]
+    waiting_rows: int
 
 
 class TrainingRequest(BaseModel):

@@ -100,4 +100,51 @@ labels = sa.Table(
     sa.Column("times", sa.Integer, nullable=False),  # 1, and one more for each that differed
     sa.Column("received_at", _TIME, server_default=sa.func.now(), nullable=False),
 )
-TABLES = (events, models, versions, requests, usage, labels)
+signatures = sa.Table(
+    "signatures",
+    metadata,
+    sa.Column("model", sa.Text, primary_key=True),
+    sa.Column("version", sa.Integer, primary_key=True),
+    sa.Column("signature", JSONB, nullable=False),
+    sa.Column("prediction_log", JSONB, nullable=False),
+)
+
+# Batches of the prediction log, each of one model and day, that are in no file yet.
+history_staged = sa.Table(
+    "history_staged",
+    metadata,
+    sa.Column("seq", sa.BigInteger, sa.Identity(), primary_key=True),
+    sa.Column("model", sa.Text, nullable=False),
+    sa.Column("day", sa.Date, nullable=False),
+    sa.Column("rows", sa.Integer, nullable=False),
+    sa.Column("bytes", sa.BigInteger, nullable=False),
+    sa.Column("decoded_bytes", sa.BigInteger, nullable=False),
+    sa.Column("data", sa.LargeBinary, nullable=False),
+    sa.Column("staged_at", _TIME, server_default=sa.func.now(), nullable=False),
+    sa.Column("file_id", sa.BigInteger),  # the file that it goes into, once that is fixed
+    sa.Index("history_staged_by_file", "file_id"),
+)
+
+# Every object of the prediction history, known here before it is there.
+history_files = sa.Table(
+    "history_files",
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(), primary_key=True),
+    sa.Column("model", sa.Text, nullable=False),
+    sa.Column("day", sa.Date, nullable=False),
+    sa.Column("key", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),  # planned, written, leaving, lost: see filing
+    sa.Column("merged_into", sa.BigInteger),  # the file that is to replace it
+    sa.Column("rows", sa.BigInteger),
+    sa.Column("bytes", sa.BigInteger),
+    sa.Column("decoded_bytes", sa.BigInteger),
+    sa.Column("sha256", sa.Text),
+    sa.Column("first_at", _TIME),
+    sa.Column("last_at", _TIME),
+    sa.Column("created_at", _TIME, server_default=sa.func.now(), nullable=False),
+    sa.Column("left_at", _TIME),
+    sa.Index("history_files_by_day", "model", "day"),
+    sa.Index("history_files_unfinished", "id", postgresql_where=sa.text("state <> 'written'")),
+    sa.Index("history_files_by_merge", "merged_into"),
+)
+TABLES = (events, models, versions, requests, usage, labels, signatures, history_staged, history_files)
