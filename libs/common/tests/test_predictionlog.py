@@ -121,6 +121,25 @@ def test_other_columns_are_refused() -> None:
             decode_batch(stream([pa.nulls(1, f.type) for f in schema], schema))
 
 
+def test_columns_of_a_newer_writer_are_passed_over_and_those_of_an_older_one_are_null() -> None:
+    grown = pa.schema([pa.field("energy_wh", pa.float64()), *SCHEMA, pa.field("tags", pa.list_(pa.string()))])
+    batch = decode_batch(stream([pa.array([0.1]), *columns(), pa.array([["a"]], pa.list_(pa.string()))], grown))
+    assert batch.equals(decode_batch(stream(columns())))
+    shrunk = pa.schema([f for f in SCHEMA if f.name != "client_id"])
+    older = decode_batch(stream([c for f, c in zip(SCHEMA, columns(), strict=True) if f.name != "client_id"], shrunk))
+    assert older.schema.names == SCHEMA.names
+    assert older["client_id"].to_pylist() == [None]
+
+
+def test_columns_that_are_needed_twice_or_not_there_are_refused() -> None:
+    for schema in (pa.schema([*SCHEMA, SCHEMA.field("at")]), pa.schema([f for f in SCHEMA if f.name != "at"])):
+        with pytest.raises(Permanent, match="at: must be one column"):
+            decode_batch(stream([pa.array([getattr(RECORD, f.name)], f.type) for f in schema], schema))
+    many = pa.schema([*SCHEMA, *(pa.field(f"c{i}", pa.null()) for i in range(90))])
+    with pytest.raises(Permanent, match="104 columns"):
+        decode_batch(stream([*columns(), *(pa.nulls(1) for _ in range(90))], many))
+
+
 @pytest.mark.parametrize("micros", [2**62, -(2**62), 2**63 - 1, 253402300800 * 10**6])
 def test_a_time_that_no_calendar_has_is_refused(micros: int) -> None:
     at = pa.array([micros], pa.int64()).cast(pa.timestamp("us", "UTC"))

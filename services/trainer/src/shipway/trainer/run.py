@@ -10,7 +10,7 @@ import msgspec
 
 from shipway.contract.errors import Permanent, Transient
 from shipway.contract.events import TrainingCompleted, TrainingFailed, TrainingProgressed
-from shipway.contract.spec import format_duration, parse_spec
+from shipway.contract.spec import format_duration, recorded_spec
 from shipway.runtime import delivery, log
 from shipway.runtime.children import ChildEnd, run_child
 from shipway.runtime.database import Transaction
@@ -76,7 +76,7 @@ class Run:
         taken, started = self._taken, datetime.now(UTC)
         _log.info("training starts", model=taken.model, request_id=taken.request_id, attempt=taken.attempts)
         try:
-            limit = parse_spec(taken.spec).training.time_limit
+            limit = recorded_spec(taken.spec).training.time_limit
         except Permanent as err:  # declared under older rules
             end = ChildEnd("permanent", f"the model file is not valid any more; declare it again: {err}")
         else:
