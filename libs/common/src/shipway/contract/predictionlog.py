@@ -11,16 +11,13 @@ from typing import Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from shipway.contract.arrowbounds import check_stream
+from shipway.contract.arrowbounds import Bounds, check_schema, check_stream
 from shipway.contract.envelope import Headers, WireMessage
 from shipway.contract.errors import Permanent
 from shipway.contract.events import PREDICTION_BATCH
 
 CONTENT_TYPE = "application/vnd.apache.arrow.stream"
-MAX_BATCH_BYTES = 4_000_000
-MAX_BATCH_ROWS = 100_000
-MAX_COLUMNS = 100
-MAX_DECODED_BYTES = 64_000_000
+BOUNDS = Bounds()
 MAX_NAME = 256
 _RANGES = {  # times in microseconds: the years 1970 to 9999, which datetime and PostgreSQL both know
     "at": (0, 253_402_300_799_999_999),
@@ -94,7 +91,7 @@ def encode_batch(records: list[PredictionRecord], source: str, instance: str) ->
     return WireMessage(instance.encode(), sink.getvalue().to_pybytes(), headers)
 
 
-def decode_batch(value: bytes | None) -> pa.Table:
+def decode_batch(value: bytes | None, bounds: Bounds = BOUNDS) -> pa.Table:
     """The records of a message as an Arrow table of SCHEMA.
 
     A column that an older writer does not know is null, and one that only a newer writer knows is not read.
@@ -102,11 +99,12 @@ def decode_batch(value: bytes | None) -> pa.Table:
     Raises:
         Permanent: it is not such a batch, or too large.
     """
-    if value is None or len(value) > MAX_BATCH_BYTES:
-        raise Permanent(f"a prediction batch must have 1 to {MAX_BATCH_BYTES} bytes")
+    if value is None:
+        raise Permanent("a prediction batch without a value")
     try:
-        check_stream(value, max_rows=MAX_BATCH_ROWS, max_bytes=MAX_DECODED_BYTES)
+        check_stream(value, bounds)
         with pa.ipc.open_stream(value) as reader:
+            check_schema(reader.schema, columns=bounds.columns, nesting=bounds.nesting)
             known = pa.ipc.IpcReadOptions(included_fields=_known_columns(reader.schema))
         with pa.ipc.open_stream(value, options=known) as reader:
             batches = []
@@ -126,8 +124,6 @@ def decode_batch(value: bytes | None) -> pa.Table:
 
 def _known_columns(schema: pa.Schema) -> list[int]:
     """Where the columns of SCHEMA are in a writer's schema."""
-    if len(schema) > MAX_COLUMNS:
-        raise Permanent(f"a prediction batch of {len(schema)} columns; the limit is {MAX_COLUMNS}")
     places = {field.name: schema.get_all_field_indices(field.name) for field in SCHEMA}
     for field in SCHEMA:
         found = [schema.field(place).type for place in places[field.name]]

@@ -3,7 +3,7 @@
 from shipway.contract.events import Presence
 from shipway.contract.topics import PRESENCE
 from shipway.monitor.api import add_routes
-from shipway.monitor.handlers import RAW, handlers
+from shipway.monitor.handlers import handlers, raw_handlers
 from shipway.monitor.settings import MonitorSettings
 from shipway.monitor.watch import Watch
 from shipway.runtime.guard import open_guard
@@ -22,7 +22,7 @@ def body(settings: MonitorSettings) -> Body:
             presence = TableView(settings.kafka, PRESENCE, Presence)
             watch = Reconciler("watch", Watch(parts).step, settings.beat_s)
             add_routes(life.app, parts.database, presence, settings.silent_after_s)
-            async with consuming(life, parts, settings.kafka, handlers(), raw=RAW):
+            async with consuming(life, parts, settings.kafka, handlers(), raw=raw_handlers(settings.batches.bounds())):
                 life.spawn("presence", presence.run())
                 life.spawn("watch", watch.run())
                 life.readiness.check("watch", lambda: watch.problem)

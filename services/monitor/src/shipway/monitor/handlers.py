@@ -1,14 +1,16 @@
 """One event, one transaction: the history and what it changes."""
 
 from datetime import UTC, datetime
+from functools import partial
 
 import pyarrow.compute as pc
 from aiokafka import ConsumerRecord
 
 from shipway.contract import events as e
+from shipway.contract.arrowbounds import Bounds
 from shipway.contract.envelope import Envelope
 from shipway.contract.errors import InvalidField, Permanent
-from shipway.contract.predictionlog import decode_batch
+from shipway.contract.predictionlog import BOUNDS, decode_batch
 from shipway.contract.spec import parse_spec
 from shipway.contract.topics import PREDICTION_LOG, consumed_by
 from shipway.monitor import metrics, store
@@ -47,9 +49,9 @@ async def on_feedback(tx: Transaction, payload: e.FeedbackReceived, _event: Enve
     await store.add_label(tx, payload)
 
 
-async def on_predictions(tx: Transaction, record: ConsumerRecord) -> None:
+async def on_predictions(tx: Transaction, record: ConsumerRecord, bounds: Bounds = BOUNDS) -> None:
     """A batch of the prediction log."""
-    batch = decode_batch(record.value)
+    batch = decode_batch(record.value, bounds)
     outcomes = {row["values"]: row["counts"] for row in pc.value_counts(batch["outcome"]).to_pylist()}
     if unknown := set(outcomes) - {"answered", "refused", "failed"}:
         raise Permanent(f"outcome: {min(unknown)[:100]!r} is not answered, refused or failed")
@@ -67,4 +69,6 @@ def handlers() -> dict[type[e.Payload], Handler]:
     return found | {e.ModelDeclared: on_declared, e.FeedbackReceived: on_feedback}
 
 
-RAW: dict[str, RawHandler] = {PREDICTION_LOG.name: on_predictions}
+def raw_handlers(bounds: Bounds) -> dict[str, RawHandler]:
+    """A handler for the topics that carry no events."""
+    return {PREDICTION_LOG.name: partial(on_predictions, bounds=bounds)}

@@ -15,7 +15,7 @@ from shipway.runtime import delivery, log
 from shipway.runtime.children import ChildEnd, run_child
 from shipway.runtime.database import Transaction
 from shipway.runtime.parts import Parts
-from shipway.runtime.settings import ObjectsSettings
+from shipway.runtime.settings import DataSettings, ObjectsSettings
 from shipway.runtime.waiting import happens, until_reachable
 from shipway.trainer import metrics, store
 from shipway.trainer.barrier import Barrier
@@ -34,6 +34,7 @@ class Workplace:
     parts: Parts
     settings: WorkerSettings
     objects: ObjectsSettings
+    data: DataSettings
     barrier: Barrier
     child: str = CHILD
     look: asyncio.Event = field(default_factory=asyncio.Event)
@@ -176,6 +177,7 @@ class Run:
             "spec": self._taken.spec,
             "until": self._taken.until,
             "objects": objects.model_dump() | {"secret_key": objects.secret_key.get_secret_value()},
+            "data": self._place.data.model_dump(),
             "max_threads": self._place.settings.max_threads,
         }
 
