@@ -7,7 +7,8 @@ EDITABLE := $(foreach p,$(PACKAGES),-e $(p))
 UV_CACHE_ARGS := --quiet --python $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-compose compose chaos bench swaps bench-peers fmt lint types unit audit e2e docs lock clean dev
+.PHONY: help demo test test-upgrade test-compose compose chaos bench swaps bench-peers fmt lint types unit audit e2e docs \
+	lock clean dev
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -54,7 +55,7 @@ audit: $(VENV)/.dev ## known vulnerabilities in what is locked (needs the adviso
 	  $(BIN)/pip-audit --strict --disable-pip --require-hashes --progress-spinner off -r $$lock || exit 1; done
 
 e2e: $(VENV)/.dev ## the loop with real processes on the embedded stack, faults included
-	@$(BIN)/pytest tests --ignore tests/compose
+	@$(BIN)/pytest tests --ignore tests/compose --ignore tests/upgrade
 
 .env:
 	@umask 077; sed "s/change-me-too/$$(openssl rand -hex 16)/; s/change-me/$$(openssl rand -hex 16)/" .env.example > .env
@@ -63,11 +64,14 @@ e2e: $(VENV)/.dev ## the loop with real processes on the embedded stack, faults 
 compose: .env ## the real stack in containers: Kafka, PostgreSQL, S3, Prometheus, the six services
 	@docker compose up --build --wait
 
+test-upgrade: $(VENV)/.dev ## the release before and this one side by side, there and back (UPGRADE_FROM=ref)
+	@$(BIN)/pytest -rs tests/upgrade
+
 # On a machine with a /.dockerenv, testcontainers would take itself for a container.
 test-compose: export TESTCONTAINERS_CONNECTION_MODE ?= docker_host
 test-compose: export TC_HOST ?= 127.0.0.1
 test-compose: $(VENV)/.dev ## the loop on real Kafka, S3 and PostgreSQL in containers, and docker compose itself
-	@SHIPWAY_TEST_STACK=containers $(BIN)/pytest tests --ignore tests/compose
+	@SHIPWAY_TEST_STACK=containers $(BIN)/pytest tests --ignore tests/compose --ignore tests/upgrade
 	@$(BIN)/pytest tests/compose
 
 chaos: $(VENV)/.dev ## break a running Shipway in many ways under load (SEED=1 BUDGET_S=360; 0: every way, 15 minutes)

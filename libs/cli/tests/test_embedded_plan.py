@@ -54,6 +54,7 @@ def test_the_whole_stack_has_every_service_after_its_database_and_broker() -> No
         "SHIPWAY__KAFKA__GROUP_INSTANCE": "embedded",
         "SHIPWAY__DATABASE__URL": "postgresql://shipway:geheim@127.0.0.1:1001/shipway",
         "SHIPWAY__OBJECTS__URL": "file:///data/objects",
+        "SHIPWAY__DATA__FOLDERS": "/",
         "SHIPWAY__LOG__FORMAT": "json",
         "SHIPWAY_GATEWAY__HTTP__HOST": "127.0.0.1",
         "SHIPWAY_GATEWAY__HTTP__PORT": "1008",

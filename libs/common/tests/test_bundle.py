@@ -21,8 +21,10 @@ from shipway.contract.signature import RowEncoder, Signature, to_builtins
 from shipway.contract.spec import ModelSpec, parse_spec
 from shipway.contract.spec import to_builtins as spec_to_builtins
 from shipway.runtime.objects import FolderStore, ObjectMissing
+from shipway.runtime.settings import DataSettings
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
+HERE = DataSettings(folders="/")
 WINDOWS = Windows(T0, T0, T0, T0)
 
 
@@ -99,11 +101,11 @@ def test_a_window_is_read_whatever_the_time_column(tmp_path: Path, kind: pa.Data
     pq.write_table(data.slice(5), tmp_path / "sub" / "2.parquet")
     model = spec(data={"source": f"folder:{tmp_path}", "time_column": "at", "train": "4d", "holdout": "2d"})
     store = FolderStore(tmp_path / "objects")
-    until = newest_time(store, model)
+    until = newest_time(store, model, HERE)
     assert until.replace(microsecond=0) == datetime(2026, 1, 10, tzinfo=UTC)
     windows = windows_of(model, datetime(2026, 1, 9, tzinfo=UTC))
-    assert read_window(store, model, windows.train_from, windows.train_to).column("n").to_pylist() == [2, 3, 4, 5]
-    assert read_window(store, model, windows.holdout_from, windows.holdout_to).column("n").to_pylist() == [6, 7]
+    assert read_window(store, model, windows.train_from, windows.train_to, HERE).column("n").to_pylist() == [2, 3, 4, 5]
+    assert read_window(store, model, windows.holdout_from, windows.holdout_to, HERE).column("n").to_pylist() == [6, 7]
 
 
 def _cast(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
@@ -117,7 +119,7 @@ def test_data_from_the_object_store(tmp_path: Path) -> None:
     pq.write_table(table(), tmp_path / "t.parquet")
     store.put("data/one.parquet", (tmp_path / "t.parquet").read_bytes())
     model = spec(data={"source": "objects:data/", "time_column": "at", "train": "4d", "holdout": "2d"})
-    rows = read_window(store, model, datetime(2026, 1, 2, tzinfo=UTC), datetime(2026, 1, 4, tzinfo=UTC))
+    rows = read_window(store, model, datetime(2026, 1, 2, tzinfo=UTC), datetime(2026, 1, 4, tzinfo=UTC), HERE)
     assert rows.num_rows == 2
 
 
@@ -125,7 +127,7 @@ def test_a_missing_column_is_named_with_those_there_are(tmp_path: Path) -> None:
     pq.write_table(table().drop_columns(["n"]), tmp_path / "t.parquet")
     model = spec(data={"source": f"folder:{tmp_path}", "time_column": "at", "train": "4d", "holdout": "2d"})
     with pytest.raises(InvalidField, match=r"n: is not a column of .*; it has at, c, b, y"):
-        read_window(FolderStore(tmp_path / "o"), model, T0, datetime(2026, 1, 9, tzinfo=UTC))
+        read_window(FolderStore(tmp_path / "o"), model, T0, datetime(2026, 1, 9, tzinfo=UTC), HERE)
 
 
 def files() -> dict[str, bytes]:

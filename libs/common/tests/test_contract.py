@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 
 from shipway.contract import events
 from shipway.contract.envelope import decode, encode
-from shipway.contract.errors import Permanent
+from shipway.contract.errors import InvalidField, Permanent
 from shipway.contract.events import EVENT_TYPES
 from shipway.contract.schemas import json_schema
 from shipway.contract.topics import SERVICES, TOPICS, topic_of
+from shipway.contract.versions import NewerType
 
 GOLDEN = Path(__file__).parent / "golden"
 FILES = sorted(GOLDEN.glob("*.json"))
@@ -57,11 +58,46 @@ def test_the_cloudevents_sdk_reads_our_events(name: str) -> None:
     assert theirs.get_time() == ours.time
 
 
+def grown(value: Any) -> Any:
+    """The value with a new field, also in its parts (but not in free mappings, which have no fields)."""
+    if isinstance(value, list):
+        return [grown(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    free = ("spec", "signature", "release", "prediction_log", "metrics", "champion_metrics", "set_aside_rows")
+    free += ("generations", "library_versions")
+    return {k: v if k in free else grown(v) for k, v in value.items()} | {"a_field_of_tomorrow": 1}
+
+
 @pytest.mark.parametrize("name", sorted(EVENT_TYPES))
 def test_unknown_fields_are_ignored(name: str) -> None:
     value, headers = golden(name)
-    grown = json.dumps(json.loads(value) | {"a_field_of_tomorrow": 1}).encode()
-    assert decode(grown, headers) == decode(value, headers)
+    assert decode(json.dumps(grown(json.loads(value))).encode(), headers) == decode(value, headers)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["shipway.TrainingRequested.v2", "shipway.PredictionBatch.v2", "shipway.ModelExplained.v1", "shipway.X.v9999"],
+)
+def test_a_type_of_a_newer_release_is_known_for_one(name: str) -> None:
+    _, headers = golden("shipway.TrainingRequested.v1")
+    with pytest.raises(NewerType, match="newer release") as caught:
+        decode(b"anything", [h for h in headers if h[0] != "ce_type"] + [("ce_type", name.encode())])
+    assert caught.value.name == name
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(f"shipway.{name}" for name in ("TrainingRequested.v0", "TrainingRequested.v01", "TrainingRequested", "x.v1")),
+        *(f"shipway.{name}" for name in ("PredictionBatch.v1", "É.v1", "ModelReleased.v2\n", "ModelReleased.v10000")),
+        *("com.example.ModelReleased.v2", " shipway.ModelReleased.v2", f"shipway.{'A' * 65}.v1", ""),
+    ],
+)
+def test_any_other_unknown_type_is_a_mistake(name: str) -> None:
+    _, headers = golden("shipway.TrainingRequested.v1")
+    with pytest.raises(InvalidField, match="ce_type"):
+        decode(b"{}", [h for h in headers if h[0] != "ce_type"] + [("ce_type", name.encode())])
 
 
 @given(

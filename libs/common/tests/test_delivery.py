@@ -16,7 +16,7 @@ from shipway.contract import events as e
 from shipway.contract import topics
 from shipway.contract.envelope import Envelope, encode
 from shipway.contract.errors import Permanent, Transient
-from shipway.runtime import idle_fetch
+from shipway.runtime import idle_fetch, metrics
 from shipway.runtime.consumer import Consumer, Handler
 from shipway.runtime.database import Database, is_transient
 from shipway.runtime.delivery import emit, metadata, outbox
@@ -101,6 +101,11 @@ async def service(kafka: Any, database: Database) -> AsyncIterator[Service]:
     await made.producer.stop()
 
 
+def passed_over(topic: str) -> float:
+    """How many messages of a newer release were passed over."""
+    return float(metrics.NEWER.labels(topic)._value.get())
+
+
 def progressed(number: int) -> e.TrainingProgressed:
     return e.TrainingProgressed(model="m", request_id=str(number), stage="s", fraction=0)
 
@@ -153,6 +158,31 @@ async def test_what_is_not_admitted_or_not_of_the_topic_is_a_dead_letter(service
     reasons = sorted(letter.reason for letter in await service.letters())
     assert "belongs on shipway.training-events" in reasons[0]
     assert "no signature" in reasons[1]
+
+
+async def test_what_a_newer_release_says_is_passed_over_and_counted(service: Service) -> None:
+    seen: list[str] = []
+
+    async def handle(tx: Any, payload: e.TrainingProgressed, _event: Any) -> None:
+        seen.append(payload.request_id)
+
+    async def take(tx: Any, record: Any) -> None:
+        seen.append("batch")
+
+    topic = topics.TRAINING_EVENTS.name
+    before = passed_over(topic), passed_over(topics.RELEASE_EVENTS.name)
+    known = encode(Envelope("i", "s", datetime.now(UTC), progressed(9))).headers
+    for name in (b"shipway.TrainingProgressed.v2", b"shipway.TrainingProgressed.v2", b"shipway.TrainingPaused.v1"):
+        headers = [(k, name if k == "ce_type" else v) for k, v in known]
+        await service.producer.send(topic, b"m", b'{"unit": "percent"}', headers)
+    headers = [(k, b"shipway.PredictionBatch.v2" if k == "ce_type" else v) for k, v in known]
+    await service.producer.send(topics.RELEASE_EVENTS.name, b"m", b"arrow", headers)
+    await service.producer.publish("test", progressed(1))
+    async with service.consuming(handle, raw={topics.RELEASE_EVENTS.name: take}):
+        await until(lambda: passed_over(topics.RELEASE_EVENTS.name) == before[1] + 1 and "1" in seen)
+    assert seen == ["1"]
+    assert passed_over(topic) == before[0] + 3
+    assert not await service.letters()
 
 
 async def test_ids_that_no_inbox_can_hold_stop_nobody(service: Service) -> None:
@@ -284,6 +314,11 @@ async def test_a_table_follows_its_topic_through_a_loss(service: Service, kafka:
     following = asyncio.create_task(view.run())
     try:
         await asyncio.wait_for(view.caught_up.wait(), 10)
+        assert view.values["m"].generation == 1
+        before = passed_over(topics.DESIRED_STATE.name)
+        tomorrow = [("ce_type", b"shipway.DesiredState.v2")]
+        await service.producer.send(topics.DESIRED_STATE.name, b"m", b"{}", tomorrow)
+        await until(lambda: passed_over(topics.DESIRED_STATE.name) == before + 1)
         assert view.values["m"].generation == 1
         await service.producer.publish("test", state(3))
         await until(lambda: view.values["m"].generation == 3)

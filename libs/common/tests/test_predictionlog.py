@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shipway.contract.arrowbounds import check_stream
+from shipway.contract.arrowbounds import Bounds, check_stream
 from shipway.contract.errors import Permanent
 from shipway.contract.predictionlog import SCHEMA, PredictionRecord, decode_batch, encode_batch
 
@@ -72,7 +72,7 @@ def test_a_buffer_that_lies_about_its_length_is_refused(declared: int) -> None:
 def test_too_many_rows_and_messages_are_refused() -> None:
     with pytest.raises(Permanent, match="100001 rows"):
         decode_batch(stream(columns(100_001, features=[None] * 100_001)))
-    with pytest.raises(Permanent, match="messages"):
+    with pytest.raises(Permanent, match="more than 1000 batches"):
         decode_batch(stream(columns(), codec=None, times=1001))
 
 
@@ -80,10 +80,10 @@ def test_what_is_declared_is_what_is_there() -> None:
     for codec in ("zstd", "lz4", None):
         good = stream(columns(50), codec=codec)
         size = sum(buffer.size for array in columns(50) for buffer in array.buffers() if buffer)
-        check_stream(good, max_rows=50, max_bytes=size + 8 * 64)
-        for wrong in ({"max_rows": 49, "max_bytes": 10**6}, {"max_rows": 50, "max_bytes": size // 2}):
+        check_stream(good, Bounds(rows=50, bytes=size + 8 * 64))
+        for wrong in (Bounds(rows=49), Bounds(bytes=size // 2), Bounds(message_bytes=len(good) - 1)):
             with pytest.raises(Permanent):
-                check_stream(good, **wrong)
+                check_stream(good, wrong)
 
 
 @given(st.binary(max_size=100))
@@ -119,6 +119,35 @@ def test_other_columns_are_refused() -> None:
     for schema in (renamed, retyped, pa.schema([]), pa.schema([pa.field("a", pa.dictionary(pa.int8(), pa.string()))])):
         with pytest.raises(Permanent):
             decode_batch(stream([pa.nulls(1, f.type) for f in schema], schema))
+
+
+def test_columns_of_a_newer_writer_are_passed_over_and_those_of_an_older_one_are_null() -> None:
+    grown = pa.schema([pa.field("energy_wh", pa.float64()), *SCHEMA, pa.field("tags", pa.list_(pa.string()))])
+    batch = decode_batch(stream([pa.array([0.1]), *columns(), pa.array([["a"]], pa.list_(pa.string()))], grown))
+    assert batch.equals(decode_batch(stream(columns())))
+    shrunk = pa.schema([f for f in SCHEMA if f.name != "client_id"])
+    older = decode_batch(stream([c for f, c in zip(SCHEMA, columns(), strict=True) if f.name != "client_id"], shrunk))
+    assert older.schema.names == SCHEMA.names
+    assert older["client_id"].to_pylist() == [None]
+
+
+def test_columns_that_are_needed_twice_or_not_there_are_refused() -> None:
+    for schema in (pa.schema([*SCHEMA, SCHEMA.field("at")]), pa.schema([f for f in SCHEMA if f.name != "at"])):
+        with pytest.raises(Permanent, match="at: must be one column"):
+            decode_batch(stream([pa.array([getattr(RECORD, f.name)], f.type) for f in schema], schema))
+    many = pa.schema([*SCHEMA, *(pa.field(f"c{i}", pa.null()) for i in range(90))])
+    with pytest.raises(Permanent, match="there are 104; the limit is 100"):
+        decode_batch(stream([*columns(), *(pa.nulls(1) for _ in range(90))], many))
+
+
+def test_a_deeply_nested_column_is_refused_though_nobody_reads_it() -> None:
+    kind = pa.float64()
+    for _ in range(8):
+        kind = pa.list_(kind)
+    deep = pa.schema([*SCHEMA, pa.field("deep", kind)])
+    with pytest.raises(Permanent, match="deep: its type is nested deeper than 8"):
+        decode_batch(stream([*columns(), pa.nulls(1, kind)], deep))
+    assert decode_batch(stream([*columns(), pa.nulls(1, kind)], deep), Bounds(nesting=9)).num_rows == 1
 
 
 @pytest.mark.parametrize("micros", [2**62, -(2**62), 2**63 - 1, 253402300800 * 10**6])

@@ -2,7 +2,15 @@
 
 import pytest
 
-from shipway.contract.spec import InvalidSpec, format_duration, parse_duration, parse_spec, parse_toml, to_builtins
+from shipway.contract.spec import (
+    InvalidSpec,
+    format_duration,
+    parse_duration,
+    parse_spec,
+    parse_toml,
+    recorded_spec,
+    to_builtins,
+)
 
 GOOD = """
 name = "flights"
@@ -31,6 +39,18 @@ def test_a_good_file_comes_back_from_json() -> None:
     spec = parse_toml(GOOD)
     assert parse_spec(to_builtins(spec)) == spec
     assert spec.metric == "auc"
+
+
+def test_what_a_newer_release_recorded_is_read_and_what_people_write_is_not() -> None:
+    spec = parse_toml(GOOD)
+    grown = to_builtins(spec) | {"explanations": {"method": "shap"}}
+    grown["data"] = grown["data"] | {"timezone": "UTC"}
+    grown["features"] = {name: feature | {"unit": "km"} for name, feature in grown["features"].items()}
+    assert recorded_spec(grown) == spec
+    with pytest.raises(InvalidSpec, match=r"data\.timezone.*explanations"):
+        parse_spec(grown)
+    with pytest.raises(InvalidSpec, match=r"data\.train: is required"):
+        recorded_spec(grown | {"data": {"source": "folder:/x"}})
 
 
 @pytest.mark.parametrize(

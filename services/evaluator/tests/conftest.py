@@ -31,7 +31,7 @@ from shipway.runtime.kafka import Producer
 from shipway.runtime.objects import FolderStore
 from shipway.runtime.parts import Parts
 from shipway.runtime.relay import Relay
-from shipway.runtime.settings import KafkaSettings, ObjectsSettings
+from shipway.runtime.settings import DataSettings, KafkaSettings, ObjectsSettings
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 ROWS = 2000
@@ -77,7 +77,7 @@ class Room:
         }
         spec = specs.parse_spec(raw | changes)
         windows = windows_of(spec, UNTIL)
-        table = read_window(self.store, spec, windows.train_from, windows.train_to)
+        table = read_window(self.store, spec, windows.train_from, windows.train_to, DataSettings(folders="/"))
         signature = learn_signature(spec, table)
         matrix, (labels, _) = encode_table(signature, table), encode_target(signature, table)
         quiet = {"objective": "binary", "num_leaves": 7, "verbosity": -1, "num_threads": 1}
@@ -118,9 +118,8 @@ class Room:
         """The judge, with real parts but for the broker."""
         producer = Producer(KafkaSettings(), "never started")
         parts = Parts("evaluator", self.database, producer, Relay(self.database, producer, KafkaSettings()))
-        return Judge(
-            parts, Court(self.store, ObjectsSettings(url=f"file://{self.store._folder}"), self.settings, self.child)
-        )
+        objects, data = ObjectsSettings(url=f"file://{self.store._folder}"), DataSettings(folders=str(self.folder))
+        return Judge(parts, Court(self.store, objects, data, self.settings, self.child))
 
     async def told(self) -> list[Payload]:
         """What the outbox holds."""

@@ -18,6 +18,7 @@ from shipway.contract.errors import InvalidField, Permanent
 from shipway.contract.events import TrainingCompleted
 from shipway.contract.spec import parse_spec
 from shipway.runtime.objects import FolderStore
+from shipway.runtime.settings import DataSettings
 from shipway.trainer.pipeline import train_version
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
@@ -55,7 +56,9 @@ class Case:
     def train(self, until: datetime | None = UNTIL, **changes: Any) -> dict[str, Any]:
         windows = {"source": f"folder:{self.folder}", "time_column": "at", "train": "30d", "holdout": "5d"}
         spec = parse_spec(self.raw_spec(**({"data": windows} | changes)))
-        return train_version(self.store, spec, until, 1, lambda *news: self.told.append(news))
+        return train_version(
+            self.store, DataSettings(folders="/"), spec, until, 1, lambda *news: self.told.append(news)
+        )
 
 
 @pytest.fixture

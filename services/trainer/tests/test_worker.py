@@ -26,7 +26,7 @@ from shipway.runtime.delivery import outbox
 from shipway.runtime.kafka import Producer
 from shipway.runtime.parts import Parts
 from shipway.runtime.relay import Relay
-from shipway.runtime.settings import KafkaSettings, ObjectsSettings
+from shipway.runtime.settings import DataSettings, KafkaSettings, ObjectsSettings
 from shipway.trainer import store
 from shipway.trainer.barrier import Barrier
 from shipway.trainer.run import Workplace
@@ -43,7 +43,8 @@ def place(database: Database, monkeypatch: pytest.MonkeyPatch) -> Workplace:
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
     producer = Producer(KafkaSettings(), "never started")
     parts = Parts("trainer", database, producer, Relay(database, producer, KafkaSettings()))
-    return Workplace(parts, QUICK, ObjectsSettings(), Barrier(all_read, time.monotonic), child="trainer_child")
+    barrier = Barrier(all_read, time.monotonic)
+    return Workplace(parts, QUICK, ObjectsSettings(), DataSettings(), barrier, child="trainer_child")
 
 
 async def all_read() -> dict[int, Progress]:

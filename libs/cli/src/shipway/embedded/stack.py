@@ -151,6 +151,7 @@ def build(
         "SHIPWAY__KAFKA__GROUP_INSTANCE": "" if external.kafka else "embedded",
         "SHIPWAY__DATABASE__URL": database_url,
         **{f"SHIPWAY__OBJECTS__{key.upper()}": value for key, value in objects.items()},
+        "SHIPWAY__DATA__FOLDERS": "/",  # it runs as who declares the models
         "SHIPWAY__LOG__FORMAT": "json",
         **(env or {}),
     }

@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 from shipway.contract.errors import Permanent
 from shipway.embedded.child import Child, Restart, State
 from shipway.embedded.ports import check_port
-from shipway.embedded.stack import StackPlan
+from shipway.embedded.stack import ProcessSpec, StackPlan
 from shipway.embedded.state import (
     RunningProcess,
     StackState,
@@ -127,6 +127,13 @@ class Supervisor:
         await child.stop()
         if wipe:
             await child.wipe()
+        child.start()
+
+    async def replace(self, spec: ProcessSpec) -> None:
+        """Stops the process of that name and starts this one instead of it. Does not wait until it is ready."""
+        child = self._child(spec.name)
+        await child.stop()
+        child.spec = spec
         child.start()
 
     async def stop_all(self) -> None:

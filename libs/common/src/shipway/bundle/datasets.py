@@ -1,6 +1,6 @@
 """Reading a model's data: the rows of a time window from a Parquet folder or from a prefix in the object store.
 
-All calls are blocking.
+All calls are blocking. ``allowed`` says which folders may be read, and how much of anything.
 """
 
 from collections.abc import Iterator
@@ -14,11 +14,13 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from shipway.bundle.manifest import Windows
+from shipway.contract.arrowbounds import check_schema
 from shipway.contract.errors import InvalidField, Transient
 from shipway.contract.spec import ModelSpec, format_duration
 from shipway.runtime.objects import ObjectStore
+from shipway.runtime.settings import DataSettings
 
-MAX_OBJECT_BYTES = 4_000_000_000
+BATCH_ROWS = 65_536
 
 
 def windows_of(spec: ModelSpec, until: datetime) -> Windows:
@@ -28,7 +30,7 @@ def windows_of(spec: ModelSpec, until: datetime) -> Windows:
     return Windows(train_to - spec.data.train, train_to, holdout_from, until)
 
 
-def newest_time(store: ObjectStore, spec: ModelSpec) -> datetime:
+def newest_time(store: ObjectStore, spec: ModelSpec, allowed: DataSettings) -> datetime:
     """Just after the newest row's time: the ``until`` that takes in all the data.
 
     Raises:
@@ -37,7 +39,7 @@ def newest_time(store: ObjectStore, spec: ModelSpec) -> datetime:
     column = spec.data.time_column
     newest: datetime | None = None
     with _reading(spec):
-        for dataset in _datasets(store, spec):
+        for dataset in _datasets(store, spec, allowed):
             _time_type(dataset.schema, column)
             # Batch by batch: a file of a megabyte may hold more rows than any memory.
             for batch in dataset.to_batches(columns=[column]):
@@ -50,21 +52,21 @@ def newest_time(store: ObjectStore, spec: ModelSpec) -> datetime:
     return newest + timedelta(microseconds=1)
 
 
-def read_window(store: ObjectStore, spec: ModelSpec, start: datetime, end: datetime) -> pa.Table:
+def read_window(store: ObjectStore, spec: ModelSpec, start: datetime, end: datetime, allowed: DataSettings) -> pa.Table:
     """The rows with ``start <= time < end``: features, target, time and id columns, in the order of time.
 
     Raises:
-        Permanent: no data, a column that is missing, or more rows than ``data.max_rows``.
+        Permanent: no data, a column that is missing, or more rows or bytes than allowed.
         Transient: the source is away.
     """
     wanted = [*spec.features, spec.target.column, spec.data.time_column]
     if spec.data.id_column:
         wanted.append(spec.data.id_column)
+    columns = list(dict.fromkeys(wanted))
     with _reading(spec):
-        tables = [_rows(dataset, spec, list(dict.fromkeys(wanted)), start, end) for dataset in _datasets(store, spec)]
+        room = _Room(spec, allowed)
+        tables = [_rows(dataset, spec, columns, start, end, room) for dataset in _datasets(store, spec, allowed)]
         table = pa.concat_tables(tables, promote_options="permissive")
-    if table.num_rows > spec.data.max_rows:
-        raise InvalidField("data.max_rows", f"the window holds {table.num_rows} rows; raise it or narrow the window")
     return table.sort_by(spec.data.time_column)
 
 
@@ -74,16 +76,54 @@ def describe_window(spec: ModelSpec, windows: Windows) -> str:
     return f"{length} from {start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M}"
 
 
-def _rows(dataset: Any, spec: ModelSpec, columns: list[str], start: datetime, end: datetime) -> pa.Table:
+class _Room:
+    """How much of a window may still be taken."""
+
+    def __init__(self, spec: ModelSpec, allowed: DataSettings) -> None:
+        self._spec = spec.data.max_rows <= allowed.max_rows
+        self._most_rows = min(spec.data.max_rows, allowed.max_rows)
+        self._most_bytes = allowed.max_bytes
+        self._rows = self._bytes = 0
+
+    def check_rows(self, rows: int) -> None:
+        """Holds that so many more rows may be taken."""
+        if self._rows + rows > self._most_rows:
+            raise InvalidField(
+                "data.max_rows",
+                f"the window holds more than {self._most_rows} rows;"
+                + (" raise it or narrow the window" if self._spec else _more("max_rows", "narrow the window")),
+            )
+
+    def take(self, batch: pa.RecordBatch) -> None:
+        """Takes a batch."""
+        self.check_rows(batch.num_rows)
+        self._rows += batch.num_rows
+        self._bytes += batch.nbytes
+        if self._bytes > self._most_bytes:
+            problem = f"the window holds more than {self._most_bytes} bytes, decoded;"
+            raise InvalidField("data.source", problem + _more("max_bytes", "narrow the window"))
+
+
+def _more(setting: str, otherwise: str) -> str:
+    return f" {otherwise}, or raise SHIPWAY__DATA__{setting.upper()} of trainer and evaluator"
+
+
+def _rows(dataset: Any, spec: ModelSpec, columns: list[str], start: datetime, end: datetime, room: _Room) -> pa.Table:
     _check_columns(dataset.schema, columns, spec)
     kind = _time_type(dataset.schema, spec.data.time_column)
     time_field = ds.field(spec.data.time_column)
     in_window = (time_field >= _bound(start, kind)) & (time_field < _bound(end, kind))
-    if dataset.count_rows(filter=in_window) > spec.data.max_rows:
-        raise InvalidField(
-            "data.max_rows", f"the window holds more than {spec.data.max_rows} rows; raise it or narrow the window"
-        )
-    return dataset.to_table(columns=columns, filter=in_window)
+    room.check_rows(dataset.count_rows(filter=in_window))
+    batches = []
+    # A few batches ahead: a category of a kilobyte may stand in a million rows, and once in the file.
+    for batch in dataset.to_batches(columns=columns, filter=in_window, batch_size=BATCH_ROWS, batch_readahead=4):
+        room.take(batch)
+        batches.append(batch)
+    return pa.Table.from_batches(batches, batches[0].schema if batches else _part(dataset.schema, columns))
+
+
+def _part(schema: pa.Schema, columns: list[str]) -> pa.Schema:
+    return pa.schema([schema.field(name) for name in columns])
 
 
 @contextmanager
@@ -100,14 +140,22 @@ def _reading(spec: ModelSpec) -> Iterator[None]:
         raise InvalidField("data.source", f"{place}: not readable as Parquet: {err}") from err
 
 
-def _datasets(store: ObjectStore, spec: ModelSpec) -> list[Any]:
+def _datasets(store: ObjectStore, spec: ModelSpec, allowed: DataSettings) -> list[Any]:
     kind, _, place = spec.data.source.partition(":")
     if kind == "folder":
-        return [_folder(Path(place))]
-    keys = [key for key in store.list(place) if key.endswith(".parquet")]
-    if not keys:
-        raise InvalidField("data.source", f"there is no .parquet object under {place!r} in the object store")
-    return [_object(store.get(key, MAX_OBJECT_BYTES)) for key in keys]
+        datasets = [_folder(Path(place), allowed)]
+    else:
+        keys = [key for key in store.list(place) if key.endswith(".parquet")]
+        if not keys:
+            raise InvalidField("data.source", f"there is no .parquet object under {place!r} in the object store")
+        datasets = [_object(store.get(key, allowed.max_file_bytes)) for key in keys]
+    for dataset in datasets:
+        try:
+            check_schema(dataset.schema, columns=allowed.max_columns, nesting=allowed.max_nesting)
+        except InvalidField as err:
+            setting = "max_columns" if err.field == "columns" else "max_nesting"
+            raise InvalidField(err.field, f"{err.problem};" + _more(setting, f"leave it out of {place}")) from err
+    return datasets
 
 
 def _object(data: bytes) -> Any:
@@ -117,15 +165,33 @@ def _object(data: bytes) -> Any:
     return ds.FileSystemDataset([fragment], fragment.physical_schema, kind)
 
 
-def _folder(path: Path) -> Any:
+def _folder(path: Path, allowed: DataSettings) -> Any:
     if not path.is_absolute():
         raise InvalidField("data.source", f"folder:{path} must be an absolute path")
+    _check_place(path, allowed)  # first: whether something is there is nobody's business
     if not path.exists():
         raise InvalidField("data.source", f"{path} does not exist where the trainer runs")
     files = [path] if path.is_file() else sorted(path.rglob("*.parquet"))
     if not files:
         raise InvalidField("data.source", f"{path} holds no .parquet file")
+    for file in files:
+        _check_place(file, allowed)
+        if (size := file.stat().st_size) > allowed.max_file_bytes:
+            problem = f"{file} has {size} bytes, more than {allowed.max_file_bytes};"
+            raise InvalidField("data.source", problem + _more("max_file_bytes", "split it"))
     return ds.dataset([str(file) for file in files], format="parquet")
+
+
+def _check_place(path: Path, allowed: DataSettings) -> None:
+    """Holds that a path, with every link followed, lies in a folder that may be read."""
+    real = path.resolve()
+    folders = [Path(folder) for folder in allowed.folders.split(":") if folder]
+    if not any(real.is_relative_to(folder.resolve()) for folder in folders):
+        raise InvalidField(
+            "data.source",
+            f"{path} lies in none of the folders that may be read ({allowed.folders or 'there are none'}); add its"
+            " folder to SHIPWAY__DATA__FOLDERS of trainer and evaluator, or put the data into the object store",
+        )
 
 
 def _check_columns(schema: pa.Schema, wanted: list[str], spec: ModelSpec) -> None:

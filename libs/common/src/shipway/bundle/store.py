@@ -29,7 +29,7 @@ from shipway.bundle.manifest import (
 )
 from shipway.contract.errors import Permanent
 from shipway.contract.signature import Signature, parse_signature
-from shipway.contract.spec import ModelSpec, parse_spec
+from shipway.contract.spec import ModelSpec, recorded_spec
 from shipway.runtime.objects import ObjectStore
 
 Matrix = npt.NDArray[np.float64]
@@ -148,7 +148,7 @@ def read_bundle(store: ObjectStore, digest: str, *, limits: Limits | None = None
         signature=signature,
         golden_rows=rows,
         golden_scores=scores,
-        spec=parse_spec(_json(files, "spec.json", digest)),
+        spec=recorded_spec(_json(files, "spec.json", digest)),
         files=files,
     )
 

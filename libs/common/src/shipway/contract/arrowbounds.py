@@ -6,10 +6,11 @@ https://github.com/apache/arrow/blob/main/format/Message.fbs
 """
 
 import struct
+from dataclasses import dataclass
 
 import pyarrow as pa
 
-from shipway.contract.errors import Permanent
+from shipway.contract.errors import InvalidField, Permanent
 
 _RECORD_BATCH, _SCHEMA = 3, 1
 _MESSAGE_TYPE, _MESSAGE_HEADER = 1, 2
@@ -17,28 +18,59 @@ _ROWS, _BUFFERS, _COMPRESSION = 0, 2, 3
 _BUFFER_BYTES = 16
 
 
-def check_stream(value: bytes, *, max_rows: int, max_bytes: int, max_messages: int = 1000) -> None:
+@dataclass(frozen=True)
+class Bounds:
+    """What an Arrow stream may hold. ``message_bytes`` is its own size, ``bytes`` that of its buffers, decompressed."""
+
+    message_bytes: int = 4_000_000
+    rows: int = 100_000
+    bytes: int = 64_000_000
+    columns: int = 100
+    nesting: int = 8
+    batches: int = 1000
+
+
+def check_stream(value: bytes, bounds: Bounds) -> None:
     """Holds an Arrow IPC stream against limits, by what its headers declare.
 
     Raises:
-        Permanent: it declares more rows or more bytes than allowed, or holds anything but a schema and batches.
+        Permanent: it declares more than allowed, or holds anything but a schema and batches.
         pa.ArrowException, ValueError: it is not a stream.
     """
+    if len(value) > bounds.message_bytes:
+        raise Permanent(f"an Arrow stream of {len(value)} bytes; the limit is {bounds.message_bytes}")
     rows = size = 0
     with pa.BufferReader(value) as source:
         for number, message in enumerate(pa.ipc.MessageReader.open_stream(source)):
-            if number >= max_messages:
-                raise Permanent(f"an Arrow stream of more than {max_messages} messages")
+            if number > bounds.batches:
+                raise Permanent(f"an Arrow stream of more than {bounds.batches} batches")
             try:
                 batch_rows, batch_bytes = _declared(memoryview(message.metadata), message.body)
             except (struct.error, IndexError) as err:
                 raise Permanent("an Arrow stream whose headers point outside of it") from err
             rows += batch_rows
             size += batch_bytes
-            if rows > max_rows:
-                raise Permanent(f"an Arrow stream of {rows} rows; the limit is {max_rows}")
-            if size > max_bytes:
-                raise Permanent(f"an Arrow stream of {size} bytes, decompressed; the limit is {max_bytes}")
+            if rows > bounds.rows:
+                raise Permanent(f"an Arrow stream of {rows} rows; the limit is {bounds.rows}")
+            if size > bounds.bytes:
+                raise Permanent(f"an Arrow stream of {size} bytes, decompressed; the limit is {bounds.bytes}")
+
+
+def check_schema(schema: pa.Schema, *, columns: int, nesting: int) -> None:
+    """Holds the columns of a file or stream against limits.
+
+    Raises:
+        InvalidField: there are too many, or one's type is nested too deeply; it names the column.
+    """
+    if len(schema) > columns:
+        raise InvalidField("columns", f"there are {len(schema)}; the limit is {columns}")
+    for field in schema:
+        if _nesting(field.type) > nesting:
+            raise InvalidField(field.name[:200], f"its type is nested deeper than {nesting} levels")
+
+
+def _nesting(kind: pa.DataType) -> int:
+    return 1 + max((_nesting(kind.field(i).type) for i in range(kind.num_fields)), default=0)
 
 
 def _declared(header: memoryview, body: pa.Buffer | None) -> tuple[int, int]:

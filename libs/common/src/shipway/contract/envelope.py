@@ -13,6 +13,7 @@ import msgspec
 
 from shipway.contract.errors import InvalidField, Permanent
 from shipway.contract.events import EVENT_TYPES, Payload, Presence
+from shipway.contract.versions import check_not_newer
 
 Headers = list[tuple[str, bytes]]
 MAX_EVENT_BYTES = 1_000_000
@@ -68,12 +69,14 @@ def decode(value: bytes | None, headers: Iterable[tuple[str, bytes]]) -> Envelop
     """The event of a Kafka message.
 
     Raises:
+        NewerType: a newer release knows its type, and this one does not.
         Permanent: the message is not an event of the contract; the message says what is wrong with it.
     """
     attributes = text_headers(headers)
     name = attribute(attributes, "ce_type")
     decoder = _decoders.get(name)
     if decoder is None:
+        check_not_newer(name)
         known = ", ".join(sorted(_decoders))
         raise InvalidField("ce_type", f"{name[:100]!r} is not a type of event known here; known are {known}")
     if value is None:

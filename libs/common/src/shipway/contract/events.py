@@ -10,6 +10,8 @@ from typing import Any, ClassVar, Literal
 import msgspec
 
 Name = str
+# The prediction log's type: Arrow batches, not events (see contract.predictionlog).
+PREDICTION_BATCH = "shipway.PredictionBatch.v1"
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,15 +11,13 @@ from typing import Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from shipway.contract.arrowbounds import check_stream
+from shipway.contract.arrowbounds import Bounds, check_schema, check_stream
 from shipway.contract.envelope import Headers, WireMessage
 from shipway.contract.errors import Permanent
+from shipway.contract.events import PREDICTION_BATCH
 
-TYPE = "shipway.PredictionBatch.v1"
 CONTENT_TYPE = "application/vnd.apache.arrow.stream"
-MAX_BATCH_BYTES = 4_000_000
-MAX_BATCH_ROWS = 100_000
-MAX_DECODED_BYTES = 64_000_000
+BOUNDS = Bounds()
 MAX_NAME = 256
 _RANGES = {  # times in microseconds: the years 1970 to 9999, which datetime and PostgreSQL both know
     "at": (0, 253_402_300_799_999_999),
@@ -86,31 +84,34 @@ def encode_batch(records: list[PredictionRecord], source: str, instance: str) ->
         ("ce_specversion", b"1.0"),
         ("ce_id", uuid.uuid4().hex.encode()),
         ("ce_source", source.encode()),
-        ("ce_type", TYPE.encode()),
+        ("ce_type", PREDICTION_BATCH.encode()),
         ("ce_time", datetime.now(UTC).isoformat().replace("+00:00", "Z").encode()),
         ("content-type", CONTENT_TYPE.encode()),
     ]
     return WireMessage(instance.encode(), sink.getvalue().to_pybytes(), headers)
 
 
-def decode_batch(value: bytes | None) -> pa.Table:
-    """The records of a message as an Arrow table of SCHEMA; what a writer does not know yet is null.
+def decode_batch(value: bytes | None, bounds: Bounds = BOUNDS) -> pa.Table:
+    """The records of a message as an Arrow table of SCHEMA.
+
+    A column that an older writer does not know is null, and one that only a newer writer knows is not read.
 
     Raises:
         Permanent: it is not such a batch, or too large.
     """
-    if value is None or len(value) > MAX_BATCH_BYTES:
-        raise Permanent(f"a prediction batch must have 1 to {MAX_BATCH_BYTES} bytes")
+    if value is None:
+        raise Permanent("a prediction batch without a value")
     try:
-        check_stream(value, max_rows=MAX_BATCH_ROWS, max_bytes=MAX_DECODED_BYTES)
+        check_stream(value, bounds)
         with pa.ipc.open_stream(value) as reader:
-            if reader.schema.names != SCHEMA.names or reader.schema.types != SCHEMA.types:
-                raise Permanent("the columns of the prediction batch are not those of the contract")
+            check_schema(reader.schema, columns=bounds.columns, nesting=bounds.nesting)
+            known = pa.ipc.IpcReadOptions(included_fields=_known_columns(reader.schema))
+        with pa.ipc.open_stream(value, options=known) as reader:
             batches = []
             for batch in reader:
                 batch.validate(full=True)
                 batches.append(batch)
-            table = pa.Table.from_batches(batches, reader.schema)
+            table = _completed(pa.Table.from_batches(batches, reader.schema))
     except (pa.ArrowException, OSError, ValueError) as err:
         raise Permanent(f"not an Arrow stream of predictions: {err}") from err
     for name in (field.name for field in SCHEMA if not field.nullable):
@@ -119,6 +120,24 @@ def decode_batch(value: bytes | None) -> pa.Table:
     table = table.cast(SCHEMA)
     _check_values(table)
     return table
+
+
+def _known_columns(schema: pa.Schema) -> list[int]:
+    """Where the columns of SCHEMA are in a writer's schema."""
+    places = {field.name: schema.get_all_field_indices(field.name) for field in SCHEMA}
+    for field in SCHEMA:
+        found = [schema.field(place).type for place in places[field.name]]
+        if found != [field.type] and (found or not field.nullable):
+            raise Permanent(f"{field.name}: must be one column of type {field.type}, not {found or 'none'}")
+    return [place for found in places.values() for place in found]
+
+
+def _completed(table: pa.Table) -> pa.Table:
+    """The table with all columns of SCHEMA, in its order."""
+    columns = [
+        table.column(f.name) if f.name in table.column_names else pa.nulls(table.num_rows, f.type) for f in SCHEMA
+    ]
+    return pa.table(columns, names=SCHEMA.names)
 
 
 def _check_values(table: pa.Table) -> None:

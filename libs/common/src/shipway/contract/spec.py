@@ -328,8 +328,21 @@ def parse_spec(raw: Any) -> ModelSpec:
     Raises:
         InvalidSpec: names every wrong field and the remedy.
     """
+    return _validated(raw, "forbid")
+
+
+def recorded_spec(raw: Any) -> ModelSpec:
+    """A spec that a service wrote, checked but for fields that are not known: a newer release may have written it.
+
+    Raises:
+        InvalidSpec: names every wrong field.
+    """
+    return _validated(raw, "ignore")
+
+
+def _validated(raw: Any, unknown_fields: Literal["forbid", "ignore"]) -> ModelSpec:
     try:
-        return ModelSpec.model_validate(raw)
+        return ModelSpec.model_validate(raw, extra=unknown_fields)
     except ValidationError as err:
         raise InvalidSpec([_problem(e, raw) for e in err.errors(include_url=False)]) from err
     except RecursionError as err:

@@ -21,12 +21,14 @@ from shipway.contract.envelope import Envelope, attribute, decode, text_headers
 from shipway.contract.errors import InvalidField, Permanent, Transient
 from shipway.contract.events import DeadLettered, Payload
 from shipway.contract.topics import Service, Topic, consumed_by, topic_of
+from shipway.contract.versions import NewerType, check_not_newer
 from shipway.runtime import idle_fetch, log, metrics, trace
 from shipway.runtime.database import Database, Transaction
 from shipway.runtime.deadletters import dead_letter
 from shipway.runtime.delivery import count_crash, emit, first_time
 from shipway.runtime.failpoints import reached
 from shipway.runtime.faststream_edge import safe_headers, security, undecoded
+from shipway.runtime.newer import PassedOver
 from shipway.runtime.relay import Relay
 from shipway.runtime.settings import KafkaSettings
 
@@ -52,9 +54,9 @@ class Consumer:
     """One service's place in its consumer group.
 
     ``handlers`` maps each type of event to its handler ``(transaction, payload, envelope)``; events of other
-    types are passed over. ``raw`` handles whole messages of topics that carry no events (the prediction
-    log). ``admit`` is asked before an event is handled. Handlers do database work only; long work is a row that a
-    reconciler picks up.
+    types, and those of a newer release, are passed over. ``raw`` handles whole messages of topics that carry no
+    events (the prediction log). ``admit`` is asked before an event is handled. Handlers do database work only; long
+    work is a row that a reconciler picks up.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class Consumer:
         self._admit = admit
         self._after_commit = after_commit
         self._on_bug = on_bug
+        self._passed_over = PassedOver()
         self._crashed = False
         self.problem: str | None = "not started"
         self.topics = [t.name for t in consumed_by(service)]
@@ -188,11 +191,14 @@ class Consumer:
                 await self._handle_raw(record)
             else:
                 await self._handle(record)
+        except NewerType as newer:
+            self._passed_over.note(record.topic, newer)
         except Permanent as err:
             await self._refuse(record, dead_letter(self._service, record, err))
 
     async def _handle_raw(self, record: ConsumerRecord) -> None:
         headers = text_headers(record.headers)
+        check_not_newer(headers.get("ce_type", ""))
         source, event_id = attribute(headers, "ce_source"), attribute(headers, "ce_id")
 
         async def effect(tx: Transaction) -> None:

@@ -2,11 +2,12 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
 
 import asyncpg
-from sqlalchemy import text
+from sqlalchemy import URL, NullPool, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -18,8 +19,8 @@ from shipway.runtime.tls import tls_context
 
 Transaction = AsyncConnection
 
-# SQLSTATE classes that say "not now": connection, rollback (deadlock, serialization), resources, operator.
-_TRANSIENT_CLASSES = ("08", "40", "53", "57", "58")
+# SQLSTATE classes that say "not now": connection, rollback (deadlock, serialization), resources, a lock, operator.
+_TRANSIENT_CLASSES = ("08", "40", "53", "55P03", "57", "58")
 _DATA_CLASSES = ("22", "54")  # a value that its column can't hold, or its index
 
 
@@ -29,19 +30,13 @@ class Database:
     def __init__(self, settings: DatabaseSettings, schema: str) -> None:
         self.schema = schema
         self._settings = settings
-        url = make_url(settings.url.get_secret_value()).set(drivername="postgresql+asyncpg")
         self.engine: AsyncEngine = create_async_engine(
-            url,
+            _url(settings),
             pool_size=settings.pool_size,
             max_overflow=0,
             pool_timeout=settings.timeout_s,
             pool_pre_ping=True,
-            connect_args={
-                "timeout": settings.timeout_s,
-                "ssl": _tls(settings),
-                "command_timeout": 60,
-                "server_settings": {"search_path": schema, "application_name": f"shipway-{schema}"},
-            },
+            connect_args=_connect_args(settings, schema, command_timeout_s=60),
         )
 
     @asynccontextmanager
@@ -52,20 +47,26 @@ class Database:
             Transient: the database is away, or asks to try again. The commit may or may not have happened.
             Permanent: a value that no column can hold, such as a NUL in a text, or a text too long for an index.
         """
-        try:
+        with _sorted():
             async with self._connected() as connection, connection.begin():
                 try:
                     yield connection
                 except TimeoutError:
                     await connection.invalidate()  # or the rollback would wait as long again
                     raise
-        except (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as err:
-            if isinstance(err, DBAPIError) and is_data_error(err):
-                problem = str(err.orig).partition("\n")[0].partition(": ")[2] or "a value does not fit"
-                raise Permanent(f"can't be stored: {problem[:300]}") from err
-            if is_transient(err):
-                raise Transient(f"PostgreSQL: {_first_line(err)}") from err
-            raise
+
+    @asynccontextmanager
+    async def alone(self, command_timeout_s: float) -> AsyncIterator[AsyncConnection]:
+        """A connection of its own, in no transaction, for commands that may take so long.
+
+        Raises:
+            Transient, Permanent: as ``begin``.
+        """
+        arguments = _connect_args(self._settings, self.schema, command_timeout_s)
+        engine = create_async_engine(_url(self._settings), poolclass=NullPool, connect_args=arguments)
+        with _sorted():
+            async with engine.connect() as connection:
+                yield connection
 
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator[AsyncConnection]:
@@ -98,6 +99,33 @@ class Database:
     async def close(self) -> None:
         """Closes the pool."""
         await self.engine.dispose()
+
+
+@contextmanager
+def _sorted() -> Iterator[None]:
+    """Sorts the driver's errors into Transient, Permanent and bugs."""
+    try:
+        yield
+    except (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as err:
+        if isinstance(err, DBAPIError) and is_data_error(err):
+            problem = str(err.orig).partition("\n")[0].partition(": ")[2] or "a value does not fit"
+            raise Permanent(f"can't be stored: {problem[:300]}") from err
+        if is_transient(err):
+            raise Transient(f"PostgreSQL: {_first_line(err)}") from err
+        raise
+
+
+def _url(settings: DatabaseSettings) -> URL:
+    return make_url(settings.url.get_secret_value()).set(drivername="postgresql+asyncpg")
+
+
+def _connect_args(settings: DatabaseSettings, schema: str, command_timeout_s: float) -> dict[str, Any]:
+    return {
+        "timeout": settings.timeout_s,
+        "ssl": _tls(settings),
+        "command_timeout": command_timeout_s,
+        "server_settings": {"search_path": schema, "application_name": f"shipway-{schema}"},
+    }
 
 
 def _tls(settings: DatabaseSettings) -> ssl.SSLContext | bool:

@@ -3,7 +3,7 @@
 import sys
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -82,6 +82,30 @@ class ObjectsSettings(_Section):
         default="auto", description="where the bucket's name goes: into the path or the host; auto: as the host asks"
     )
     ca_file: str = Field(default="", description="authorities to trust (PEM), with https; default: the system's")
+
+
+class DataSettings(_Section):
+    """Which data models may be trained and judged on, and how much of it: files are hostile input."""
+
+    folders: str = Field(
+        default="",
+        description='folders that "folder:" sources may lie in, absolute, separated by ":"; empty: none, "/": any',
+    )
+    max_rows: int = Field(
+        default=100_000_000, ge=1, description="rows of a window at most, whatever the model file says"
+    )
+    max_bytes: int = Field(default=16_000_000_000, ge=1, description="bytes of a window at most, decoded")
+    max_file_bytes: int = Field(default=4_000_000_000, ge=1, description="bytes of one Parquet file or object at most")
+    max_columns: int = Field(default=10_000, ge=1, description="columns of a Parquet file at most")
+    max_nesting: int = Field(default=8, ge=1, le=64, description="levels of nesting in a Parquet file's types at most")
+
+    @field_validator("folders")
+    @classmethod
+    def _absolute(cls, folders: str) -> str:
+        for folder in folders.split(":"):
+            if folder and not folder.startswith("/"):
+                raise ValueError(f"{folder!r} is not an absolute path")
+        return folders
 
 
 class HttpSettings(_Section):

@@ -16,8 +16,10 @@ from shipway.contract.envelope import Envelope, decode
 from shipway.contract.errors import Permanent
 from shipway.contract.events import Payload
 from shipway.contract.topics import Topic
+from shipway.contract.versions import NewerType
 from shipway.runtime import idle_fetch, log, metrics
 from shipway.runtime.kafka import client_arguments, stop_bounded
+from shipway.runtime.newer import PassedOver
 from shipway.runtime.settings import KafkaSettings
 
 _log = log.get(__name__)
@@ -48,6 +50,7 @@ class TableView(Generic[P]):
         self._accept = accept
         self._on_change = on_change
         self._silence_s = silence_s
+        self._passed_over = PassedOver()
         self.values: dict[str, P] = {}
         self.envelopes: dict[str, Envelope] = {}
         self.caught_up = asyncio.Event()
@@ -101,6 +104,9 @@ class TableView(Generic[P]):
         else:
             try:
                 self._put(key, decode(value, headers))
+            except NewerType as newer:
+                outcome = "passed over"
+                self._passed_over.note(self._topic.name, newer)
             except Permanent as err:
                 outcome = "refused"
                 _log.warning("table record refused", topic=self._topic.name, key=key[:100], reason=str(err))

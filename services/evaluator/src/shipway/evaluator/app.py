@@ -18,7 +18,7 @@ def body(settings: EvaluatorSettings) -> Body:
         async with connected(life, "evaluator", settings.kafka, settings.database) as parts:
             objects = open_store(settings.objects)
             await reachable_store(life, objects)
-            judge = Judge(parts, Court(objects, settings.objects, settings.judge))
+            judge = Judge(parts, Court(objects, settings.objects, settings.data, settings.judge))
             loop = Reconciler("judge", judge.step, settings.judge.beat_s)
             life.spawn("judge", loop.run())
             life.readiness.check("judge", lambda: loop.problem or judge.problem)

@@ -5,12 +5,13 @@ from typing import Any
 from shipway.evaluator.holdout import measure
 from shipway.runtime.children import Send, serve
 from shipway.runtime.objects import open_store
-from shipway.runtime.settings import ObjectsSettings
+from shipway.runtime.settings import DataSettings, ObjectsSettings
 
 
 def work(order: dict[str, Any], _send: Send) -> dict[str, Any]:
     """Measures the version that the order names, against the champion if it names one."""
-    return measure(open_store(ObjectsSettings(**order["objects"])), order["digest"], order["champion_digest"])
+    store, allowed = open_store(ObjectsSettings(**order["objects"])), DataSettings(**order["data"])
+    return measure(store, allowed, order["digest"], order["champion_digest"])
 
 
 if __name__ == "__main__":

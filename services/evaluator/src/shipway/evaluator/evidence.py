@@ -15,7 +15,7 @@ from shipway.evaluator.store import Candidate, ChampionRow
 from shipway.evaluator.verdict import NOT_JUDGED, Champion, Evidence, Measured, Opened
 from shipway.runtime.children import ChildEnd, run_child
 from shipway.runtime.objects import ObjectMissing, ObjectStore
-from shipway.runtime.settings import ObjectsSettings
+from shipway.runtime.settings import DataSettings, ObjectsSettings
 
 CHILD = "shipway.evaluator.child"
 TRIAL_MEMORY_MB = 8192
@@ -39,6 +39,7 @@ class Court:
 
     store: ObjectStore
     objects: ObjectsSettings
+    data: DataSettings
     settings: JudgeSettings
     child: str = CHILD
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
@@ -117,6 +118,7 @@ def _try(settings: JudgeSettings, bundle: Bundle) -> None:
 async def _score_holdout(court: Court, candidate: Candidate, champion: ChampionRow | None) -> ChildEnd:
     order = {
         "objects": court.objects.model_dump() | {"secret_key": court.objects.secret_key.get_secret_value()},
+        "data": court.data.model_dump(),
         "digest": candidate.digest,
         "champion_digest": None if champion is None else champion.digest,
     }

@@ -14,6 +14,7 @@ from shipway.bundle.store import Bundle, read_bundle
 from shipway.contract.errors import InvalidField, Permanent
 from shipway.contract.signature import Signature
 from shipway.runtime.objects import ObjectStore
+from shipway.runtime.settings import DataSettings
 
 Matrix = npt.NDArray[np.float64]
 
@@ -28,14 +29,14 @@ class _Report(msgspec.Struct):
     label: _Label
 
 
-def measure(store: ObjectStore, digest: str, champion_digest: str | None) -> dict[str, Any]:
+def measure(store: ObjectStore, allowed: DataSettings, digest: str, champion_digest: str | None) -> dict[str, Any]:
     """What verdict.Measured holds, as JSON-like data.
 
     Raises:
         Permanent: bundle or data do not allow it. Transient: they are away.
     """
     bundle = read_bundle(store, digest)
-    table = read_window(store, bundle.spec, bundle.manifest.holdout_from, bundle.manifest.holdout_to)
+    table = read_window(store, bundle.spec, bundle.manifest.holdout_from, bundle.manifest.holdout_to, allowed)
     labels, has_label = encode_target(bundle.signature, table)
     rows, labels = table.filter(has_label), labels[has_label]
     result: dict[str, Any] = {

@@ -3,7 +3,7 @@
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_settings import SettingsConfigDict
 
-from shipway.runtime.settings import DatabaseSettings, HttpSettings, ObjectsSettings, ServiceSettings
+from shipway.runtime.settings import DatabaseSettings, DataSettings, HttpSettings, ObjectsSettings, ServiceSettings
 
 
 class JudgeSettings(BaseModel):
@@ -29,4 +29,5 @@ class EvaluatorSettings(ServiceSettings):
     http: HttpSettings = HttpSettings(port=8102)
     database: DatabaseSettings = DatabaseSettings()
     objects: ObjectsSettings = ObjectsSettings()
+    data: DataSettings = DataSettings()
     judge: JudgeSettings = JudgeSettings()

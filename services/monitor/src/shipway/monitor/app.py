@@ -26,7 +26,7 @@ def body(settings: MonitorSettings) -> Body:
             filed = Historian(parts.database, open_store(settings.objects), settings.history)
             history = Reconciler("history", filed.step, min(settings.beat_s, settings.history.roll_s))
             add_routes(life.app, parts.database, presence, settings.silent_after_s)
-            raw = raw_handlers(1_000_000 * settings.history.staging_mb)
+            raw = raw_handlers(settings.batches.bounds(), 1_000_000 * settings.history.staging_mb)
             async with consuming(life, parts, settings.kafka, handlers(), raw=raw):
                 life.spawn("presence", presence.run())
                 life.spawn("watch", watch.run())

@@ -7,9 +7,10 @@ import pyarrow.compute as pc
 from aiokafka import ConsumerRecord
 
 from shipway.contract import events as e
+from shipway.contract.arrowbounds import Bounds
 from shipway.contract.envelope import Envelope
 from shipway.contract.errors import InvalidField, Permanent
-from shipway.contract.predictionlog import decode_batch
+from shipway.contract.predictionlog import BOUNDS, decode_batch
 from shipway.contract.spec import parse_spec
 from shipway.contract.topics import PREDICTION_LOG, consumed_by
 from shipway.monitor import filing, metrics, staging, store
@@ -50,9 +51,11 @@ async def on_feedback(tx: Transaction, payload: e.FeedbackReceived, _event: Enve
     await store.add_label(tx, payload)
 
 
-async def on_predictions(tx: Transaction, record: ConsumerRecord, *, room: staging.Room) -> None:
+async def on_predictions(
+    tx: Transaction, record: ConsumerRecord, *, room: staging.Room, bounds: Bounds = BOUNDS
+) -> None:
     """A batch of the prediction log: counted, and staged for the history where there is room."""
-    batch = decode_batch(record.value)
+    batch = decode_batch(record.value, bounds)
     outcomes = {row["values"]: row["counts"] for row in pc.value_counts(batch["outcome"]).to_pylist()}
     if unknown := set(outcomes) - {"answered", "refused", "failed"}:
         raise Permanent(f"outcome: {min(unknown)[:100]!r} is not answered, refused or failed")
@@ -73,6 +76,6 @@ def handlers() -> dict[type[e.Payload], Handler]:
     return found | {e.ModelDeclared: on_declared, e.FeedbackReceived: on_feedback}
 
 
-def raw_handlers(staging_bytes: int) -> dict[str, RawHandler]:
+def raw_handlers(bounds: Bounds, staging_bytes: int) -> dict[str, RawHandler]:
     """What handles whole messages, by topic."""
-    return {PREDICTION_LOG.name: partial(on_predictions, room=staging.Room(staging_bytes))}
+    return {PREDICTION_LOG.name: partial(on_predictions, room=staging.Room(staging_bytes), bounds=bounds)}

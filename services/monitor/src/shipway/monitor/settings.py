@@ -3,6 +3,7 @@
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_settings import SettingsConfigDict
 
+from shipway.contract.arrowbounds import Bounds
 from shipway.runtime.authsettings import GuardedSettings
 from shipway.runtime.settings import DatabaseSettings, HttpSettings, ObjectsSettings
 
@@ -22,6 +23,22 @@ class HistorySettings(BaseModel):
     )
 
 
+class BatchSettings(BaseModel):
+    """How much one message of the prediction log may hold; a larger one is a dead letter."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    message_bytes: int = Field(default=4_000_000, ge=1, description="bytes as it comes")
+    rows: int = Field(default=100_000, ge=1, description="predictions")
+    bytes: int = Field(default=64_000_000, ge=1, description="bytes, decompressed")
+    columns: int = Field(default=100, ge=1, description="columns, those of a newer release included")
+    nesting: int = Field(default=8, ge=1, le=64, description="levels of nesting in a column's type")
+
+    def bounds(self) -> Bounds:
+        """As the contract takes them."""
+        return Bounds(**self.model_dump())
+
+
 class MonitorSettings(GuardedSettings):
     """The monitor's settings."""
 
@@ -33,6 +50,7 @@ class MonitorSettings(GuardedSettings):
     silent_after_s: float = Field(
         default=10.0, gt=0, description="an instance that said nothing so long counts as gone"
     )
+    batches: BatchSettings = BatchSettings()
     database: DatabaseSettings = DatabaseSettings()
     http: HttpSettings = HttpSettings(port=8090)
     objects: ObjectsSettings = ObjectsSettings()

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from shipway.contract.events import Event, ModelDegraded, ModelRetired
-from shipway.contract.spec import parse_spec
+from shipway.contract.spec import recorded_spec
 from shipway.monitor import store
 from shipway.monitor.degradation import Level, degraded
 from shipway.monitor.retirement import Policy, to_retire
@@ -35,7 +35,7 @@ class Watch:
         return False
 
     async def _judge(self, tx: Transaction, model: Any, now: datetime) -> bool:
-        spec = parse_spec(model.spec)
+        spec = recorded_spec(model.spec)
         said = False
         if model.champion is not None:
             levels = spec.service_levels

@@ -46,7 +46,7 @@ def body(settings: TrainerSettings) -> Body:
             async with consuming(life, parts, settings.kafka, HANDLERS, admit=admit, after_commit=wake) as consumer:
                 barrier = Barrier(lambda: consumer.progress(MODEL_DECLARATIONS), time.monotonic)
                 for i in range(settings.worker.slots):
-                    workers.append(Worker(Workplace(parts, settings.worker, settings.objects, barrier)))
+                    workers.append(Worker(Workplace(parts, settings.worker, settings.objects, settings.data, barrier)))
                     loops.append(Reconciler(f"worker {i}", workers[i].step, settings.worker.beat_s))
                     life.spawn(f"worker {i}", loops[i].run())
                 life.readiness.check("worker", lambda: next((loop.problem for loop in loops if loop.problem), None))

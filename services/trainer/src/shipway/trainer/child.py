@@ -3,10 +3,10 @@
 from datetime import datetime
 from typing import Any
 
-from shipway.contract.spec import parse_spec
+from shipway.contract.spec import recorded_spec
 from shipway.runtime.children import Send, serve
 from shipway.runtime.objects import open_store
-from shipway.runtime.settings import ObjectsSettings
+from shipway.runtime.settings import DataSettings, ObjectsSettings
 from shipway.trainer.pipeline import train_version
 
 
@@ -15,7 +15,8 @@ def work(order: dict[str, Any], send: Send) -> dict[str, Any]:
     until = order["until"]
     return train_version(
         open_store(ObjectsSettings(**order["objects"])),
-        parse_spec(order["spec"]),
+        DataSettings(**order["data"]),
+        recorded_spec(order["spec"]),
         datetime.fromisoformat(until) if until else None,
         order["max_threads"],
         lambda stage, fraction, message: send({"stage": stage, "fraction": fraction, "message": message}),

@@ -20,6 +20,7 @@ from shipway.contract.signature import to_builtins as signature_to_builtins
 from shipway.contract.spec import ModelSpec
 from shipway.contract.spec import to_builtins as spec_to_builtins
 from shipway.runtime.objects import ObjectStore
+from shipway.runtime.settings import DataSettings
 from shipway.trainer.boosting import Prepared, boost
 from shipway.trainer.report import golden_file, reference_file, report_of
 
@@ -29,7 +30,7 @@ _BEGIN = {"data": 0.0, "prepare": 0.1, "train": 0.2, "bundle": 0.9}
 
 
 def train_version(
-    store: ObjectStore, spec: ModelSpec, until: datetime | None, max_threads: int, tell: Tell
+    store: ObjectStore, allowed: DataSettings, spec: ModelSpec, until: datetime | None, max_threads: int, tell: Tell
 ) -> dict[str, Any]:
     """Trains on the data before ``until`` (None: all there is), and writes the bundle.
 
@@ -37,8 +38,8 @@ def train_version(
         Permanent: the data or the spec does not allow it. Transient: data or store are away.
     """
     tell("data", _BEGIN["data"], f"reading {spec.data.source}")
-    windows = _windows(store, spec, until)
-    table = read_window(store, spec, windows.train_from, windows.train_to)
+    windows = _windows(store, allowed, spec, until)
+    table = read_window(store, spec, windows.train_from, windows.train_to, allowed)
     tell("prepare", _BEGIN["prepare"], f"{table.num_rows:,} rows in {describe_window(spec, windows)}")
     signature, prepared, set_aside = prepare(spec, windows, table)
 
@@ -102,8 +103,8 @@ def prepare(spec: ModelSpec, windows: Windows, table: pa.Table) -> tuple[Signatu
     return signature, prepared, {"no target": without}
 
 
-def _windows(store: ObjectStore, spec: ModelSpec, until: datetime | None) -> Windows:
+def _windows(store: ObjectStore, allowed: DataSettings, spec: ModelSpec, until: datetime | None) -> Windows:
     try:
-        return windows_of(spec, until or newest_time(store, spec))
+        return windows_of(spec, until or newest_time(store, spec, allowed))
     except OverflowError as err:
         raise InvalidField("until", f"{until} leaves no room for the windows of the spec") from err

@@ -10,12 +10,12 @@ import msgspec
 
 from shipway.contract.errors import Permanent, Transient
 from shipway.contract.events import TrainingCompleted, TrainingFailed, TrainingProgressed
-from shipway.contract.spec import format_duration, parse_spec
+from shipway.contract.spec import format_duration, recorded_spec
 from shipway.runtime import delivery, log
 from shipway.runtime.children import ChildEnd, run_child
 from shipway.runtime.database import Transaction
 from shipway.runtime.parts import Parts
-from shipway.runtime.settings import ObjectsSettings
+from shipway.runtime.settings import DataSettings, ObjectsSettings
 from shipway.runtime.waiting import happens, until_reachable
 from shipway.trainer import metrics, store
 from shipway.trainer.barrier import Barrier
@@ -34,6 +34,7 @@ class Workplace:
     parts: Parts
     settings: WorkerSettings
     objects: ObjectsSettings
+    data: DataSettings
     barrier: Barrier
     child: str = CHILD
     look: asyncio.Event = field(default_factory=asyncio.Event)
@@ -76,7 +77,7 @@ class Run:
         taken, started = self._taken, datetime.now(UTC)
         _log.info("training starts", model=taken.model, request_id=taken.request_id, attempt=taken.attempts)
         try:
-            limit = parse_spec(taken.spec).training.time_limit
+            limit = recorded_spec(taken.spec).training.time_limit
         except Permanent as err:  # declared under older rules
             end = ChildEnd("permanent", f"the model file is not valid any more; declare it again: {err}")
         else:
@@ -176,6 +177,7 @@ class Run:
             "spec": self._taken.spec,
             "until": self._taken.until,
             "objects": objects.model_dump() | {"secret_key": objects.secret_key.get_secret_value()},
+            "data": self._place.data.model_dump(),
             "max_threads": self._place.settings.max_threads,
         }
 

@@ -4,7 +4,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic_settings import SettingsConfigDict
 
 from shipway.runtime.authsettings import CommandSettings
-from shipway.runtime.settings import DatabaseSettings, HttpSettings, ObjectsSettings, ServiceSettings
+from shipway.runtime.settings import DatabaseSettings, DataSettings, HttpSettings, ObjectsSettings, ServiceSettings
 
 
 class WorkerSettings(BaseModel):
@@ -33,5 +33,6 @@ class TrainerSettings(ServiceSettings):
     http: HttpSettings = HttpSettings(port=8101)
     database: DatabaseSettings = DatabaseSettings()
     objects: ObjectsSettings = ObjectsSettings()
+    data: DataSettings = DataSettings()
     worker: WorkerSettings = WorkerSettings()
     auth: CommandSettings = CommandSettings()
