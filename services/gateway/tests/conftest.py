@@ -131,7 +131,8 @@ class Gateway:
         self._serving = asyncio.create_task(self.server.serve(sockets=[listening]))
         await self.http.aclose()
         self.port = listening.getsockname()[1]
-        self.http = httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.port}", timeout=30)
+        limits = httpx.Limits(max_connections=None)  # a hundred by default: the rest would wait in the client
+        self.http = httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.port}", timeout=30, limits=limits)
         await eventually(lambda: self.server is not None and self.server.started)
 
     def wants(self, *versions: tuple[int, Any, float], generation: int = 1) -> None:
