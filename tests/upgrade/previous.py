@@ -15,8 +15,9 @@ from alembic.script import ScriptDirectory
 from shipway.embedded.stack import ProcessSpec, StackPlan
 
 ROOT = Path(__file__).parents[2]
-# So far back without a release to go by: what was before the first one promised nothing.
+# So far back without a release to go by, and no further than the rules: what was before them promised nothing.
 COMMITS_BACK = 10
+_RULES = "libs/common/src/shipway/contract/versions.py"
 _MIGRATIONS = ":(glob)services/*/src/shipway/*/migrations/versions/*.py"
 # Printed by the release's own code: it knows which settings its services take.
 _ENVIRONMENTS = """
@@ -82,10 +83,12 @@ def previous_ref() -> str:
         return _git("describe", "--tags", "--abbrev=0", "HEAD^").strip()
     except NoPrevious:
         recent = _git("rev-list", "--first-parent", f"--max-count={COMMITS_BACK + 1}", "HEAD").split()
-    if len(recent) <= COMMITS_BACK:
+    rules = _newest("--diff-filter=A", "HEAD", "--", _RULES)
+    if rules in recent:
+        recent = recent[: recent.index(rules) + 1]
+    elif len(recent) <= COMMITS_BACK:
         raise NoPrevious(f"there is no tag, and the history here has only {len(recent)} commits: a shallow clone?")
-    newest = ("log", "--first-parent", "--max-count=1", "--format=%H", f"{recent[-1]}..HEAD", "--", _MIGRATIONS)
-    grown = _git(*newest).strip()
+    grown = _newest(f"{recent[-1]}..HEAD", "--", _MIGRATIONS)
     return _git("rev-parse", f"{grown}^").strip() if grown else recent[-1]
 
 
@@ -100,6 +103,11 @@ def previous(folder: Path) -> Previous:
     with tarfile.open(fileobj=io.BytesIO(run.stdout)) as archive:
         archive.extractall(folder, filter="data")
     return Previous(ref, folder)
+
+
+def _newest(*which: str) -> str:
+    """The newest of these commits; empty where there is none."""
+    return _git("log", "--first-parent", "--max-count=1", "--format=%H", *which).strip()
 
 
 def _git(*arguments: str) -> str:

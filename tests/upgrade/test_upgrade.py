@@ -26,6 +26,7 @@ MODEL = "upgraded"
 BUILT = {"predictors": 2, "durable": False, "env": {"SHIPWAY__KAFKA__BEAT_S": "1"}}
 PREDICTORS = ("predictor-1", "predictor-2")
 GATEWAYS = ("gateway", "gateway-2")
+SCORED = "shipway_predictions_answered_total"
 HALF = ("trainer", "evaluator", "releaser", "predictor-1")
 ORDER = (*HALF, "predictor-2", *GATEWAYS, "monitor")
 ROWS = [features_of(row) for row in make_rows("binary", n=200, seed=7)]
@@ -103,7 +104,7 @@ class Rollout:
             self.balancer.put_in(spec.name)
 
     async def release(self, version: int) -> None:
-        """Trains the next version, and sees it become the champion and answer through every gateway."""
+        """Trains the next version, sees it become the champion, and every predictor score for the gateways."""
         journey = await self.world.train(MODEL, within_s=180)
         assert journey.succeeded, journey
         await self.world.event(e.ReleasePromoted, within_s=120, model=MODEL, version=version)
@@ -113,6 +114,15 @@ class Rollout:
             return self.balancer.answered[version] > before + 20
 
         await eventually(answers, f"version {version} answers")
+        for predictor in PREDICTORS:
+            scored = await self.world.metric(predictor, SCORED)
+
+            async def scores(predictor: str = predictor, scored: float = scored) -> bool:
+                return await self.world.metric(predictor, SCORED) > scored
+
+            await eventually(scores, f"{predictor} takes its part")
+        assert not self.balancer.failed
+        assert not self.world.recorder.payloads(e.DeadLettered)
 
 
 async def bring_schema(service: str, revision: str, spec: ProcessSpec) -> None:
@@ -197,7 +207,6 @@ async def test_release_by_release_there_and_back(tmp_path: Path) -> None:
 
         await balancer.stop()
         assert not balancer.failed
-        assert not world.recorder.payloads(e.DeadLettered)
         assert [p.version for p in world.recorder.payloads(e.ReleasePromoted)] == [1, 2, 3, 4]
         for predictor in PREDICTORS:
             rollout.dropped += await world.metric(predictor, "shipway_predictions_dropped_total")

@@ -22,7 +22,7 @@ from shipway.runtime.database import Database
 _log = log.get(__name__)
 _ADVISORY_LOCK = 0x5348_4950  # "SHIP": replicas of a service that start together migrate one after the other
 _LOCK_WITHIN_MS = 2_000
-_LONGEST_S = 3600.0
+_LONGEST_S = 3600.0  # of one statement: an index of a large table
 _NUMBERED = re.compile(r"([a-z]+)([0-9]{4})")
 Direction = Literal["up", "down", "stay"]
 
@@ -36,8 +36,12 @@ async def migrate(database: Database, package: str, revision: str = "head") -> N
         Transient: the database is away, a table is locked for long, or another replica is at it.
         InvalidField: there is no such revision, or the schema is a newer release's and so can't be taken back here.
     """
-    async with database.alone(_LONGEST_S) as connection:
-        await connection.run_sync(_migrate, database.schema, package, revision)
+    current, known = await revisions(database, package)
+    if direction(current, revision, known) != "stay":
+        async with database.alone(_LONGEST_S) as connection:
+            await connection.run_sync(_migrate, database.schema, package, revision)
+    elif current not in (None, *known):
+        _log.warning("the schema is a newer release's", schema=database.schema, revision=current)
 
 
 async def revisions(database: Database, package: str) -> tuple[str | None, tuple[str, ...]]:
@@ -46,7 +50,7 @@ async def revisions(database: Database, package: str) -> tuple[str | None, tuple
     Raises:
         Transient: the database is away.
     """
-    async with database.alone(_LONGEST_S) as connection:
+    async with database.begin() as connection:
         current = await connection.run_sync(_current, database.schema)
     return current, _known(_config(package, database.schema))
 
@@ -103,14 +107,11 @@ def _migrate(connection: Connection, schema: str, package: str, revision: str) -
         connection.execute(text(f"set lock_timeout = {_LOCK_WITHIN_MS}"))
         connection.commit()
         config = _config(package, schema, connection)
-        current = _current(connection, schema)
-        match direction(current, revision, _known(config)):
-            case "up":
-                command.upgrade(config, revision)
-            case "down":
-                command.downgrade(config, revision)
-            case "stay" if current not in (None, *_known(config)):
-                _log.warning("the schema is a newer release's", schema=schema, revision=current)
+        # Looked at again: another replica may have been at it.
+        way = direction(_current(connection, schema), revision, _known(config))
+        connection.commit()
+        if way != "stay":
+            (command.upgrade if way == "up" else command.downgrade)(config, revision)
     finally:
         if not connection.invalidated:
             connection.rollback()
@@ -130,9 +131,7 @@ def _known(config: Config) -> tuple[str, ...]:
 
 
 def _current(connection: Connection, schema: str) -> str | None:
-    found = MigrationContext.configure(connection, opts={"version_table_schema": schema}).get_current_revision()
-    connection.rollback()
-    return found
+    return MigrationContext.configure(connection, opts={"version_table_schema": schema}).get_current_revision()
 
 
 def _is_ahead(current: str, newest: str) -> bool:
