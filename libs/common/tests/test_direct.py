@@ -146,6 +146,22 @@ async def test_a_client_that_goes_is_told_of_and_harms_nobody(server: Server) ->
     assert server.gone == 1
 
 
+@pytest.mark.parametrize("answered", [True, False])
+async def test_a_connection_that_ends_begins_nothing_again(server: Server, answered: bool) -> None:
+    server.hold = not answered
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(post(b"once|"))
+    async with asyncio.timeout(10):
+        if answered:
+            assert (await reader.readuntil(b"|")).endswith(b"once|")
+        while not server.held:
+            await asyncio.sleep(0.01)
+        writer.close()
+        while server.server.server_state.connections:
+            await asyncio.sleep(0.01)
+    assert len(server.held) == 1
+
+
 async def test_a_connection_is_closed_where_the_client_wants_it(server: Server) -> None:
     said = await server.says(post(b"bye|", more=b"connection: close\r\n"), 2)  # ends with the connection
     assert said.count(OK) == 1

@@ -44,6 +44,7 @@ class Exchange:
         self.hardening = b""
         self._protocol = protocol
         self._begin = begin
+        self._begun = False
         # What uvicorn's protocol asks of a cycle:
         self.keep_alive = keep_alive
         self.response_complete = False
@@ -63,10 +64,11 @@ class Exchange:
         return None
 
     def set(self) -> None:
-        """The body is whole, or the client is gone; uvicorn's protocol says so by this name."""
+        """There is news: a piece of the body, its end, or the end of the connection, answered or not."""
         if self.disconnected:
             self.on_gone()
-        elif not self.more_body:
+        elif not self.more_body and not self._begun:
+            self._begun = True
             self._begin(self)
 
     def answer(self, status: int, head: bytes, body: bytes) -> None:
