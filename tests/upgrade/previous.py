@@ -15,9 +15,9 @@ from alembic.script import ScriptDirectory
 from shipway.embedded.stack import ProcessSpec, StackPlan
 
 ROOT = Path(__file__).parents[2]
-# So far back without a release to go by, and no further than the rules: what was before them promised nothing.
+# So far back without a release to go by, and no further than the last change of this file, which says why.
 COMMITS_BACK = 10
-_RULES = "libs/common/src/shipway/contract/versions.py"
+_SINCE = "tests/upgrade/since.txt"
 _MIGRATIONS = ":(glob)services/*/src/shipway/*/migrations/versions/*.py"
 # Printed by the release's own code: it knows which settings its services take.
 _ENVIRONMENTS = """
@@ -83,9 +83,9 @@ def previous_ref() -> str:
         return _git("describe", "--tags", "--abbrev=0", "HEAD^").strip()
     except NoPrevious:
         recent = _git("rev-list", "--first-parent", f"--max-count={COMMITS_BACK + 1}", "HEAD").split()
-    rules = _newest("--diff-filter=A", "HEAD", "--", _RULES)
-    if rules in recent:
-        recent = recent[: recent.index(rules) + 1]
+    since = _newest("HEAD", "--", _SINCE)
+    if since in recent:
+        recent = recent[: recent.index(since) + 1]
     elif len(recent) <= COMMITS_BACK:
         raise NoPrevious(f"there is no tag, and the history here has only {len(recent)} commits: a shallow clone?")
     grown = _newest(f"{recent[-1]}..HEAD", "--", _MIGRATIONS)
