@@ -94,7 +94,7 @@ class Room:
         }
         return write_bundle(self.store, files, model=spec.name, library_versions={}, windows=windows).digest
 
-    async def completed(self, digest: str, version: int = 1) -> None:
+    async def completed(self, digest: str, version: int = 1, origin: str = "training") -> None:
         """Tells the evaluator of a version."""
         told = TrainingCompleted(
             model="m",
@@ -110,6 +110,7 @@ class Room:
             holdout_to=T0,
             metrics={},
             duration_s=1.0,
+            origin=origin,
         )
         async with self.database.begin() as tx:
             await handlers.on_training_completed(tx, told, Envelope("e", "shipway/trainer", T0, told))

@@ -47,10 +47,20 @@ async def test_a_good_first_version_is_approved_with_what_a_release_needs(room: 
     assert approved.release["canary"] == [0.1, 0.5]
     assert approved.prediction_log["sample"] == 0.5
     assert approved.signature["features"][0]["name"] == "n"
+    assert approved.hold == ""
     report = msgspec.json.decode(room.store.get(report_key(digest), 10**6))
     assert report["approved"]
     assert report["holdout"]["rows"] == 240
     assert not await room.judge().step()
+
+
+async def test_what_a_search_found_is_approved_and_held(room: Any) -> None:
+    digest = room.version()
+    await room.completed(digest, origin="search")
+    await room.judge().step()
+    (approved,) = await room.told()
+    assert isinstance(approved, ModelApproved)
+    assert approved.hold == "its parameters were found by a search"
 
 
 async def test_a_verdict_is_given_once(room: Any) -> None:

@@ -57,7 +57,10 @@ class TrainingProgressed(Event, frozen=True, kw_only=True):
 
 
 class TrainingCompleted(Event, frozen=True, kw_only=True):
-    """A version exists: its bundle is whole in the object store under ``digest``."""
+    """A version exists: its bundle is whole in the object store under ``digest``.
+
+    ``origin`` is what made it: a ``training``, a parameter ``search``, or an ``import`` from elsewhere.
+    """
 
     type: ClassVar[str] = "shipway.TrainingCompleted.v1"
     request_id: str
@@ -72,6 +75,7 @@ class TrainingCompleted(Event, frozen=True, kw_only=True):
     holdout_to: datetime
     metrics: dict[str, float]
     duration_s: float
+    origin: str = "training"
 
 
 class TrainingFailed(Event, frozen=True, kw_only=True):
@@ -95,7 +99,10 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModelApproved(Event, frozen=True, kw_only=True):
-    """Every gate passed. Carries what the releaser needs, so that it reads nobody else's tables."""
+    """Every gate passed. Carries what the releaser needs, so that it reads nobody else's tables.
+
+    ``hold`` says why the version waits for a person's approval; empty: it is released by itself.
+    """
 
     type: ClassVar[str] = "shipway.ModelApproved.v1"
     version: int
@@ -108,6 +115,7 @@ class ModelApproved(Event, frozen=True, kw_only=True):
     signature: dict[str, Any]
     release: dict[str, Any]
     prediction_log: dict[str, Any]
+    hold: str = ""
 
 
 class ModelRejected(Event, frozen=True, kw_only=True):

@@ -18,6 +18,8 @@ async def on_training_completed(tx: Transaction, completed: TrainingCompleted, _
         raise InvalidField("model", "is not a model's name")
     if not 1 <= completed.version < 2**31:
         raise InvalidField("version", "must be 1 or more")
+    if not NAME.fullmatch(completed.origin):
+        raise InvalidField("origin", "must be a word such as training, search or import")
     await store.note_candidate(tx, completed, trace.current())
 
 

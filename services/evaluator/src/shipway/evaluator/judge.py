@@ -99,6 +99,7 @@ class Judge:
 def _decide(
     candidate: Candidate, champion: ChampionRow | None, evidence: Evidence
 ) -> tuple[ModelApproved | ModelRejected, bytes]:
+    evidence = replace(evidence, origin=candidate.origin)
     verdict, measured, opened = judge(evidence), evidence.measured, evidence.opened
     common: dict[str, Any] = {
         "model": candidate.model,
@@ -117,6 +118,7 @@ def _decide(
             signature=to_builtins(opened.signature),
             release=opened.spec.release.model_dump(mode="json"),
             prediction_log=opened.spec.prediction_log.model_dump(mode="json"),
+            hold=verdict.hold,
         )
     else:
         event = ModelRejected(**common, reason=verdict.reason)
@@ -126,6 +128,7 @@ def _decide(
 def _report(common: dict[str, Any], verdict: Verdict, evidence: Evidence) -> bytes:
     measured = evidence.measured
     report = common | {"approved": verdict.approved, "reason": verdict.reason, "judged_at": datetime.now(UTC)}
+    report |= {"origin": evidence.origin, "hold": verdict.hold}
     if measured is not None:
         report["holdout"] = {"rows": measured.rows, "set_aside": measured.set_aside}
         report["constant_metrics"] = _finite(measured.constant)

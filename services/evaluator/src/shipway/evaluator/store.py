@@ -15,7 +15,10 @@ from shipway.runtime.database import Transaction
 
 @dataclass(frozen=True)
 class Candidate:
-    """A version that waits for its verdict. ``crashes``: how often the process that judges it died."""
+    """A version that waits for its verdict. ``crashes``: how often the process that judges it died.
+
+    ``origin``: what made it, as TrainingCompleted tells.
+    """
 
     model: str
     version: int
@@ -23,6 +26,7 @@ class Candidate:
     request_id: str
     traceparent: str | None
     crashes: int
+    origin: str = "training"
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,7 @@ async def note_candidate(tx: Transaction, completed: TrainingCompleted, tracepar
         digest=completed.digest,
         request_id=completed.request_id,
         traceparent=traceparent,
+        origin=completed.origin,
     )
     return (await tx.execute(statement.on_conflict_do_nothing())).rowcount == 1
 
@@ -71,7 +76,7 @@ async def take_candidate(tx: Transaction) -> Candidate | None:
     row = (await tx.execute(statement)).one_or_none()
     if row is None:
         return None
-    return Candidate(row.model, row.version, row.digest, row.request_id, row.traceparent, row.crashes)
+    return Candidate(row.model, row.version, row.digest, row.request_id, row.traceparent, row.crashes, row.origin)
 
 
 async def postpone(tx: Transaction, candidate: Candidate, rest: timedelta, why: str, *, crashed: bool) -> None:

@@ -19,6 +19,7 @@ candidates = sa.Table(
     sa.Column("crashes", sa.Integer, nullable=False, server_default="0"),
     sa.Column("not_before", _time, nullable=False, server_default=sa.func.now()),
     sa.Column("waits_for", sa.Text, nullable=False, server_default=""),
+    sa.Column("origin", sa.Text, nullable=False, server_default="training"),
     sa.Index("candidates_waiting", "received_at", postgresql_where=sa.text("not judged")),
 )
 

@@ -65,15 +65,20 @@ class Evidence:
     measured: Measured | None = None
     measuring_problem: str | None = None
     champion: Champion | None = None
+    origin: str = "training"
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Approved only if every gate passed; ``reason`` names those that did not."""
+    """Approved only if every gate passed; ``reason`` names those that did not.
+
+    ``hold`` says why an approved version waits for a person; empty: it is released by itself.
+    """
 
     approved: bool
     gates: list[Gate]
     reason: str
+    hold: str = ""
 
 
 def judge(evidence: Evidence) -> Verdict:
@@ -90,7 +95,20 @@ def judge(evidence: Evidence) -> Verdict:
     ]
     failed = [gate for gate in gates if not gate.passed]
     named = [gate for gate in failed if not gate.reason.startswith(NOT_JUDGED)] or failed
-    return Verdict(not failed, gates, "; ".join(f"{gate.name}: {gate.reason}" for gate in named))
+    reason = "; ".join(f"{gate.name}: {gate.reason}" for gate in named)
+    hold = hold_of(evidence.origin, opened.spec) if opened is not None and not failed else ""
+    return Verdict(not failed, gates, reason, hold)
+
+
+def hold_of(origin: str, spec: ModelSpec) -> str:
+    """Why a version that passed waits for a person; empty where it does not."""
+    if origin == "search":
+        return "its parameters were found by a search"
+    return "its model file wants a person's approval" if _approval(spec) == "manual" else ""
+
+
+def _approval(spec: ModelSpec) -> str:
+    return str(spec.release.model_dump().get("approval", "auto"))
 
 
 def _measured_gates(evidence: Evidence, opened: Opened | None, measured: Measured | None) -> list[Gate]:

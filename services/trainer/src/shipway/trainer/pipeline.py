@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
+from shipway.bundle.boosting import Prepared, boost
 from shipway.bundle.datasets import describe_window, newest_time, read_window, windows_of
 from shipway.bundle.features import encode_table, encode_target, learn_signature
 from shipway.bundle.manifest import Windows
@@ -21,7 +22,6 @@ from shipway.contract.spec import ModelSpec
 from shipway.contract.spec import to_builtins as spec_to_builtins
 from shipway.runtime.objects import ObjectStore
 from shipway.runtime.settings import DataSettings
-from shipway.trainer.boosting import Prepared, boost
 from shipway.trainer.report import golden_file, reference_file, report_of
 
 Tell = Callable[[str, float, str], None]

@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 
+from shipway.bundle.boosting import Matrix, Prepared, Trained
 from shipway.bundle.manifest import Windows
 from shipway.bundle.metrics import score_metrics
 from shipway.bundle.store import encode_golden
 from shipway.contract.signature import UNSEEN, Signature
 from shipway.contract.spec import ModelSpec
-from shipway.trainer.boosting import Matrix, Prepared, Trained
 
 GOLDEN_ROWS = 64
 REFERENCE_ROWS = 5000

@@ -1,4 +1,7 @@
-"""LightGBM, run by the spec: deterministic, stopped early on the newest rows, given back as its text model."""
+"""LightGBM, run by the spec: deterministic, stopped early on the newest rows, given back as its text model.
+
+The trainer makes versions with it, the evaluator quick ones, to see how far chance moves them. It imports lightgbm.
+"""
 
 import logging
 import os
