@@ -261,7 +261,7 @@ for path in sorted(pathlib.Path(sys.argv[1]).glob("*.txt")):
 def test_mutated_files_are_refused_or_harmless(tmp_path: Path) -> None:
     """Each accepted one loads and scores in a child process without an error, a crash or a hang."""
     rng = random.Random(7)
-    accepted, count = 0, 1500
+    accepted, count = 0, 5000
     for number in range(count):
         text, outputs = mutated(rng)
         try:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
 from shipway.client.errors import ShipwayError, Unreachable
@@ -14,7 +14,7 @@ from shipway.contract.events import DeadLettered
 from shipway.contract.topics import DEAD_LETTERS
 from shipway.runtime import idle_fetch
 from shipway.runtime.deadletters import MAX_KEPT_BYTES
-from shipway.runtime.kafka import Producer, client_arguments, stop_bounded
+from shipway.runtime.kafka import Producer, client_arguments, partitions_of, stop_bounded
 from shipway.runtime.settings import KafkaSettings
 
 
@@ -45,12 +45,11 @@ async def read_letters(settings: KafkaSettings) -> list[Letter]:
     """
     idle_fetch.set_pause(settings.idle_fetch_pause_ms)
     consumer = AIOKafkaConsumer(**client_arguments(settings), enable_auto_commit=False, auto_offset_reset="earliest")
+    services = {topic.name: service for service, topic in DEAD_LETTERS.items()}
     letters: list[Letter] = []
     try:
         await consumer.start()
-        there = await consumer.topics()
-        services = {topic.name: service for service, topic in DEAD_LETTERS.items() if topic.name in there}
-        places = [TopicPartition(name, p) for name in services for p in consumer.partitions_for_topic(name) or ()]
+        places = await partitions_of(settings, DEAD_LETTERS.values())
         if not places:
             return []
         consumer.assign(places)

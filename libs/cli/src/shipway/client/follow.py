@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRecord
 from aiokafka.errors import KafkaError
 
 from shipway.client.errors import Unreachable
@@ -13,7 +13,7 @@ from shipway.contract.envelope import Envelope, decode
 from shipway.contract.errors import Permanent
 from shipway.contract.topics import Topic
 from shipway.runtime import idle_fetch
-from shipway.runtime.kafka import client_arguments, stop_bounded
+from shipway.runtime.kafka import client_arguments, partitions_of, stop_bounded
 from shipway.runtime.settings import KafkaSettings
 
 
@@ -58,8 +58,7 @@ async def following(
     try:
         try:
             await asyncio.wait_for(consumer.start(), 10)
-            there = await consumer.topics()
-            places = [TopicPartition(t.name, p) for t in topics if t.name in there for p in _partitions(consumer, t)]
+            places = await partitions_of(settings, topics)
             if not places:
                 raise Unreachable(
                     f"Kafka at {settings.bootstrap} has none of Shipway's topics yet; is a stack running?"
@@ -75,10 +74,6 @@ async def following(
         yield Follower(consumer)
     finally:
         await stop_bounded(consumer.stop(), 2)
-
-
-def _partitions(consumer: AIOKafkaConsumer, topic: Topic) -> list[int]:
-    return sorted(consumer.partitions_for_topic(topic.name) or range(topic.partitions))
 
 
 def _followed(record: ConsumerRecord) -> Followed:

@@ -2,20 +2,20 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from aiokafka import AIOKafkaClient, AIOKafkaProducer
+from aiokafka import AIOKafkaClient, AIOKafkaProducer, TopicPartition
 from aiokafka.conn import collect_hosts, create_conn
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
 from shipway.contract.envelope import Envelope, Headers, encode
 from shipway.contract.errors import InvalidField, Permanent, Transient
 from shipway.contract.events import Payload
-from shipway.contract.topics import topic_of
+from shipway.contract.topics import Topic, topic_of
 from shipway.runtime import trace
 from shipway.runtime.settings import KafkaSettings
 from shipway.runtime.tls import tls_context
@@ -70,6 +70,24 @@ async def probe(settings: KafkaSettings) -> None:
         raise Transient(f"Kafka at {settings.bootstrap}: {why}") from err
     finally:
         await stop_bounded(client.close(), 2)
+
+
+async def partitions_of(settings: KafkaSettings, topics: Iterable[Topic]) -> list[TopicPartition]:
+    """Every partition that the broker has of these topics, however many the table names; a missing topic has none.
+
+    Asked by a client of its own: a consumer that subscribes to nothing is told of no topic by Apache Kafka.
+
+    Raises:
+        KafkaError, OSError, TimeoutError: the broker does not answer.
+    """
+    client = AIOKafkaClient(**client_arguments(settings))
+    try:
+        async with asyncio.timeout(2 * settings.request_timeout_ms / 1000):
+            await client.bootstrap()
+            cluster = await client.fetch_all_metadata()
+    finally:
+        await stop_bounded(client.close(), 2)
+    return [TopicPartition(t.name, p) for t in topics for p in sorted(cluster.partitions_for_topic(t.name) or ())]
 
 
 async def _refusal(settings: KafkaSettings) -> str | None:

@@ -9,8 +9,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 
 from shipway.contract.envelope import Envelope, decode
 from shipway.contract.errors import Permanent
@@ -18,7 +18,7 @@ from shipway.contract.events import Payload
 from shipway.contract.topics import Topic
 from shipway.contract.versions import NewerType
 from shipway.runtime import idle_fetch, log, metrics
-from shipway.runtime.kafka import client_arguments, stop_bounded
+from shipway.runtime.kafka import client_arguments, partitions_of, stop_bounded
 from shipway.runtime.newer import PassedOver
 from shipway.runtime.settings import KafkaSettings
 
@@ -73,7 +73,9 @@ class TableView(Generic[P]):
         try:
             async with asyncio.timeout(10):
                 await consumer.start()
-            places = self._places(consumer)
+            places = await partitions_of(self._settings, [self._topic])
+            if not places:
+                raise UnknownTopicOrPartitionError(self._topic.name)
             consumer.assign(places)
             await consumer.seek_to_beginning(*places)
             ends = await consumer.end_offsets(places)
@@ -89,10 +91,6 @@ class TableView(Generic[P]):
                     self.caught_up.set()
         finally:
             await stop_bounded(consumer.stop(), 2)
-
-    def _places(self, consumer: AIOKafkaConsumer) -> list[TopicPartition]:
-        partitions = consumer.partitions_for_topic(self._topic.name) or set(range(self._topic.partitions))
-        return [TopicPartition(self._topic.name, p) for p in sorted(partitions)]
 
     def _take(self, raw_key: bytes | None, value: bytes | None, headers: list[tuple[str, bytes]]) -> None:
         key = (raw_key or b"").decode("utf-8", "backslashreplace")
