@@ -61,6 +61,12 @@ def test_a_table_and_a_row_become_the_same_numbers() -> None:
     np.testing.assert_array_equal(matrix, np.array(RowEncoder(signature).encode(rows)))
 
 
+def test_more_categories_than_can_be_served_are_refused_before_the_training() -> None:
+    users = pa.table({"at": [1] * 20_000, "c": [f"user-{i:020}" for i in range(20_000)], "y": [0, 1] * 10_000})
+    with pytest.raises(InvalidField, match=r"features\.c: with its 20,000 categories .* keep the frequent ones"):
+        learn_signature(spec(features={"c": {"type": "category"}}), users)
+
+
 @given(values=st.lists(st.one_of(st.none(), st.sampled_from(["a", "b", "new"])), min_size=1, max_size=20))
 def test_categories_are_coded_alike_in_training_and_serving(values: list[str | None]) -> None:
     signature = learn_signature(spec(features={"c": {"type": "category", "categories": ["b", "a"]}}), table())

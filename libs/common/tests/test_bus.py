@@ -43,10 +43,10 @@ async def bus(request: pytest.FixtureRequest, tmp_path: Any) -> AsyncIterator[Ka
     running.kill_and_wipe()
 
 
-def a_topic(partitions: int = 3, retention_h: int | None = 1) -> Topic:
+def a_topic(partitions: int = 3, retention_h: int | None = 1, of: type[e.Event] = e.TrainingAccepted) -> Topic:
     """A topic that nobody else has."""
     name = f"shipway.test-{secrets.token_hex(6)}"
-    return Topic(name, (e.TrainingAccepted,), "model", (), (), partitions=partitions, retention_h=retention_h)
+    return Topic(name, (of,), "model", (), (), partitions=partitions, retention_h=retention_h)
 
 
 @asynccontextmanager
@@ -202,10 +202,13 @@ async def test_what_was_acknowledged_is_found_where_it_was_put(bus: KafkaSetting
     assert await read_back(bus, {place: (2, "another")}) == {place: 0}, "another log"
 
 
-async def test_large_messages_pass_and_too_large_ones_are_said_to_be(bus: KafkaSettings) -> None:
-    topic = a_topic(partitions=1)
+@pytest.mark.parametrize("kind", [e.TrainingAccepted, e.DesiredState])
+async def test_messages_of_the_largest_size_pass_and_larger_ones_are_refused(
+    bus: KafkaSettings, kind: type[e.Event]
+) -> None:
+    topic = a_topic(partitions=1, of=kind)
     await provision(bus, (topic,))
-    large = os.urandom(900_000)
+    large = os.urandom(kind.max_bytes)
     async with producing(bus) as producer, reading(bus, topic) as consumer:
         await producer.send(topic.name, b"k", large, [])
         assert [r.value for r in await taken(consumer, 1)] == [large]

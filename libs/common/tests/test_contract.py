@@ -1,6 +1,7 @@
 """The contract: golden events, CloudEvents by their own SDK, topics, and what hostile messages meet."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shipway.contract import events
-from shipway.contract.envelope import decode, encode
+from shipway.contract.envelope import Envelope, decode, encode
 from shipway.contract.errors import InvalidField, Permanent
 from shipway.contract.events import EVENT_TYPES
 from shipway.contract.schemas import json_schema
@@ -132,6 +133,12 @@ def test_hostile_values_are_refused_in_words(value: bytes) -> None:
     _, headers = golden("shipway.TrainingRequested.v1")
     with pytest.raises(Permanent, match=r"TrainingRequested"):
         decode(value, headers)
+
+
+def test_what_readers_would_not_take_is_not_written() -> None:
+    event = events.TrainingFailed(model="m", request_id="r", stage="s", reason="x" * events.MAX_BYTES, attempts=1)
+    with pytest.raises(Permanent, match="the limit is 1000000"):
+        encode(Envelope("i", "s", datetime.now(UTC), event))
 
 
 def test_the_table_is_consistent() -> None:

@@ -14,12 +14,12 @@ from pydantic import SecretStr
 
 from shipway.contract import events as e
 from shipway.contract import topics
-from shipway.contract.envelope import Envelope, encode
+from shipway.contract.envelope import Envelope, WireMessage, encode
 from shipway.contract.errors import Permanent, Transient
 from shipway.runtime import idle_fetch, metrics
 from shipway.runtime.consumer import Consumer, Handler
 from shipway.runtime.database import Database, is_transient
-from shipway.runtime.delivery import emit, metadata, outbox
+from shipway.runtime.delivery import emit, emit_message, metadata, outbox
 from shipway.runtime.kafka import Producer, client_arguments
 from shipway.runtime.provision import provision
 from shipway.runtime.relay import Relay
@@ -299,6 +299,15 @@ async def test_what_a_broker_forgot_is_published_again(service: Service, kafka: 
     async with service.consuming(handle):
         await until(lambda: len(seen) == 5)
     assert seen == ["0", "1", "2", "3", "4"]
+
+
+async def test_what_the_broker_will_never_take_is_said_and_stops_nobody(service: Service) -> None:
+    async with service.database.begin() as tx:
+        too_large = WireMessage(b"m", bytes(9_000_000), [])
+        await emit_message(tx, topics.TRAINING_EVENTS.name, "too-large", too_large)
+    service.relay.wake()
+    await until(lambda: "takes less than the topic needs" in (service.relay.problem or ""))
+    assert service.bugs == []
 
 
 async def test_a_table_follows_its_topic_through_a_loss(service: Service, kafka: Any) -> None:

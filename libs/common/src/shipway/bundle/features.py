@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from shipway.contract.errors import InvalidField
-from shipway.contract.signature import MAX_CATEGORIES, UNSEEN, Feature, Signature
+from shipway.contract.signature import MAX_CATEGORIES, UNSEEN, Feature, Signature, encode_signature
 from shipway.contract.spec import ModelSpec
 
 Matrix = npt.NDArray[np.float64]
@@ -19,7 +19,8 @@ def learn_signature(spec: ModelSpec, table: pa.Table) -> Signature:
     """The signature of a version trained on ``table``: categories and classes are those found, where the spec has none.
 
     Raises:
-        Permanent: a column's type does not fit its feature's, or the target's classes don't fit its kind.
+        Permanent: a column's type does not fit its feature's, the target's classes don't fit its kind, or there are
+            more categories than can be served.
     """
     features = []
     for name, wanted in spec.features.items():
@@ -39,12 +40,14 @@ def learn_signature(spec: ModelSpec, table: pa.Table) -> Signature:
                 unseen=wanted.unseen,
             )
         )
-    return Signature(
+    learnt = Signature(
         features=features,
         output=spec.target.kind,
         target=spec.target.column,
         classes=[] if spec.target.kind == "regression" else _classes(spec, table),
     )
+    encode_signature(learnt)  # before an hour of training, not after it
+    return learnt
 
 
 def encode_table(signature: Signature, table: pa.Table) -> Matrix:

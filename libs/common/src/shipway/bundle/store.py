@@ -28,7 +28,7 @@ from shipway.bundle.manifest import (
     sha256,
 )
 from shipway.contract.errors import Permanent
-from shipway.contract.signature import Signature, parse_signature
+from shipway.contract.signature import MAX_SIGNATURE_BYTES, Signature, parse_signature
 from shipway.contract.spec import ModelSpec, recorded_spec
 from shipway.runtime.objects import ObjectStore
 
@@ -40,6 +40,7 @@ class Limits:
     """The largest files that are taken in, in bytes, and the most golden rows."""
 
     model_bytes: int = 500_000_000
+    signature_bytes: int = MAX_SIGNATURE_BYTES
     file_bytes: int = 50_000_000
     golden_rows: int = 10_000
 
@@ -132,7 +133,8 @@ def read_bundle(store: ObjectStore, digest: str, *, limits: Limits | None = None
     manifest = read_manifest(store, digest)
     files = {}
     for name, entry in manifest.files.items():
-        limit = limits.model_bytes if name == "model.txt" else limits.file_bytes
+        of_its_own = {"model.txt": limits.model_bytes, "signature.json": limits.signature_bytes}
+        limit = of_its_own.get(name, limits.file_bytes)
         if not 0 <= entry.size <= limit:
             raise Permanent(f"bundle {digest[:12]}: {name} has {entry.size} bytes; the limit is {limit}")
         data = store.get(bundle_key(digest, name), entry.size + 1)

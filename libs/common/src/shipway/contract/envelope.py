@@ -16,10 +16,10 @@ from shipway.contract.events import EVENT_TYPES, Payload, Presence
 from shipway.contract.versions import check_not_newer
 
 Headers = list[tuple[str, bytes]]
-MAX_EVENT_BYTES = 1_000_000
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _encoder = msgspec.json.Encoder()
 _decoders = {name: msgspec.json.Decoder(t) for name, t in EVENT_TYPES.items()}
+_limits = {name: t.max_bytes for name, t in EVENT_TYPES.items()}
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,11 @@ def key_of(payload: Payload) -> bytes | None:
 
 
 def encode(event: Envelope) -> WireMessage:
-    """The event as a Kafka message."""
+    """The event as a Kafka message.
+
+    Raises:
+        Permanent: it is larger than its readers take it.
+    """
     headers: Headers = [
         ("ce_specversion", b"1.0"),
         ("ce_id", event.id.encode()),
@@ -62,7 +66,10 @@ def encode(event: Envelope) -> WireMessage:
     ]
     if event.traceparent:
         headers.append(("traceparent", event.traceparent.encode()))
-    return WireMessage(key_of(event.payload), _encoder.encode(event.payload), headers)
+    value = _encoder.encode(event.payload)
+    if len(value) > event.payload.max_bytes:
+        raise Permanent(f"a {event.payload.type} of {len(value)} bytes; the limit is {event.payload.max_bytes}")
+    return WireMessage(key_of(event.payload), value, headers)
 
 
 def decode(value: bytes | None, headers: Iterable[tuple[str, bytes]]) -> Envelope:
@@ -81,8 +88,8 @@ def decode(value: bytes | None, headers: Iterable[tuple[str, bytes]]) -> Envelop
         raise InvalidField("ce_type", f"{name[:100]!r} is not a type of event known here; known are {known}")
     if value is None:
         raise Permanent(f"a {name} without a value")
-    if len(value) > MAX_EVENT_BYTES:
-        raise Permanent(f"a {name} of {len(value)} bytes; the limit is {MAX_EVENT_BYTES}")
+    if len(value) > _limits[name]:
+        raise Permanent(f"a {name} of {len(value)} bytes; the limit is {_limits[name]}")
     if _NUL.search(value):
         raise Permanent(f"a {name} that holds a NUL character, which PostgreSQL can't keep; remove it")
     try:

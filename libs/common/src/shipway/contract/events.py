@@ -10,6 +10,8 @@ from typing import Any, ClassVar, Literal
 import msgspec
 
 Name = str
+MAX_BYTES = 1_000_000
+"""What brokers take of one message unless they are told otherwise, and a little less."""
 # The prediction log's type: Arrow batches, not events (see contract.predictionlog).
 PREDICTION_BATCH = "shipway.PredictionBatch.v1"
 
@@ -18,6 +20,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     """What all events share. ``model`` is the Kafka key, so one model's events stay in order."""
 
     type: ClassVar[str]
+    max_bytes: ClassVar[int] = MAX_BYTES
     model: Name
 
 
@@ -257,6 +260,7 @@ class DesiredState(Event, frozen=True, kw_only=True):
     """What instances must hold of a model and how its traffic splits. ``generation`` only ever grows."""
 
     type: ClassVar[str] = "shipway.DesiredState.v1"
+    max_bytes: ClassVar[int] = 8 * MAX_BYTES  # a signature for every version that is held
     generation: int
     versions: list[HeldVersion]
     traffic: list[Traffic]
@@ -282,6 +286,7 @@ class Presence(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     type: ClassVar[str] = "shipway.Presence.v1"
+    max_bytes: ClassVar[int] = MAX_BYTES
     instance: str
     url: str
     started_at: datetime
@@ -298,6 +303,7 @@ class DeadLettered(msgspec.Struct, frozen=True, kw_only=True):
     """A message that a consumer refused: where it came from, why, and the message itself, unchanged."""
 
     type: ClassVar[str] = "shipway.DeadLettered.v1"
+    max_bytes: ClassVar[int] = MAX_BYTES
     service: str
     topic: str
     partition: int

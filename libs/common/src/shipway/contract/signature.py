@@ -20,6 +20,8 @@ OutputKind = Literal["binary", "multiclass", "regression"]
 MAX_PROBLEMS = 20
 _EXACT = 2**53  # integers up to here are exact as float64
 MAX_CATEGORIES = 100_000
+# As JSON. Every gateway keeps it for each version that is held, and the desired state has them all in one message.
+MAX_SIGNATURE_BYTES = 400_000
 UNSEEN = -1.0  # LightGBM sends a negative category the way of a missing one; the log can still tell them apart
 
 
@@ -84,6 +86,25 @@ def parse_signature(raw: Any) -> Signature:
     if (wanted is not None and len(signature.classes) != wanted) or (wanted is None and len(signature.classes) < 2):
         raise InvalidField("signature.classes", f"{len(signature.classes)} do not fit {signature.output} output")
     return signature
+
+
+def encode_signature(signature: Signature) -> bytes:
+    """The signature as JSON, as a bundle keeps it.
+
+    Raises:
+        InvalidField: it is too large for a version to be served, and which feature makes it so.
+    """
+    encoded = msgspec.json.encode(signature)
+    if len(encoded) > MAX_SIGNATURE_BYTES:
+        largest = max(signature.features, key=lambda f: len(msgspec.json.encode(f)))
+        problem = f"the signature has {len(encoded):,} bytes, and {MAX_SIGNATURE_BYTES:,} are allowed"
+        remedy = "keep the frequent ones as categories and call the others one name"
+        if largest.categories:
+            raise InvalidField(
+                f"features.{largest.name}", f"with its {len(largest.categories):,} categories {problem}; {remedy}"
+            )
+        raise InvalidField("features", f"{problem}; use fewer, or shorter names")
+    return encoded
 
 
 def to_builtins(signature: Signature) -> dict[str, Any]:

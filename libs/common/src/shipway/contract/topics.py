@@ -30,6 +30,11 @@ class Topic:
     partitions: int = 3
     retention_h: int | None = 24 * 7
 
+    @property
+    def max_message_bytes(self) -> int:
+        """The largest value that the topic must take."""
+        return max((t.max_bytes for t in self.types), default=e.MAX_BYTES)
+
 
 MODEL_DECLARATIONS = Topic(
     "shipway.model-declarations",

@@ -15,11 +15,14 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 from shipway.contract.envelope import Envelope, Headers, encode
 from shipway.contract.errors import InvalidField, Permanent, Transient
 from shipway.contract.events import Payload
-from shipway.contract.topics import Topic, topic_of
+from shipway.contract.topics import TOPICS, Topic, topic_of
 from shipway.runtime import trace
 from shipway.runtime.settings import KafkaSettings
 from shipway.runtime.tls import tls_context
 from shipway.runtime.waiting import until_reachable
+
+HEADERS_BYTES = 48_000
+"""What a message may have besides its value; Kafka's own limit for the whole is 1,048,588."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +129,7 @@ class Producer:
             client_id=self._client_id,
             acks="all",
             enable_idempotence=False,
-            max_request_size=8_000_000,
+            max_request_size=max(topic.max_message_bytes for topic in TOPICS) + HEADERS_BYTES,
         )
         try:
             async with asyncio.timeout(2 * self._settings.request_timeout_ms / 1000):

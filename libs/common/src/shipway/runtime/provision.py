@@ -6,9 +6,10 @@ from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from shipway.contract.errors import Transient
+from shipway.contract.events import MAX_BYTES
 from shipway.contract.topics import TOPICS, Topic
 from shipway.runtime import log
-from shipway.runtime.kafka import client_arguments, probe, stop_bounded
+from shipway.runtime.kafka import HEADERS_BYTES, client_arguments, probe, stop_bounded
 from shipway.runtime.settings import KafkaSettings
 
 _log = log.get(__name__)
@@ -16,15 +17,14 @@ _log = log.get(__name__)
 
 def configs_of(topic: Topic) -> dict[str, str]:
     """The broker's settings for a topic of the table."""
+    configs = {}
+    if topic.max_message_bytes > MAX_BYTES:  # brokers take that much without being told
+        configs["max.message.bytes"] = str(topic.max_message_bytes + HEADERS_BYTES)
     if topic.retention_h is None:
-        return {
-            "cleanup.policy": "compact",
-            "segment.ms": "600000",
-            "min.cleanable.dirty.ratio": "0.1",
-            "max.compaction.lag.ms": "600000",
-        }
+        compacted = {"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.1"}
+        return configs | compacted | {"segment.ms": "600000", "max.compaction.lag.ms": "600000"}
     retention_ms = topic.retention_h * 3_600_000
-    return {"retention.ms": str(retention_ms), "segment.ms": str(min(retention_ms, 3_600_000))}
+    return configs | {"retention.ms": str(retention_ms), "segment.ms": str(min(retention_ms, 3_600_000))}
 
 
 async def provision(settings: KafkaSettings, topics: tuple[Topic, ...] = TOPICS) -> list[str]:

@@ -14,7 +14,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 from sqlalchemy.dialects.postgresql import distinct_on
 
-from shipway.contract.errors import Transient
+from shipway.contract.errors import Permanent, Transient
 from shipway.runtime import log, metrics
 from shipway.runtime.database import Database, Transaction
 from shipway.runtime.delivery import inbox, outbox
@@ -64,6 +64,11 @@ class Relay:
                 except Transient as err:
                     self.problem = f"outbox: {err}"
                     await asyncio.sleep(0.5)
+                except Permanent as err:
+                    # It was small enough for the contract: only who runs the broker can mend this.
+                    self.problem = f"outbox: the broker takes less than the topic needs, see provision --plan: {err}"
+                    _log.error("outbox blocked", reason=str(err))
+                    await asyncio.sleep(5)
                 await happens(self._wake, 1.0)
         finally:
             watch.cancel()

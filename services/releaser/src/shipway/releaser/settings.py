@@ -15,7 +15,7 @@ class RolloutSettings(BaseModel):
     republish_s: float = Field(default=10.0, gt=0, description="seconds between publications of every desired state")
     dead_after_s: float = Field(default=10.0, gt=0, description="an instance that was silent for so long is gone")
     drain_s: float = Field(default=2.0, ge=0, description="how long a version stays loaded after its last traffic")
-    standby_limit: int = Field(default=10, ge=0, description="older versions kept loaded, besides the last good")
+    standby_limit: int = Field(default=10, ge=0, le=15, description="older versions kept loaded, besides the last good")
 
 
 class ReleaserSettings(ServiceSettings):
