@@ -26,6 +26,8 @@ NEEDED: list[tuple[str, str, Scope | None]] = [
     ("GET", "/livez", None),
     ("GET", "/readyz", None),
     ("GET", "/metrics", None),
+    ("GET", "/v2/health/ready", None),
+    ("GET", "/v2/models/m/ready", "read"),
 ]
 
 

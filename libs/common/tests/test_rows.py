@@ -11,8 +11,11 @@ from hypothesis import strategies as st
 from shipway.contract.errors import InvalidField
 from shipway.contract.inference import Labels, decode_request, encode_request
 from shipway.contract.rows import Answer, Ask, Frames, frame, matrix, read_answer, read_ask
+from shipway.contract.signature import Feature, RowEncoder, Signature
 
 ASK = Ask(1, "m", 1, "champion", 1, 100, 2, b"p" * 32, b"t" * 32, None, np.ones((2, 3)).tobytes())
+
+TWO = RowEncoder(Signature(features=[Feature(name=n, type="number") for n in "ab"], output="regression", target="y"))
 
 
 def body_of(**changes: Any) -> bytes:
@@ -79,9 +82,9 @@ def test_a_deeply_nested_frame_is_refused() -> None:
 def test_a_generation_that_no_log_can_hold_is_refused_over_http_too(generation: int) -> None:
     """It would take the other records of its batch along."""
     length, body = encode_request("r", Labels(generation=7), np.ones((1, 2)))
-    assert decode_request(body, str(length), features=2, max_rows=1).labels.generation == 7
+    assert decode_request(body, str(length), TWO, max_rows=1).labels.generation == 7
     wrong = body[:length].replace(b'"generation":7', f'"generation":{generation}'.encode())
     assert wrong != body[:length]
     with pytest.raises(InvalidField, match="generation"):
-        decode_request(wrong + body[length:], str(len(wrong)), features=2, max_rows=1)
+        decode_request(wrong + body[length:], str(len(wrong)), TWO, max_rows=1)
     assert msgspec.json.decode(body[:length])["parameters"]["generation"] == 7

@@ -17,6 +17,7 @@ from shipway.contract.envelope import Envelope, WireMessage, encode
 from shipway.contract.events import DesiredState, HeldVersion, LoadedVersion, Presence, Traffic
 from shipway.contract.rows import Answer, Ask, Frames
 from shipway.gateway.asking import Asker
+from shipway.gateway.infer import InferApp
 from shipway.gateway.predict import PredictApp
 from shipway.gateway.registry import Registry
 from shipway.gateway.settings import LimitSettings, ProbeSettings
@@ -115,7 +116,7 @@ class Gateway:
         self.sink = PredictionSink(keep, source="shipway/gateway/t", instance="t")
         self.rest = FastAPI()
         self.asker = Asker(self.registry, self.upstream, self.sink, settings, "t")
-        self.app = PredictApp(self.asker, self.rest)
+        self.app = PredictApp(self.asker, InferApp(self.asker, self.rest))
         self.http = httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url="http://gateway")
         self.server: uvicorn.Server | None = None
         self._probing = asyncio.create_task(self.registry.run_probes())

@@ -165,7 +165,7 @@ async def test_a_poisonous_row_fails_alone(gateways: Any, predictors: Any, event
 
 
 async def test_an_instance_that_hangs_costs_time_and_no_request(gateways: Any, predictors: Any) -> None:
-    gateway, (a, b) = await gateways(request_timeout_ms=1000, probes={"every_s": 30, "every_out_s": 30}), predictors
+    gateway, (a, b) = await gateways(silence_ms=100, probes={"every_s": 30, "every_out_s": 30}), predictors
     gateway.wants((1, "champion", 1.0))
     await gateway.knows(a, 1)
     await gateway.knows(b, 1)

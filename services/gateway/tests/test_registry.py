@@ -130,12 +130,12 @@ async def test_a_request_waits_for_an_instance_that_starts_again(
     gateway, (a, b) = await gateways(patience_ms=5000), predictors
     gateway.wants((1, "champion", 1.0))
     early = asyncio.create_task(gateway.ask())
-    await eventually(lambda: gateway.registry._waiting == 1)
+    await eventually(lambda: gateway.registry._waiting["m"] == 1)
     await gateway.knows(a, 1)
     assert (await early).status_code == 200, "nobody was there yet"
     await a.kill()
     late = asyncio.create_task(gateway.ask())
-    await eventually(lambda: gateway.registry._waiting == 1)
+    await eventually(lambda: gateway.registry._waiting["m"] == 1)
     await gateway.knows(b, 1)
     assert (await late).status_code == 200, "the only one was gone"
-    assert gateway.registry._waiting == 0
+    assert not gateway.registry._waiting

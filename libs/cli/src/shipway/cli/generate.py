@@ -1,4 +1,4 @@
-"""Writes what docs hold that code knows better: event schemas, settings reference, the drawing of the topology.
+"""Writes what docs hold that code knows better: event schemas, settings reference, REST, the drawing of the topology.
 
 ``make docs`` runs it; a test fails when what is committed is not what it would write.
 """
@@ -16,6 +16,7 @@ from shipway.contract.events import EVENT_TYPES
 from shipway.contract.schemas import json_schema
 from shipway.contract.spec import FeatureSpec, ModelSpec, format_duration
 from shipway.contract.topics import SERVICES, SHARED_TOPICS, Topic
+from shipway.gateway.document import gateway_document
 from shipway.runtime.settings import describe
 
 
@@ -25,6 +26,7 @@ def generated(root: Path) -> dict[Path, str]:
         root / "docs" / "schemas" / f"{name}.json": json.dumps(json_schema(event), indent=2) + "\n"
         for name, event in EVENT_TYPES.items()
     }
+    files[root / "docs" / "openapi" / "gateway.json"] = json.dumps(gateway_document(), indent=1) + "\n"
     files[root / "docs" / "settings.md"] = settings_page()
     files[root / "ARCHITECTURE.md"] = _between(root / "ARCHITECTURE.md", "topology", topology())
     files[root / "docs" / "your-own-model.md"] = _between(root / "docs" / "your-own-model.md", "fields", spec_fields())

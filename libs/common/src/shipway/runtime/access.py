@@ -8,7 +8,7 @@ from typing import Literal, get_args
 Scope = Literal["predict", "feedback", "operate", "read"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 # What orchestrators and Prometheus ask; it shows states and counts, no rows and no predictions.
-OPEN_PATHS = frozenset({"/livez", "/readyz", "/metrics"})
+OPEN_PATHS = frozenset({"/livez", "/readyz", "/metrics", "/v2/health/live", "/v2/health/ready"})
 
 
 @dataclass(frozen=True, slots=True)

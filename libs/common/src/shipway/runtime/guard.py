@@ -71,7 +71,7 @@ class Guard:
                 scope["shipway.token"] = name
                 if refusal is not None:
                     REFUSED.labels(str(refusal.status)).inc()
-                    return await _refuse(send, refusal)
+                    return await _refuse(send, refusal, scope["path"])
             if wanted == "predict" or method in _BODILESS:
                 return await app(scope, receive, send)
             return await self._with_whole_body(app, scope, receive, send)
@@ -100,7 +100,7 @@ class Guard:
             body = await read_body(receive, dict(scope["headers"]), self._body_bytes)
         except Problem as problem:
             REFUSED.labels(str(problem.status)).inc()
-            return await respond_problem(send, problem)
+            return await respond_problem(send, problem, path=scope["path"])
         except ClientGone:
             return None
         messages = [{"type": "http.request", "body": body, "more_body": False}]
@@ -187,8 +187,8 @@ def _hardened(send: Send) -> Send:
     return hardened
 
 
-async def _refuse(send: Send, refusal: Refusal) -> None:
-    await respond_problem(send, *_problem(refusal))
+async def _refuse(send: Send, refusal: Refusal, path: str) -> None:
+    await respond_problem(send, *_problem(refusal), path=path)
 
 
 def _problem(refusal: Refusal) -> tuple[Problem, Headers]:

@@ -1,8 +1,9 @@
 """Plain ASGI on the hot path: reading a bounded body, answering, and refusing by RFC 9457 problem details."""
 
-from collections.abc import Awaitable, Callable, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -10,6 +11,7 @@ Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
+T = TypeVar("T")
 
 
 class ClientGone(Exception):  # noqa: N818
@@ -40,12 +42,12 @@ class Problem(Exception):  # noqa: N818
         self.retry_after_s = retry_after_s
         self.close = close
 
-    def body(self) -> bytes:
+    def body(self, path: str = "") -> bytes:
         """The problem document."""
-        return msgspec.json.encode(self.document())
+        return msgspec.json.encode(self.document(path))
 
-    def document(self) -> dict[str, Any]:
-        """The problem document as JSON-like data."""
+    def document(self, path: str = "") -> dict[str, Any]:
+        """The problem document as JSON-like data; on a path of the inference protocol with its ``error`` as well."""
         document: dict[str, Any] = {
             "type": "about:blank",
             "title": HTTPStatus(self.status).phrase,
@@ -56,6 +58,8 @@ class Problem(Exception):  # noqa: N818
             document["code"] = self.code
         if self.errors:
             document["errors"] = [{"field": field, "problem": problem} for field, problem in self.errors]
+        if path == "/v2" or path.startswith("/v2/"):
+            document["error"] = self.detail
         return document
 
     def headers(self) -> Headers:
@@ -93,6 +97,28 @@ async def read_body(receive: Receive, headers: dict[bytes, bytes], max_bytes: in
             return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
+async def while_wanted(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
+    """What the work on a request gives, its body being read; the work ends where the client goes.
+
+    Raises:
+        ClientGone: nobody waits for it any more.
+    """
+    working, watching = asyncio.ensure_future(work), asyncio.ensure_future(_disconnected(receive))
+    try:
+        await asyncio.wait({working, watching}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise ClientGone
+        return working.result()
+    finally:
+        watching.cancel()
+        working.cancel()
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
 async def respond(send: Send, status: int, body: bytes, headers: Headers) -> None:
     """Sends a whole answer."""
     headers = [*headers, (b"content-length", str(len(body)).encode())]
@@ -100,6 +126,6 @@ async def respond(send: Send, status: int, body: bytes, headers: Headers) -> Non
     await send({"type": "http.response.body", "body": body})
 
 
-async def respond_problem(send: Send, problem: Problem, extra: Headers | None = None) -> None:
-    """Sends a refusal."""
-    await respond(send, problem.status, problem.body(), [*problem.headers(), *(extra or [])])
+async def respond_problem(send: Send, problem: Problem, extra: Headers | None = None, *, path: str = "") -> None:
+    """Sends the refusal of a request for ``path``."""
+    await respond(send, problem.status, problem.body(path), [*problem.headers(), *(extra or [])])

@@ -16,7 +16,7 @@ class FieldProblem(BaseModel):
 
 
 class ProblemDocument(BaseModel):
-    """RFC 9457 problem details."""
+    """RFC 9457 problem details; ``error`` on the paths of the inference protocol, whose clients look for it."""
 
     type: str
     title: str
@@ -24,6 +24,7 @@ class ProblemDocument(BaseModel):
     detail: str
     code: str | None = None
     errors: list[FieldProblem] = []
+    error: str | None = None
 
 
 _WHY = {
@@ -34,6 +35,7 @@ _WHY = {
     413: "too large",
     422: "wrong fields, each named",
     429: "too many requests with this token; see Retry-After",
+    500: "the rows could not be scored",
     502: "a predictor's answer was none",
     503: "nobody can answer now; see Retry-After",
     504: "out of time",

@@ -13,10 +13,10 @@ from shipway.runtime.http import Problem
 RETRY_AFTER_S = 2
 
 
-def problem_response(problem: Problem) -> JSONResponse:
-    """A problem as FastAPI's answer."""
+def problem_response(problem: Problem, path: str = "") -> JSONResponse:
+    """A problem as FastAPI's answer to a request for ``path``."""
     headers = {"retry-after": str(problem.retry_after_s)} if problem.retry_after_s is not None else None
-    return JSONResponse(problem.document(), problem.status, headers, media_type="application/problem+json")
+    return JSONResponse(problem.document(path), problem.status, headers, media_type="application/problem+json")
 
 
 def add_refusals(app: FastAPI) -> None:
@@ -24,23 +24,24 @@ def add_refusals(app: FastAPI) -> None:
     app.middleware_stack = None  # made at the first request, with the handlers of that moment: made anew at the next
 
     @app.exception_handler(Problem)
-    async def refused(_request: Request, problem: Problem) -> JSONResponse:
-        return problem_response(problem)
+    async def refused(request: Request, problem: Problem) -> JSONResponse:
+        return problem_response(problem, request.url.path)
 
     @app.exception_handler(Transient)
-    async def away(_request: Request, err: Transient) -> JSONResponse:
-        return problem_response(Problem(503, str(err), retry_after_s=RETRY_AFTER_S))
+    async def away(request: Request, err: Transient) -> JSONResponse:
+        return problem_response(Problem(503, str(err), retry_after_s=RETRY_AFTER_S), request.url.path)
 
     @app.exception_handler(HTTPException)
-    async def other(_request: Request, err: HTTPException) -> JSONResponse:
-        response = problem_response(Problem(err.status_code, str(err.detail)))
+    async def other(request: Request, err: HTTPException) -> JSONResponse:
+        response = problem_response(Problem(err.status_code, str(err.detail)), request.url.path)
         response.headers.update(err.headers or {})
         return response
 
     @app.exception_handler(RequestValidationError)
-    async def invalid(_request: Request, err: RequestValidationError) -> JSONResponse:
+    async def invalid(request: Request, err: RequestValidationError) -> JSONResponse:
         errors = [(_field(e["loc"]), str(e["msg"])) for e in err.errors()][:100]
-        return problem_response(Problem(422, "; ".join(f"{f}: {m}" for f, m in errors)[:500], errors=errors))
+        problem = Problem(422, "; ".join(f"{f}: {m}" for f, m in errors)[:500], errors=errors)
+        return problem_response(problem, request.url.path)
 
 
 def _field(location: Any) -> str:

@@ -9,8 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from shipway.contract.errors import Transient
 from shipway.contract.events import FeedbackReceived
 from shipway.contract.signature import to_builtins
+from shipway.gateway.infer import Served
 from shipway.gateway.registry import Registry
 from shipway.runtime.http import Problem
+from shipway.runtime.inferenceroutes import add_protocol_routes
 from shipway.runtime.kafka import Producer
 from shipway.runtime.openapi import document, problems
 from shipway.runtime.refusals import add_refusals
@@ -113,6 +115,8 @@ def add_routes(app: FastAPI, registry: Registry, producer: Producer, source: str
             raise Problem(503, f"feedback can't be taken now: {err}", retry_after_s=2) from err
         return FeedbackAnswer()
 
+    refusals = (400, 404, 413, 422, 502, 503, 504)
+    add_protocol_routes(app, "shipway-gateway", Served(registry), infer_refusals=refusals)
     document(app)
 
 

@@ -6,6 +6,7 @@ from shipway.contract.envelope import WireMessage
 from shipway.contract.topics import PREDICTION_LOG
 from shipway.gateway.api import add_routes
 from shipway.gateway.asking import Asker
+from shipway.gateway.infer import InferApp
 from shipway.gateway.predict import PREFIX, PredictApp, refusing
 from shipway.gateway.registry import Registry
 from shipway.gateway.settings import GatewaySettings
@@ -46,7 +47,7 @@ async def _serve(life: Life, settings: GatewaySettings, producer: Producer, guar
     sink = PredictionSink(send, source=f"shipway/gateway/{instance}", instance=instance)
     add_routes(life.app, registry, producer, "shipway/gateway")
     asker = Asker(registry, upstream, sink, settings.limits, instance)
-    predict = PredictApp(asker, life.app)
+    predict = PredictApp(asker, InferApp(asker, life.app))
     life.asgi = guard.around(predict)
     life.direct = guard.around_direct(Direct(PREFIX.encode(), DIRECT_BYTES, predict.begin))
     life.spawn("desired state", registry.desired.run())

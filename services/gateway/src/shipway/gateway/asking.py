@@ -17,7 +17,7 @@ from prometheus_client import Counter, Histogram
 from shipway.contract.predictionlog import Outcome, PredictionRecord
 from shipway.gateway.lanes import Scores
 from shipway.gateway.registry import Registry
-from shipway.gateway.routing import Route
+from shipway.gateway.routing import ModelRoutes, Route
 from shipway.gateway.settings import LimitSettings
 from shipway.gateway.upstream import Asking, Rows, Upstream
 from shipway.runtime import log, trace
@@ -36,15 +36,30 @@ SECONDS = Histogram(
 class Asked:
     """One request for one model's predictions, as far as it is known by the time it ends; a span of its own."""
 
-    __slots__ = ("begun", "client_ids", "ids", "model", "route", "span")
+    __slots__ = ("begun", "client_ids", "ids", "model", "route", "span", "timeout_s", "version")
 
-    def __init__(self, model: str, traceparent: bytes | None) -> None:
+    def __init__(self, model: str, traceparent: bytes | None, timeout_s: float, version: int | None = None) -> None:
         self.model = model
+        self.version = version
+        self.timeout_s = timeout_s
         self.begun = time.perf_counter()
         self.span = trace.child(traceparent.decode("latin-1") if traceparent else None)
         self.route: Route | None = None
         self.ids: list[str] = []
         self.client_ids: list[str] | None = None
+
+    @property
+    def left_s(self) -> float:
+        """How much of its time is left."""
+        return self.timeout_s - (time.perf_counter() - self.begun)
+
+    def within(self, timeout_ms: float) -> None:
+        """Takes a shorter time for the answer; a longer one than it has it can't have."""
+        self.timeout_s = min(self.timeout_s, timeout_ms / 1000)
+
+    def chosen(self, routes: ModelRoutes) -> Route | None:
+        """The route of the version that is asked for, or that the shares choose; None where nobody can answer now."""
+        return routes.choose(random.random()) if self.version is None else routes.of(self.version)
 
 
 class Asker:
@@ -60,28 +75,36 @@ class Asker:
         self._instance = instance
         self._answered: dict[str, Counter] = {}
 
+    def asked(self, model: str, traceparent: bytes | None, version: int | None = None) -> Asked:
+        """A request that came just now."""
+        return Asked(model, traceparent, self.limits.request_timeout_ms / 1000, version)
+
     def route_now(self, asked: Asked) -> Route | None:
         """The version that answers, by the shares; None where one must be waited for, or there is none."""
         routes = self.registry.routes.get(asked.model)
-        asked.route = routes.choose(random.random()) if routes is not None else None
+        asked.route = asked.chosen(routes) if routes is not None else None
         return asked.route
 
     async def route(self, asked: Asked) -> Route:
         """The version that answers, by the shares; waits for one within the patience.
 
         Raises:
-            Problem: 404 no such model, 503 nobody can answer for it now.
+            Problem: 404 no such model or version, 503 nobody can answer for it now, 504 its time is over.
         """
         model = asked.model
-        until = time.monotonic() + self.limits.patience_ms / 1000
+        until = time.monotonic() + min(self.limits.patience_ms / 1000, asked.left_s)
         while (routes := self.registry.routes.get(model)) is None and not self.registry.read:
             # A model that is not known yet is not one that does not exist.
-            if not await self.registry.changes(until):
+            if not await self.registry.changes(model, until):
                 raise starting()
         if routes is None:
             raise self._unknown(model)
-        while (route := routes.choose(random.random())) is None:
-            if not await self.registry.changes(until):
+        while (route := asked.chosen(routes)) is None:
+            if asked.version is not None and asked.version not in self.registry.held(model):
+                raise Problem(404, f"version {asked.version} of {model} is not held; see GET /models/{model}")
+            if not await self.registry.changes(model, until):
+                if asked.left_s <= 0:
+                    raise Problem(504, f"no instance could answer for {model} in {asked.timeout_s * 1000:.0f} ms")
                 raise Problem(503, f"no instance can answer for {model} now; see GET /models/{model}", retry_after_s=1)
             routes = self.registry.routes.get(model, routes)
         asked.route = route
@@ -90,24 +113,26 @@ class Asker:
     def ask(
         self,
         asked: Asked,
-        rows: list[list[float]],
+        count: int,
+        values: bytes,
         client_ids: list[str] | None,
         done: Callable[[list[list[float]] | Problem], None],
     ) -> Asking:
         """Asks for the scores of encoded rows by the version that the request was routed to; gives it its ids.
 
-        ``done`` gets the scores, a list a row, or the Problem (502, 503 or 504).
+        ``values`` are ``count`` rows as the rows protocol has them. ``done`` gets the scores, a list a row, or the
+        Problem (502, 503 or 504).
 
         Raises:
             Problem: 503, too many requests are under way.
         """
         route = asked.route
         assert route is not None, "a request is routed before it is scored"
-        joined = os.urandom(16 * len(rows))
+        joined = os.urandom(16 * count)
         text = joined.hex()
         asked.ids = [text[i : i + 32] for i in range(0, len(text), 32)]
         asked.client_ids = client_ids
-        sent = Rows(len(rows), as_bytes(rows), joined, bytes.fromhex(asked.span[3:35]), client_ids)
+        sent = Rows(count, values, joined, bytes.fromhex(asked.span[3:35]), client_ids)
         outputs = route.signature.outputs_per_row
 
         def settled(outcome: Scores | Problem) -> None:
@@ -118,10 +143,10 @@ class Asker:
             else:
                 done(as_rows(outcome[1], outputs))
 
-        return self._upstream.ask(route, sent, settled)
+        return self._upstream.ask(route, sent, asked.left_s, settled)
 
     async def scores(
-        self, asked: Asked, rows: list[list[float]], client_ids: list[str] | None = None
+        self, asked: Asked, count: int, values: bytes, client_ids: list[str] | None = None
     ) -> list[list[float]]:
         """As ``ask``, for those who wait for the scores.
 
@@ -138,7 +163,7 @@ class Asker:
             else:
                 found.set_result(outcome)
 
-        asking = self.ask(asked, rows, client_ids, done)
+        asking = self.ask(asked, count, values, client_ids, done)
         try:
             return await found
         except asyncio.CancelledError:

@@ -181,9 +181,9 @@ class Lane:
         call.link.call(ask, lambda answer: self._answered(call, answer))
 
     def _late(self, call: Call) -> None:
-        """The instance is taken out for it, and what waits goes elsewhere."""
         self._end(call)
         _settle(call.batch, TimeoutError())
+        self._soon()
 
     def _end(self, call: Call) -> None:
         self._under_way.discard(call)
@@ -204,6 +204,9 @@ class Lane:
             self._waiting.extendleft(reversed(call.batch))
         else:
             _settle(call.batch, Refused(answer.status, answer.detail))
+        self._soon()
+
+    def _soon(self) -> None:
         if self._waiting and not self._going:
             self._going = True
             self._loop.call_soon(self._go)

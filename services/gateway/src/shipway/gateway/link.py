@@ -1,4 +1,9 @@
-"""A connection to one predictor over the rows protocol: calls go out as they come, answers come back by id."""
+"""A connection to one predictor over the rows protocol: calls go out as they come, answers come back by id.
+
+While calls are under way, the predictor is never silent for long: where no answer comes, a ping is sent, which costs it
+nothing, and is answered also while a slow model works. One that does not answer that hangs, and its connection ends;
+so a model that is slow takes nobody out, and a process that is stopped is found before its callers run out of time.
+"""
 
 import asyncio
 from collections.abc import Callable
@@ -10,6 +15,8 @@ from shipway.contract.rows import Answer, Ask, Frames, frame, read_answer
 
 MAX_ANSWER_BYTES = 64_000_000
 CONNECT_WITHIN_S = 2.0
+# A version that nobody has: every predictor, of older releases too, says so at once.
+_PING = frame(Ask(0, "", 0, "", 0, 1, 1, bytes(16), bytes(16), None, b""))
 
 
 class LinkLost(Exception):  # noqa: N818
@@ -26,16 +33,21 @@ Done = Callable[[Answer | LinkLost], None]
 class Link(asyncio.Protocol):
     """One connection. Make it with ``connect``; it is of no more use once ``lost``."""
 
-    def __init__(self) -> None:
+    def __init__(self, silence_s: float) -> None:
         self.lost = False
+        self._silence_s = silence_s
+        self._loop = asyncio.get_running_loop()
+        self._heard = 0.0
+        self._pinged = False
+        self._watching: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport | None = None
         self._frames = Frames(MAX_ANSWER_BYTES)
         self._calls: dict[int, Done] = {}
         self._ids = count(1)
 
     @classmethod
-    async def connect(cls, address: str) -> "Link":
-        """A link to host:port.
+    async def connect(cls, address: str, silence_s: float) -> "Link":
+        """A link to host:port, which is lost when it has said nothing for ``silence_s`` while it was asked.
 
         Raises:
             NotSent: nobody answers there.
@@ -43,7 +55,9 @@ class Link(asyncio.Protocol):
         host, _, port = address.rpartition(":")
         try:
             async with asyncio.timeout(CONNECT_WITHIN_S):
-                _, link = await asyncio.get_running_loop().create_connection(cls, host.strip("[]"), int(port))
+                _, link = await asyncio.get_running_loop().create_connection(
+                    lambda: cls(silence_s), host.strip("[]"), int(port)
+                )
         except (OSError, ValueError, TimeoutError) as err:
             raise NotSent(f"{address}: {err or type(err).__name__}") from err
         return link
@@ -57,8 +71,24 @@ class Link(asyncio.Protocol):
         if self.lost or self._transport is None:
             done(NotSent("the connection is closed"))
             return
+        if self._watching is None:
+            self._heard, self._pinged = self._loop.time(), False
+            self._watching = self._loop.call_later(self._silence_s / 2, self._watch)
         self._calls[ask.id] = done
         self._transport.write(frame(ask))
+
+    def _watch(self) -> None:
+        self._watching = None
+        if self.lost or self._transport is None or not self._calls:
+            return
+        silent_s = self._loop.time() - self._heard
+        if silent_s >= self._silence_s and self._pinged:
+            self.close(f"it said nothing for {1000 * silent_s:.0f} ms")
+            return
+        if silent_s >= self._silence_s / 2 and not self._pinged:
+            self._pinged = True
+            self._transport.write(_PING)
+        self._watching = self._loop.call_later(self._silence_s / 4, self._watch)
 
     def give_up(self, call_id: int) -> None:
         """Nobody waits for that answer any more."""
@@ -68,6 +98,8 @@ class Link(asyncio.Protocol):
         """Ends the connection and every call on it."""
         if not self.lost:
             self.lost = True
+            if self._watching is not None:
+                self._watching.cancel()
             if self._transport is not None:
                 self._transport.abort()
             calls, self._calls = self._calls, {}
@@ -80,6 +112,7 @@ class Link(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol."""
+        self._heard, self._pinged = self._loop.time(), False
         try:
             for body in self._frames.feed(data):
                 answer = read_answer(body)

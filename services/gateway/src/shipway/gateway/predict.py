@@ -5,13 +5,25 @@ from typing import Any
 
 import msgspec
 
+from shipway.contract.inference import asked_model
 from shipway.contract.signature import InvalidRows, describe_output
-from shipway.gateway.asking import Asked, Asker, starting
+from shipway.gateway.asking import Asked, Asker, as_bytes, starting
 from shipway.runtime.direct import Exchange
-from shipway.runtime.http import ClientGone, Problem, Receive, Scope, Send, read_body, respond, respond_problem
+from shipway.runtime.http import (
+    ClientGone,
+    Problem,
+    Receive,
+    Scope,
+    Send,
+    read_body,
+    respond,
+    respond_problem,
+    while_wanted,
+)
 from shipway.runtime.lifecycle import Asgi
 
 PREFIX = "/predict/"
+TIMEOUT = b"x-request-timeout-ms"
 _MAX_ID = 200
 
 
@@ -41,11 +53,12 @@ class PredictApp:
             await self._rest(scope, receive, send)
             return
         headers = dict(scope["headers"])
-        asked = Asked(scope["path"][len(PREFIX) :], headers.get(b"traceparent"))
+        asked = self._asker.asked(scope["path"][len(PREFIX) :], headers.get(b"traceparent"))
         extra = [(b"traceparent", asked.span.encode())]
         try:
+            shorten(asked, headers.get(TIMEOUT))
             body = await read_body(receive, headers, self._asker.limits.body_bytes)
-            answer = await self._predict(asked, body)
+            answer = await while_wanted(receive, self._predict(asked, body))
         except Problem as problem:
             self._asker.refused(asked, problem)
             await respond_problem(send, problem, extra)
@@ -57,7 +70,12 @@ class PredictApp:
 
     def begin(self, exchange: Exchange) -> None:
         """Answers a request as ``__call__`` does; without a task, unless a version must be waited for."""
-        asked = Asked(exchange.path[len(PREFIX) :], exchange.header(b"traceparent"))
+        asked = self._asker.asked(exchange.path[len(PREFIX) :], exchange.header(b"traceparent"))
+        try:
+            shorten(asked, exchange.header(TIMEOUT))
+        except Problem as problem:
+            self._refuse(asked, exchange, problem)
+            return
         if self._asker.route_now(asked) is None:
             task = asyncio.create_task(self._slowly(asked, exchange))
             self._slow.add(task)
@@ -77,7 +95,7 @@ class PredictApp:
 
         try:
             rows, client_ids = self._encoded(asked, exchange.body)
-            asking = self._asker.ask(asked, rows, client_ids, done)
+            asking = self._asker.ask(asked, len(rows), as_bytes(rows), client_ids, done)
         except Problem as problem:
             self._refuse(asked, exchange, problem)
         else:
@@ -96,7 +114,7 @@ class PredictApp:
     async def _predict(self, asked: Asked, body: bytes) -> bytes:
         await self._asker.route(asked)
         rows, client_ids = self._encoded(asked, body)
-        return render(asked, await self._asker.scores(asked, rows, client_ids))
+        return render(asked, await self._asker.scores(asked, len(rows), as_bytes(rows), client_ids))
 
     def _encoded(self, asked: Asked, body: bytes) -> tuple[list[list[float]], list[str] | None]:
         assert asked.route is not None, "a request is routed before it is read"
@@ -113,6 +131,20 @@ class PredictApp:
     def _refuse(self, asked: Asked, exchange: Exchange, problem: Problem) -> None:
         self._asker.refused(asked, problem)
         exchange.refuse(problem, [(b"traceparent", asked.span.encode())])
+
+
+def shorten(asked: Asked, header: bytes | None) -> None:
+    """Takes the time that a client gives its request, by the header X-Request-Timeout-Ms.
+
+    Raises:
+        Problem: 400, it is no number of milliseconds.
+    """
+    if header is None:
+        return
+    if not header.isdigit() or len(header) > 9 or header.lstrip(b"0") == b"":
+        problem = "must be whole milliseconds, 1 or more"
+        raise Problem(400, f"X-Request-Timeout-Ms {problem}", errors=[("X-Request-Timeout-Ms", problem)])
+    asked.within(int(header))
 
 
 def render(asked: Asked, scores: list[list[float]]) -> bytes:
@@ -158,8 +190,8 @@ def refusing(rest: Asgi) -> Asgi:
     """The application until the gateway has its parts: no prediction, and ``rest`` for everything else."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"].startswith(PREFIX):
-            await respond_problem(send, starting())
+        if scope["type"] == "http" and (scope["path"].startswith(PREFIX) or asked_model(scope["path"]) is not None):
+            await respond_problem(send, starting(), path=scope["path"])
         else:
             await rest(scope, receive, send)
 

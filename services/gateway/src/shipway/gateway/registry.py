@@ -60,7 +60,7 @@ class Registry:
         self.routes: dict[str, ModelRoutes] = {}
         self._wake = asyncio.Event()
         self._changed = asyncio.Event()
-        self._waiting = 0
+        self._waiting: Counter[str] = Counter()
         self.on_out: Callable[[Instance, str], None] = lambda _instance, _why: None
 
     async def run_probes(self) -> None:
@@ -90,18 +90,21 @@ class Registry:
             self._wake.set()
             self._is_out(name, why)
 
-    async def changes(self, until: float) -> bool:
-        """Waits for another table, until a time (of ``time.monotonic``); False when none came.
+    async def changes(self, model: str, until: float) -> bool:
+        """Waits for another table on a model's behalf, until a time (of ``time.monotonic``); False when none came.
 
-        So a request that comes while an instance starts again is answered, only later.
+        So a request that comes while an instance starts again is answered, only later. Each model has places of its
+        own: one that nobody can answer for leaves the others theirs.
         """
-        if self._waiting >= _WAITING:
+        if self._waiting[model] >= _WAITING:
             return False
-        self._waiting += 1
+        self._waiting[model] += 1
         try:
             return await happens(self._changed, until - time.monotonic())
         finally:
-            self._waiting -= 1
+            self._waiting[model] -= 1
+            if not self._waiting[model]:
+                del self._waiting[model]  # names that clients make up must not fill the memory
 
     @property
     def read(self) -> bool:
@@ -170,6 +173,11 @@ class Registry:
         found = self.routes.get(model)
         routes = found.routes if found is not None else ()
         return any(r.version == version and any(i.rows == address for i in r.instances) for r in routes)
+
+    def held(self, model: str) -> list[int]:
+        """The versions of a model that are to be held, routable or not."""
+        state = self.desired.values.get(model)
+        return [v.version for v in state.versions] if state is not None else []
 
     def well(self, name: str) -> bool:
         """Whether an instance passes its probes."""

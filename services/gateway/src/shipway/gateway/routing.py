@@ -64,6 +64,10 @@ class ModelRoutes:
                     break
         return chosen
 
+    def of(self, version: int) -> Route | None:
+        """The route of one version, whatever its share."""
+        return next((route for route in self.routes if route.version == version), None)
+
 
 def model_routes(state: DesiredState, presences: Iterable[Presence], well: Callable[[str], bool]) -> ModelRoutes:
     """The routes of one model.

@@ -15,9 +15,14 @@ class LimitSettings(BaseModel):
     rows: int = Field(default=1000, ge=1, description="rows in one request")
     body_bytes: int = Field(default=2_000_000, ge=1000, description="bytes in one request")
     in_flight: int = Field(default=512, ge=1, description="requests of one version under way; more are refused (503)")
-    request_timeout_ms: int = Field(default=5000, ge=10, description="longest time for an answer")
+    request_timeout_ms: int = Field(
+        default=5000, ge=10, description="longest time for an answer; X-Request-Timeout-Ms shortens it"
+    )
     patience_ms: int = Field(default=2000, ge=0, description="longest wait for an instance when none can answer")
-    retry_share: float = Field(default=0.2, ge=0, le=1, description="retries at most, as a share of requests")
+    silence_ms: int = Field(
+        default=1000, ge=20, description="an instance that was asked, and says nothing for so long, is taken out"
+    )
+    retry_share: float = Field(default=0.2, ge=0, le=1, description="retries at most, as a share of a model's requests")
 
 
 class ProbeSettings(BaseModel):

@@ -70,7 +70,7 @@ class Asking:
     ``begin`` returns.
     """
 
-    def __init__(self, upstream: "Upstream", route: Route, rows: Rows, done: Done) -> None:
+    def __init__(self, upstream: "Upstream", route: Route, rows: Rows, left_s: float, done: Done) -> None:
         limits = upstream.limits
         self.route = route
         self._upstream = upstream
@@ -79,7 +79,7 @@ class Asking:
         self._done = done
         self._loop = asyncio.get_running_loop()
         now = self._loop.time()
-        self._deadline = now + limits.request_timeout_ms / 1000
+        self._deadline = now + left_s
         self._patient_until = now + limits.patience_ms / 1000
         self._tried: set[str] = set()
         self._busy = False  # then somebody is left, and waiting for others would make it worse
@@ -93,20 +93,20 @@ class Asking:
         """Asks the next instance, or says that there is none."""
         left_s = self._deadline - self._loop.time()
         if left_s <= 0:
-            limit_ms = self._upstream.limits.request_timeout_ms
-            return self._fail(504, f"no answer in {limit_ms} ms: {self._failure}")
+            return self._fail(504, f"no answer in time: {self._failure}")
         holders = self._upstream.holders(self.route)
         instance = pick_instance(holders, self._registry.busy.__getitem__, random.randrange, self._tried)
         if instance is None:
             self._waiting = self._loop.create_task(self._wait())
             return None
         if self._tried:
-            if not self._not_sent and not self._upstream.budget.spend():
+            if not self._not_sent and not self._upstream.budget(self.route.model).spend():
                 return self._fail(503, f"{self._failure}; too many requests had to be asked again")
             RETRIES.inc()
         self._tried.add(instance.name)
         # With others to ask, one instance does not get all the time that there is.
-        patience_s = left_s if len(holders) == 1 else left_s / 2
+        others = sum(holder.name not in self._tried for holder in holders)
+        patience_s = left_s / 2 if others else left_s
         rows = self._rows
         self._item = Item(
             rows.values,
@@ -137,7 +137,9 @@ class Asking:
 
     async def _wait(self) -> None:
         """Waits for another table, where that can help."""
-        found = not self._busy and await self._registry.changes(min(self._patient_until, self._deadline))
+        found = not self._busy and await self._registry.changes(
+            self.route.model, min(self._patient_until, self._deadline)
+        )
         self._waiting = None
         if not found:
             return self._fail(503, f"{self.route.model} version {self.route.version}: {self._failure}")
@@ -161,7 +163,8 @@ class Asking:
             self._not_sent = isinstance(outcome, NotSent)
             late = isinstance(outcome, TimeoutError)
             self._failure = f"{name} did not answer in time" if late else f"{name}: {outcome}"
-            self._registry.eject(name, self._failure)
+            if not late:  # late may be the model; whether the instance hangs is for its link to find out
+                self._registry.eject(name, self._failure)
         return self.begin()
 
     def _fail(self, status: int, detail: str) -> None:
@@ -175,7 +178,7 @@ class Upstream:
     def __init__(self, registry: Registry, limits: LimitSettings) -> None:
         self.registry = registry
         self.limits = limits
-        self.budget = RetryBudget(limits.retry_share)
+        self._budgets: dict[str, RetryBudget] = {}
         self._under_way: Counter[tuple[str, int]] = Counter()
         self._links: dict[str, asyncio.Task[Link]] = {}
         self._lanes: dict[tuple[str, str, int], Lane] = {}
@@ -189,8 +192,17 @@ class Upstream:
                 connecting.result().close("the gateway stops")
         await asyncio.gather(*self._links.values(), return_exceptions=True)
 
-    def ask(self, route: Route, rows: Rows, done: Done) -> Asking:
-        """Asks for the scores of rows by the route's version; ``done`` gets them, or the Problem.
+    def budget(self, model: str) -> RetryBudget:
+        """A model's retries: another's can't use them up."""
+        budget = self._budgets.get(model)
+        if budget is None:
+            served = self.registry.routes
+            self._budgets = {name: kept for name, kept in self._budgets.items() if name in served}
+            budget = self._budgets[model] = RetryBudget(self.limits.retry_share)
+        return budget
+
+    def ask(self, route: Route, rows: Rows, left_s: float, done: Done) -> Asking:
+        """Asks for the scores of rows by the route's version within ``left_s``; ``done`` gets them, or the Problem.
 
         Raises:
             Problem: 503, too many requests of the version are under way.
@@ -199,8 +211,8 @@ class Upstream:
         if self._under_way[key] >= self.limits.in_flight:
             raise Problem(503, f"{route.model} has {self.limits.in_flight} requests under way", retry_after_s=1)
         self._under_way[key] += 1
-        self.budget.earn()
-        asking = Asking(self, route, rows, done)
+        self.budget(route.model).earn()
+        asking = Asking(self, route, rows, left_s, done)
         asking.begin()
         return asking
 
@@ -247,7 +259,9 @@ class Upstream:
             return link
         connecting = self._links.get(address)
         if connecting is None or connecting.done():
-            connecting = self._links[address] = asyncio.create_task(Link.connect(address))
+            connecting = self._links[address] = asyncio.create_task(
+                Link.connect(address, self.limits.silence_ms / 1000)
+            )
         return await asyncio.shield(connecting)
 
     def _out(self, instance: Instance, why: str) -> None:

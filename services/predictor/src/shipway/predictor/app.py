@@ -5,12 +5,11 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import msgspec
-from fastapi import FastAPI
-from fastapi.responses import JSONResponse
 
 from shipway.bundle.trial import Trials
 from shipway.contract.envelope import WireMessage
 from shipway.contract.events import DesiredState
+from shipway.contract.signature import Signature
 from shipway.contract.topics import DESIRED_STATE, PREDICTION_LOG
 from shipway.predictor.held import Versions
 from shipway.predictor.inference import InferenceApp
@@ -18,11 +17,13 @@ from shipway.predictor.presence import Announcer
 from shipway.predictor.record import Recorder
 from shipway.predictor.rowserver import RowServer
 from shipway.predictor.settings import PredictorSettings
-from shipway.runtime.http import Problem
+from shipway.runtime.inferenceroutes import add_protocol_routes
 from shipway.runtime.kafka import Producer, connected_producer
 from shipway.runtime.lifecycle import Body, Life
 from shipway.runtime.objects import ObjectStore, open_store
+from shipway.runtime.openapi import document
 from shipway.runtime.prediction_sink import PredictionSink, totals
+from shipway.runtime.refusals import add_refusals
 from shipway.runtime.starting import provisioned, reachable_store
 from shipway.runtime.tableview import TableView
 
@@ -65,7 +66,9 @@ async def _serve(life: Life, settings: PredictorSettings, producer: Producer, st
 
     sink = PredictionSink(send, source=f"shipway/predictor/{settings.name}", instance=settings.name)
     with ThreadPoolExecutor(max_workers=2, thread_name_prefix="scoring") as executor:
-        add_protocol_routes(life.app, versions)
+        add_refusals(life.app)
+        add_protocol_routes(life.app, "shipway-predictor", _Held(versions), infer_refusals=(404, 413, 422, 500, 504))
+        document(life.app)
         recorder = Recorder(sink, settings.name)
         life.asgi = InferenceApp(versions, recorder, executor, life.app)
         row_server = RowServer(versions, recorder, executor)
@@ -106,45 +109,14 @@ async def _caught_up(life: Life, table: TableView[DesiredState]) -> None:
     life.readiness.report("desired state", None)
 
 
-def add_protocol_routes(app: FastAPI, versions: Versions) -> None:
-    """The rest of the Open Inference Protocol v2: metadata and health."""
+class _Held:
+    """What this instance holds, as the inference protocol's routes ask for it."""
 
-    @app.get("/v2", tags=["inference"], summary="Server metadata")
-    async def server() -> dict[str, object]:
-        return {"name": "shipway-predictor", "version": "0.1.0", "extensions": ["binary_tensor_data"]}
+    def __init__(self, versions: Versions) -> None:
+        self._versions = versions
 
-    @app.get("/v2/health/live", tags=["inference"], summary="The server is alive")
-    async def live() -> dict[str, bool]:
-        return {"live": True}
+    def unready(self) -> str | None:
+        return "; ".join(self._versions.problems()) or None
 
-    @app.get("/v2/health/ready", tags=["inference"], summary="The server is ready", responses={503: {}})
-    async def ready() -> JSONResponse:
-        problems = versions.problems()
-        return JSONResponse({"ready": not problems}, 503 if problems else 200)
-
-    @app.get("/v2/models/{model}/versions/{version}", tags=["inference"], summary="Model metadata", responses={404: {}})
-    async def metadata(model: str, version: int) -> JSONResponse:
-        serving = versions.serving.get((model, version))
-        if serving is None:
-            problem = Problem(404, f"{model} version {version} is not held here")
-            return JSONResponse(problem.document(), 404, media_type="application/problem+json")
-        signature = serving.loaded.signature
-        return JSONResponse(
-            {
-                "name": model,
-                "versions": [str(v) for m, v in sorted(versions.serving) if m == model],
-                "platform": "lightgbm",
-                "inputs": [{"name": "rows", "datatype": "FP64", "shape": [-1, len(signature.features)]}],
-                "outputs": [{"name": "scores", "datatype": "FP64", "shape": [-1, signature.outputs_per_row]}],
-            }
-        )
-
-    @app.get(
-        "/v2/models/{model}/versions/{version}/ready",
-        tags=["inference"],
-        summary="The version is ready",
-        responses={404: {}},
-    )
-    async def version_ready(model: str, version: int) -> JSONResponse:
-        held = (model, version) in versions.serving
-        return JSONResponse({"name": model, "ready": held}, 200 if held else 404)
+    def served(self, model: str) -> dict[int, Signature] | None:
+        return {s.version.version: s.loaded.signature for s in self._versions.of_model(model)} or None

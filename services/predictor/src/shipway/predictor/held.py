@@ -70,6 +70,11 @@ class Versions:
         """Why the instance can't do its work."""
         return unready(self._wanted(), self._held)
 
+    def of_model(self, model: str) -> list[Serving]:
+        """A model's versions that answer here, the one that answers by default first: the champion, or the newest."""
+        found = [serving for (name, _), serving in self.serving.items() if name == model]
+        return sorted(found, key=lambda s: (s.version.role != "champion", -s.version.version))
+
     def presence(self, instance: str, url: str, started_at: datetime) -> Presence:
         """What the instance says of itself now."""
         versions = []

@@ -1,4 +1,4 @@
-"""The hot path: one ASGI function for ``POST /v2/models/{model}/versions/{version}/infer``, ahead of FastAPI."""
+"""The hot path: one ASGI function for ``POST /v2/models/{model}[/versions/{version}]/infer``, ahead of FastAPI."""
 
 import asyncio
 import time
@@ -11,9 +11,11 @@ from shipway.contract.inference import (
     DEADLINE_HEADER,
     LENGTH_HEADER,
     NOT_LOADED,
+    asked_model,
     decode_request,
     encode_answer,
 )
+from shipway.contract.signature import InvalidRows
 from shipway.predictor.held import Serving, Versions
 from shipway.predictor.record import Recorder
 from shipway.predictor.scoring import FAST_ROWS
@@ -42,7 +44,7 @@ class InferenceApp:
         try:
             length, body = await self._answer(scope, receive, begun)
         except Problem as problem:
-            await respond_problem(send, problem)
+            await respond_problem(send, problem, path=scope["path"])
         except ClientGone:
             return
         else:
@@ -61,11 +63,13 @@ class InferenceApp:
             request = decode_request(
                 body,
                 length.decode("latin-1") if length is not None else None,
-                features=scorer.features,
+                serving.loaded.encoder,
                 max_rows=self._versions.limits.rows,
             )
         except InvalidField as err:
             raise Problem(422, str(err), errors=[(err.field, err.problem)]) from err
+        except InvalidRows as err:
+            raise Problem(422, str(err)[:500], errors=[(p.field, p.problem) for p in err.problems]) from err
         left = headers.get(_DEADLINE, b"")
         if left.isdigit() and (time.perf_counter() - begun) * 1000 >= int(left[:9]):
             raise Problem(504, "the deadline passed before the rows were scored", code="deadline")
@@ -78,24 +82,26 @@ class InferenceApp:
             serving.errors += len(request.rows)
             raise Problem(500, f"LightGBM says: {err}", code="scoring-failed") from err
         labels, rows = request.labels, len(request.rows)
+        ids = labels.prediction_ids or [uuid.uuid4().hex for _ in range(rows)]
         trace_id = trace.trace_id(headers.get(b"traceparent", b"").decode("latin-1"))
         self._recorder.answered(
             serving,
             request.rows,
             scores,
-            prediction_ids=labels.prediction_ids or [uuid.uuid4().hex for _ in range(rows)],
+            prediction_ids=ids,
             trace_ids=[trace_id] * rows,
             client_ids=labels.client_ids,
             role=labels.role,
             generation=labels.generation,
             begun=begun,
         )
-        return encode_answer(serving.model, serving.version.version, request.id, scores, binary=request.binary)
+        signature = serving.loaded.signature
+        return encode_answer(serving.model, serving.version.version, request, signature, scores, ids)
 
     def _serving(self, path: str) -> Serving:
-        parts = path.split("/")
-        if len(parts) == 7 and parts[1:3] == ["v2", "models"] and parts[4] == "versions" and parts[5].isdigit():
-            found = self._versions.serving.get((parts[3], int(parts[5][:9])))
-            if found is not None:
-                return found
+        asked = asked_model(path)
+        held = self._versions.of_model(asked[0]) if asked is not None else []
+        for serving in held:
+            if asked is not None and asked[1] in (None, serving.version.version):
+                return serving
         raise Problem(404, f"{path[:200]}: this instance does not hold that model and version", code=NOT_LOADED)

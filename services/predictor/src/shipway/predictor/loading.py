@@ -1,6 +1,7 @@
 """Getting one version from the object store into memory: every check, then the model. Blocking, off the event loop."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.metadata import version as installed
 
 import numpy as np
@@ -10,7 +11,7 @@ from shipway.bundle.modelfile import check_model_text
 from shipway.bundle.store import read_bundle
 from shipway.bundle.trial import Trials, compare
 from shipway.contract.errors import InvalidField, Permanent
-from shipway.contract.signature import Signature
+from shipway.contract.signature import RowEncoder, Signature
 from shipway.predictor.scoring import FAST_ROWS, Scorer
 from shipway.runtime.objects import ObjectStore
 
@@ -27,6 +28,11 @@ class LoadedModel:
     digest: str
     signature: Signature
     scorer: Scorer
+
+    @cached_property
+    def encoder(self) -> RowEncoder:
+        """What turns named values into the model's numbers."""
+        return RowEncoder(self.signature)
 
 
 def load(store: ObjectStore, digest: str, trials: Trials) -> LoadedModel:

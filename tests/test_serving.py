@@ -1,0 +1,71 @@
+"""What clients see of a running Shipway: the inference protocol through gateway and predictors."""
+
+import asyncio
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from tritonclient.http import InferenceServerClient, InferInput
+from world import World, features_of, make_rows
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+ROWS = [features_of(row) for row in make_rows("binary", n=40, seed=11)]
+TYPES = {"size": "FP64", "age": "FP64", "colour": "BYTES", "flag": "BOOL"}
+
+
+def tensors() -> list[InferInput]:
+    """The rows as a client of others sends them."""
+    found = []
+    for name, datatype in TYPES.items():
+        values = [row[name] for row in ROWS]
+        if datatype == "BYTES":
+            array = np.array(["" if v is None else v for v in values], dtype=np.object_)
+        else:
+            array = np.array(values, dtype=np.bool_ if datatype == "BOOL" else np.float64)
+        found.append(InferInput(name, [len(ROWS)], datatype))
+        found[-1].set_data_from_numpy(array)
+    return found
+
+
+async def test_the_inference_protocol_gives_the_same_answers_everywhere(shipway_world: World, served: str) -> None:
+    known = (await shipway_world.shipway.predict(served, ROWS)).predictions
+    urls = shipway_world.supervisor.state().service_urls
+
+    def ask(url: str) -> list[float]:
+        client = InferenceServerClient(url.removeprefix("http://"))
+        assert client.is_server_live() and client.is_server_ready() and client.is_model_ready(served)
+        assert {t["name"]: t["datatype"] for t in client.get_model_metadata(served)["inputs"]} == TYPES
+        answer, of_version = client.infer(served, tensors()), client.infer(served, tensors(), "1")
+        assert not client.is_model_ready(served, "9")
+        client.close()
+        assert [bytes(label).decode() for label in answer.as_numpy("label")] == [p.label for p in known]
+        assert answer.as_numpy("scores").tolist() == of_version.as_numpy("scores").tolist()
+        scores: list[float] = answer.as_numpy("scores")[:, 0].tolist()
+        return scores
+
+    for url in (shipway_world.gateway, urls["predictor-1"], urls["predictor-2"]):
+        assert await asyncio.to_thread(ask, url) == [p.probability for p in known]
+
+
+async def test_the_example_of_the_page_runs(shipway_world: World, served: str, root: Path) -> None:
+    page = (root / "docs" / "predictions.md").read_text()
+    (code,) = re.findall(r"```python test=triton\n(.*?)```", page, re.DOTALL)
+    code = code.replace("localhost:8080", shipway_world.gateway.removeprefix("http://"))
+    ran = await asyncio.to_thread(
+        subprocess.run, [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert "true" in ran.stdout or "false" in ran.stdout
+
+
+async def test_the_published_document_is_the_running_gateways(shipway_world: World, root: Path) -> None:
+    async with httpx.AsyncClient() as client:
+        shown = (await client.get(f"{shipway_world.gateway}/openapi.json")).text
+    assert (
+        httpx.Response(200, text=shown).json()
+        == httpx.Response(200, text=(root / "docs" / "openapi" / "gateway.json").read_text()).json()
+    )
