@@ -26,7 +26,7 @@ async def test_the_contract_holds(parts: Containers, kind: str) -> None:
     store = objects["ENDPOINT"].replace("://", f"://{objects['ACCESS_KEY']}:{objects['SECRET_KEY']}@")
     asked = {"objects": objects["ENDPOINT"].rpartition("/")[2], "bus": kafka}[kind]
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "pytest", "-v", str(TESTS / f"test_{kind}.py")),
+        *(sys.executable, "-m", "pytest", "-vv", str(TESTS / f"test_{kind}.py")),
         env=dict(os.environ, SHIPWAY_TEST_S3=store, SHIPWAY_TEST_KAFKA=kafka),
         stdout=asyncio.subprocess.PIPE,
     )
