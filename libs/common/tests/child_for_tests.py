@@ -10,6 +10,8 @@ from typing import Any
 from shipway.contract.errors import Permanent, Transient
 from shipway.runtime.children import Send, serve
 
+COUNTED: list[int] = []
+
 
 def work(order: dict[str, Any], send: Send) -> Any:
     match order["do"]:
@@ -18,6 +20,9 @@ def work(order: dict[str, Any], send: Send) -> Any:
             os.write(1, b"and another\n")
             send({"stage": "half"})
             return {"you said": order["say"]}
+        case "count":
+            COUNTED.append(1)
+            return len(COUNTED)
         case "permanent":
             raise Permanent("never")
         case "transient":

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from shipway.runtime.children import ChildEnd, run_child
+from shipway.runtime.children import ChildEnd, opened_child, run_child
 
 
 @pytest.fixture(autouse=True)
@@ -63,6 +63,15 @@ async def test_a_child_is_stopped_on_request() -> None:
     stop = asyncio.Event()
     end = await run("deaf", stop=stop, on_message=lambda _: stop.set())
     assert end.kind == "stopped"
+
+
+async def test_one_process_works_on_one_order_after_another_also_after_a_refusal() -> None:
+    async with opened_child("child_for_tests") as child:
+        ends = [await child.run({"do": do, "say": do}, time_limit_s=20) for do in ("count", "permanent", "count")]
+        assert [(end.kind, end.result) for end in ends] == [("done", 1), ("permanent", None), ("done", 2)]
+        assert ("Permanent: never" in ends[1].log_tail, "never" in ends[2].log_tail) == (True, False)
+        crashed = await child.run({"do": "crash"}, time_limit_s=20)
+        assert (crashed.kind, child.ended) == ("crashed", True)
 
 
 def test_a_child_dies_with_its_parent() -> None:

@@ -52,6 +52,16 @@ def test_what_is_put_is_got(store: ObjectStore) -> None:
         store.get("a/b.txt", 10)
 
 
+def test_a_mark_is_another_once_the_bytes_are(store: ObjectStore) -> None:
+    store.put("a", b"one")
+    first = store.mark("a")
+    assert first is not None
+    assert store.mark("a") == first
+    store.put("a", b"two")
+    assert store.mark("a") not in (None, first)
+    assert store.mark("b") is None
+
+
 def test_many_and_large_objects_are_listed_and_got_whole(store: ObjectStore) -> None:
     large = secrets.token_bytes(12_000_000)
     store.put("many/large", large)

@@ -16,10 +16,10 @@ from shipway.bundle.modelfile import check_model_text
 from shipway.bundle.store import Bundle, read_bundle
 from shipway.contract.errors import InvalidField, Permanent
 from shipway.contract.events import TrainingCompleted
-from shipway.contract.spec import parse_spec
+from shipway.contract.spec import STAGES, parse_spec, to_builtins
 from shipway.runtime.objects import FolderStore
-from shipway.runtime.settings import DataSettings
-from shipway.trainer.pipeline import train_version
+from shipway.trainer.child import Hands
+from shipway.trainer.stages import Done
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 ROWS = 2000
@@ -50,15 +50,40 @@ class Case:
         self.folder.mkdir()
         self.store = FolderStore(folder / "objects")
         self.raw_spec = raw_spec
-        self.told: list[tuple[str, float, str]] = []
+        self.told: list[tuple[str, float]] = []
         pq.write_table(data(), self.folder / "rows.parquet")
 
     def train(self, until: datetime | None = UNTIL, **changes: Any) -> dict[str, Any]:
         windows = {"source": f"folder:{self.folder}", "time_column": "at", "train": "30d", "holdout": "5d"}
-        spec = parse_spec(self.raw_spec(**({"data": windows} | changes)))
-        return train_version(
-            self.store, DataSettings(folders="/"), spec, until, 1, lambda *news: self.told.append(news)
-        )
+        raw = self.raw_spec(**({"data": windows} | changes))
+        return self.run(to_builtins(parse_spec(raw)), until)
+
+    def run(self, spec: dict[str, Any], until: datetime | None, hands: Callable[[], Hands] | None = None) -> Any:
+        """Every stage by the same hands, or each by ``hands()``; gives what TrainingCompleted tells."""
+        one = Hands()
+        order: dict[str, Any] = {
+            "do": "survey",
+            "stage": "get-data",
+            "spec": spec,
+            "until": until.isoformat() if until else None,
+            "objects": {"url": f"file://{self.folder.parent / 'objects'}"},
+            "data": {"folders": "/"},
+            "max_threads": 1,
+        }
+        order |= {"do": "stage", "told": one(order, lambda _: None), "before": []}
+        results: dict[str, Any] = {}
+        for stage in STAGES[:-1]:
+            told = lambda news, stage=stage: self.told.append((stage, news["fraction"]))  # noqa: E731
+            gave = (hands() if hands else one)(order | {"stage": stage}, told)
+            results[stage] = gave["result"]
+            order["before"].append(msgspec.to_builtins(Done(stage, gave["output"], gave["result"])))
+        return {
+            "training_rows": results["preprocess"]["rows"],
+            "set_aside_rows": results["clean"]["set_aside"],
+            "metrics": results["evaluate"]["metrics"],
+            "windows": results["get-data"]["windows"],
+            **results["build"],
+        }
 
 
 @pytest.fixture
@@ -102,12 +127,38 @@ def test_the_same_rows_give_the_same_model(case: Case) -> None:
     assert first.files["golden.parquet"] == second.files["golden.parquet"]
 
 
+@pytest.mark.parametrize("kind", ["binary", "multiclass", "regression"])
+def test_stages_apart_give_the_model_that_stages_in_one_process_give(case: Case, kind: str) -> None:
+    target = {"binary": {"column": "y", "kind": "binary"}, "multiclass": {"column": "c", "kind": "multiclass"}}
+    windows = {"source": f"folder:{case.folder}", "time_column": "at", "train": "30d", "holdout": "5d"}
+    features = {"n": {"type": "number"}} | ({"c": {"type": "category"}} if kind == "binary" else {})
+    if kind == "regression":
+        features = {"c": {"type": "category"}}
+    changes = {"data": windows, "target": target.get(kind, {"column": "n", "kind": kind}), "features": features}
+    spec = to_builtins(parse_spec(case.raw_spec(**changes)))
+    one, apart = (read_bundle(case.store, case.run(spec, UNTIL, hands)["digest"]) for hands in (None, Hands))
+    names = ("model.txt", "signature.json", "golden.parquet", "reference.parquet", "report.json")
+    assert [name for name in names if one.files[name] != apart.files[name]] == []
+
+
+def test_an_output_that_is_gone_or_changed_is_said_to_be_lost(case: Case) -> None:
+    case.train()
+    hands, order = Hands(), {"do": "stage", "stage": "clean", "spec": to_builtins(parse_spec(case.raw_spec()))}
+    order |= {"objects": {"url": f"file://{case.folder.parent / 'objects'}"}, "data": {}, "told": {}, "max_threads": 1}
+    (key,) = [key for key in case.store.list("stages/m/") if case.store.get(key, 10**9).count(b"shipway") == 0][:1]
+    digest = key.rpartition("/")[2]
+    for spoil in (lambda: case.store.put(key, b"other"), lambda: case.store.delete(key)):
+        spoil()
+        before = [{"stage": "get-data", "output": digest, "result": {}}]
+        assert hands(order | {"before": before}, lambda _: None) == {"lost": "get-data"}
+
+
 def test_progress_goes_from_start_to_end(case: Case) -> None:
     case.train()
-    fractions = [fraction for _, fraction, _ in case.told]
+    fractions = [fraction for _, fraction in case.told]
     assert fractions == sorted(fractions)
     assert 0 <= fractions[0] <= fractions[-1] <= 1
-    assert list(dict.fromkeys(stage for stage, _, _ in case.told)) == ["data", "prepare", "train", "bundle"]
+    assert list(dict.fromkeys(stage for stage, _ in case.told)) == list(STAGES[:-1])
 
 
 @pytest.mark.parametrize("kind", ["regression", "multiclass"])

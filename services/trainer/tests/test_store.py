@@ -11,12 +11,14 @@ import sqlalchemy as sa
 from shipway.contract.envelope import Envelope, decode
 from shipway.contract.errors import InvalidField, Permanent
 from shipway.contract.events import ModelDeclared, TrainingCancelRequested, TrainingRequested
-from shipway.runtime.database import Database
+from shipway.contract.spec import parse_spec, to_builtins
+from shipway.runtime.database import Database, Transaction
 from shipway.runtime.delivery import outbox
 from shipway.runtime.migrations import migrate
-from shipway.trainer import handlers, store
-from shipway.trainer.store import TakenJob
-from shipway.trainer.tables import jobs, metadata
+from shipway.trainer import handlers, stagestore, store
+from shipway.trainer.stages import Done, key_of
+from shipway.trainer.stagestore import TakenStage
+from shipway.trainer.tables import declarations, jobs, metadata
 from shipway.trainer.training import Step
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
@@ -24,13 +26,22 @@ Request = Callable[..., Awaitable[None]]
 RawSpec = Callable[..., dict[str, Any]]
 Wrap = Callable[..., Envelope]
 LEASE = timedelta(seconds=15)
-BACK = Step("queued", 1, timedelta(0), "again")
+BACK = Step("running", 1, timedelta(0), "again")
 
 
-async def take(database: Database, lease: timedelta = LEASE) -> TakenJob:
+async def take(database: Database, lease: timedelta = LEASE) -> TakenStage:
+    """Begins the oldest queued job, and takes the stage that is due."""
     async with database.begin() as tx:
-        opened, _ = await store.open_jobs(tx)
-        return await store.take(tx, next(o.job for o in opened if o.job.state == "queued"), "me", lease)
+        opened, _ = await stagestore.open_jobs(tx)
+        job = next(o.job for o in opened if o.job.due.state == "waiting")
+        if job.state == "queued":
+            job = await stagestore.begin(tx, job)
+        return await stagestore.take(tx, job, job.due.name, "me", lease)
+
+
+async def finish(tx: Transaction, taken: TakenStage) -> bool:
+    done = Done(taken.stage, "a" * 64, {"rows": 1})
+    return await stagestore.finish(tx, taken, done, key="k", told={}, reused=False, seconds=1.5, log_tail="log\x00")
 
 
 async def row(database: Database, request_id: str = "r1") -> Any:
@@ -112,11 +123,15 @@ async def test_a_job_starts_with_the_newest_declaration(
     database: Database, request_training: Request, raw_spec: RawSpec, envelope: Wrap
 ) -> None:
     await request_training()
-    newer = ModelDeclared(model="m", spec=raw_spec(training={"max_attempts": 7}), declared_by="ann")
+    policies = {"training": {"max_attempts": 7}, "stages": {"get-data": {"max_attempts": 5, "retry_pause": "9s"}}}
+    newer = ModelDeclared(model="m", spec=raw_spec(**policies), declared_by="ann")
     async with database.begin() as tx:
         await handlers.on_model_declared(tx, newer, envelope(newer, "e2", T0 + timedelta(1)))
     taken = await take(database)
-    assert (taken.max_attempts, taken.attempts, taken.fence) == (7, 1, 1)
+    stages = {stage.name: stage for stage in taken.job.stages}
+    assert (taken.stage, taken.fence, stages["get-data"].attempts) == ("get-data", 1, 1)
+    assert (stages["get-data"].max_attempts, stages["get-data"].retry_pause) == (5, timedelta(seconds=9))
+    assert stages["train"].max_attempts == 7
     assert (await row(database)).spec == newer.spec
 
 
@@ -124,19 +139,19 @@ async def test_a_zombie_writes_nothing(database: Database, request_training: Req
     await request_training()
     zombie = await take(database)
     async with database.begin() as tx:
-        opened, _ = await store.open_jobs(tx)
-        await store.settle_unattended(tx, opened[0].job, BACK)
+        await stagestore.settle(tx, zombie.job, BACK)
     heir = await take(database)
     assert heir.fence > zombie.fence
+    before = await row(database)
     async with database.begin() as tx:
-        assert not (await store.renew(tx, zombie, LEASE)).held
-        assert not await store.note_progress(tx, zombie, "train", 0.5, "")
-        assert not await store.give_up(tx, zombie, BACK, "")
-        assert await store.complete(tx, zombie, "a" * 64, "") is None
-    assert (await row(database)).state == "running"
+        assert not (await stagestore.renew(tx, zombie, LEASE)).held
+        assert not await stagestore.note_progress(tx, zombie, 0.5, "zombie", late=False)
+        assert not await stagestore.give_up(tx, zombie, Step("failed", 1, timedelta(0), "zombie"), "", 1.0)
+        assert not await finish(tx, zombie)
+    assert await row(database) == before
     async with database.begin() as tx:
-        assert await store.complete(tx, heir, "b" * 64, "log\x00") == 1
-        assert await store.complete(tx, heir, "b" * 64, "") is None
+        assert await finish(tx, heir)
+        assert not await finish(tx, heir)
 
 
 async def test_a_lease_that_ran_out_is_renewed_while_nobody_acted_on_it(
@@ -145,7 +160,57 @@ async def test_a_lease_that_ran_out_is_renewed_while_nobody_acted_on_it(
     await request_training()
     taken = await take(database, timedelta(seconds=-1))
     async with database.begin() as tx:
-        assert (await store.renew(tx, taken, LEASE)).held
+        assert (await stagestore.renew(tx, taken, LEASE)).held
+
+
+async def test_a_trainer_of_the_release_before_that_took_the_job_over_shuts_ours_out(
+    database: Database, request_training: Request
+) -> None:
+    await request_training()
+    taken = await take(database)
+    async with database.begin() as tx:
+        await tx.execute(sa.update(jobs).values(owner="older"))
+        assert not (await stagestore.renew(tx, taken, LEASE)).held
+        assert not await finish(tx, taken)
+
+
+async def test_a_second_run_keeps_what_is_done_until_what_it_depends_on_changes(
+    database: Database, request_training: Request
+) -> None:
+    await request_training()
+    spec = to_builtins(parse_spec(await take_spec(database)))
+    taken = await take(database)
+    before: list[Done] = []
+    for name in ("get-data", "clean", "preprocess"):
+        done = Done(name, "a" * 64, {"rows": 1})  # type: ignore[arg-type]
+        key = key_of(done.stage, spec, {}, before)
+        before.append(done)
+        async with database.begin() as tx:
+            assert await stagestore.finish(tx, taken, done, key=key, told={}, reused=False, seconds=1.5, log_tail="")
+        taken = await take(database)
+    assert (taken.stage, taken.spent_s, [done.stage for done in taken.before]) == (
+        "train",
+        4.5,
+        ["get-data", "clean", "preprocess"],
+    )
+    for changes, due in (({}, "train"), ({"training": {"min_rows": 11}}, "clean")):
+        async with database.begin() as tx:
+            await stagestore.settle(tx, taken.job, Step("failed", 1, timedelta(0), "why"))
+            await tx.execute(sa.update(jobs).values(state="queued"))
+        await declare(database, changes)
+        taken = await take(database)
+        assert taken.stage == due
+
+
+async def take_spec(database: Database) -> Any:
+    async with database.begin() as tx:
+        return (await tx.execute(sa.select(declarations.c.spec))).scalar_one()
+
+
+async def declare(database: Database, changes: dict[str, Any]) -> None:
+    async with database.begin() as tx:
+        spec = (await tx.execute(sa.select(declarations.c.spec))).scalar_one()
+        await tx.execute(sa.update(declarations).values(spec=spec | changes))
 
 
 async def test_versions_are_numbered_by_model_without_gaps(database: Database, request_training: Request) -> None:
@@ -154,8 +219,18 @@ async def test_versions_are_numbered_by_model_without_gaps(database: Database, r
         await request_training(f"r{i}", model)
         taken = await take(database)
         async with database.begin() as tx:
-            numbers.append((model, await store.complete(tx, taken, "a" * 64, "")))
+            numbers.append((model, await stagestore.complete(tx, taken, "a" * 64)))
     assert numbers == [("m", 1), ("n", 1), ("m", 2), ("m", 3)]
+
+
+async def test_an_output_is_known_by_its_model_and_key(database: Database) -> None:
+    done = Done("clean", "a" * 64, {"rows": 1})
+    async with database.begin() as tx:
+        await stagestore.keep_output(tx, "m", "k", done)
+        await stagestore.keep_output(tx, "m", "k", done)
+        assert await stagestore.known_output(tx, "m", "k") == done
+        assert await stagestore.known_output(tx, "m", "other") is None
+        assert await stagestore.known_output(tx, "n", "k") is None
 
 
 async def test_a_cancellation_that_comes_first_is_kept(
@@ -166,5 +241,5 @@ async def test_a_cancellation_that_comes_first_is_kept(
         await handlers.on_cancel_requested(tx, command, envelope(command))
     await request_training()
     async with database.begin() as tx:
-        opened, _ = await store.open_jobs(tx)
+        opened, _ = await stagestore.open_jobs(tx)
     assert opened[0].job.cancelled_by == "ann"

@@ -1,4 +1,4 @@
-"""The job's state machine, for all jobs and endings."""
+"""The decisions on jobs and stages, for all jobs and endings; how a whole life of them goes: test_lives."""
 
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -6,33 +6,39 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shipway.trainer.training import (
-    OVER,
-    Ending,
-    Job,
-    ProgressFilter,
-    after,
-    next_job,
-    unattended,
-)
+from shipway.contract.spec import STAGES
+from shipway.trainer.training import OVER, Ending, Job, ProgressFilter, Stage, after, next_task, unattended
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 SOME_S = st.integers(-100, 100).map(lambda s: T0 + timedelta(seconds=s))
+KINDS = ["refused", "unavailable", "lost", "crashed", "timed_out", "late", "lease_expired", "stopped", "cancelled"]
+ENDINGS = st.builds(Ending, kind=st.sampled_from(KINDS), reason=st.just("because"), back_to=st.just("clean"))
+
+
+def staged(done: int, state: str = "running", attempts: int = 1, max_attempts: int = 3) -> tuple[Stage, ...]:
+    """A job's stages, ``done`` of them done."""
+    due = Stage(STAGES[done], state, attempts, max_attempts, lease_until=T0)  # type: ignore[arg-type]
+    return (*(Stage(name, "done") for name in STAGES[:done]), due, *(Stage(name) for name in STAGES[done + 1 :]))
+
+
+STAGED = st.builds(
+    staged,
+    st.integers(0, len(STAGES) - 1),
+    st.sampled_from(["waiting", "running"]),
+    st.integers(1, 5),
+    st.integers(1, 5),
+)
 JOBS = st.builds(
     Job,
     request_id=st.uuids().map(str),
     model=st.sampled_from(["a", "b", "c"]),
     state=st.sampled_from(["queued", "running"]),
-    attempts=st.integers(1, 5),
-    max_attempts=st.integers(1, 5),
     created_at=SOME_S,
     not_before=SOME_S,
-    lease_until=SOME_S,
+    stages=STAGED,
     declared=st.booleans(),
     cancelled_by=st.none() | st.just("ann"),
 )
-KINDS = ["refused", "unavailable", "crashed", "timed_out", "lease_expired", "stopped", "cancelled"]
-ENDINGS = st.builds(Ending, kind=st.sampled_from(KINDS), reason=st.just("because"))
 
 
 def job(**changes: object) -> Job:
@@ -40,30 +46,35 @@ def job(**changes: object) -> Job:
         "request_id": "r",
         "model": "m",
         "state": "running",
-        "attempts": 1,
-        "max_attempts": 3,
         "created_at": T0,
         "not_before": T0,
+        "stages": staged(1),
     }
     return Job(**(values | changes))  # type: ignore[arg-type]
 
 
 @given(jobs=st.lists(JOBS, max_size=12), data=st.data())
-def test_a_held_request_is_never_next(jobs: list[Job], data: st.DataObject) -> None:
+def test_a_held_request_is_never_next_before_it_began(jobs: list[Job], data: st.DataObject) -> None:
     held = data.draw(st.sets(st.sampled_from([j.request_id for j in jobs])) if jobs else st.just(set()))
-    chosen = next_job(jobs, T0, held)
-    assert chosen is None or chosen.request_id not in held
+    chosen = next_task(jobs, T0, held)
+    assert chosen is None or chosen.state == "running" or chosen.request_id not in held
 
 
-@given(jobs=st.lists(JOBS, max_size=12))
-def test_a_model_trains_one_job_at_a_time_and_the_oldest_first(jobs: list[Job]) -> None:
-    chosen = next_job(jobs, T0)
+@given(jobs=st.lists(JOBS, max_size=12), allowed=st.sets(st.sampled_from(STAGES)))
+def test_the_oldest_that_may_go_on_is_next_and_only_a_stage_that_is_allowed(
+    jobs: list[Job], allowed: set[object]
+) -> None:
+    chosen = next_task(jobs, T0, allowed=allowed)  # type: ignore[arg-type]
+    busy = {j.model for j in jobs if j.state == "running"}
     ready = [
         j
         for j in jobs
-        if (j.state, j.declared) == ("queued", True)
-        and j.not_before <= T0
-        and not any(o.model == j.model and o.state == "running" for o in jobs)
+        if j.due.name in allowed
+        and (
+            (j.due.state == "waiting" and j.cancelled_by is None)
+            if j.state == "running"
+            else (j.declared and j.not_before <= T0 and j.model not in busy)
+        )
     ]
     if chosen is None:
         assert not ready
@@ -73,19 +84,19 @@ def test_a_model_trains_one_job_at_a_time_and_the_oldest_first(jobs: list[Job]) 
 
 
 @given(jobs=st.lists(JOBS, max_size=8), ending=ENDINGS)
-def test_every_job_is_over_after_a_bounded_number_of_crashes(jobs: list[Job], ending: Ending) -> None:
+def test_every_stage_is_over_after_a_bounded_number_of_crashes(jobs: list[Job], ending: Ending) -> None:
     """Whatever happens in between: attempts that count only grow, and at max_attempts it is over."""
     for current in jobs:
-        step = after(current, ending)
-        assert step.state in OVER | {"queued"}
-        assert step.rest <= timedelta(minutes=1)
-        blamed = ending.kind in ("crashed", "lease_expired")
-        if blamed and current.attempts >= current.max_attempts:
+        step, stage = after(current, ending), current.due
+        assert step.state in OVER | {"running"}
+        assert step.rest <= timedelta(minutes=10)
+        blamed = ending.kind in ("crashed", "late", "lost", "lease_expired")
+        if blamed and stage.attempts >= stage.max_attempts:
             assert step.state in OVER
-        if blamed and step.state == "queued":
-            assert step.attempts == current.attempts < current.max_attempts
+        if blamed and step.state == "running":
+            assert step.attempts == stage.attempts < stage.max_attempts
         if ending.kind in ("unavailable", "stopped") and current.cancelled_by is None:
-            assert (step.state, step.attempts) == ("queued", current.attempts - 1)
+            assert (step.state, step.attempts) == ("running", stage.attempts - 1)
         if current.cancelled_by is not None:
             assert step.state == "cancelled"
 
@@ -96,18 +107,19 @@ def test_what_fails_the_same_way_for_ever_is_not_tried_again() -> None:
 
 
 def test_the_last_crash_says_how_often_it_was_tried() -> None:
-    step = after(job(attempts=3), Ending("crashed", "the process was ended by SIGSEGV"))
+    step = after(job(stages=staged(1, attempts=3)), Ending("crashed", "the process was ended by SIGSEGV"))
     assert (step.state, step.reason) == ("failed", "gave up after 3 attempts: the process was ended by SIGSEGV")
 
 
-def test_pauses_between_attempts_grow() -> None:
-    pauses = [after(job(attempts=n, max_attempts=20), Ending("crashed", "x")).rest for n in range(1, 9)]
+def test_pauses_between_attempts_grow_from_the_stages_own() -> None:
+    tries = [job(stages=staged(1, attempts=n, max_attempts=40)) for n in range(1, 30)]
+    pauses = [after(one, Ending("crashed", "x")).rest for one in tries]
     assert pauses == sorted(pauses)
-    assert pauses[0] < pauses[3]
+    assert (pauses[0], pauses[3], pauses[-1]) == (timedelta(seconds=2), timedelta(seconds=16), timedelta(minutes=10))
 
 
 def test_a_request_waits_a_little_for_its_model_to_be_declared() -> None:
-    early = job(state="queued", declared=False)
+    early = job(state="queued", declared=False, stages=())
     grace = timedelta(seconds=5)
     assert unattended(early, T0 + timedelta(seconds=4), grace) is None
     step = unattended(early, T0 + timedelta(seconds=5), grace)
@@ -117,22 +129,32 @@ def test_a_request_waits_a_little_for_its_model_to_be_declared() -> None:
     assert unattended(job(state="queued"), T0 + timedelta(days=1), grace) is None
 
 
-def test_a_running_job_goes_back_to_the_queue_when_its_lease_ran_out() -> None:
+def test_a_running_stage_waits_again_when_its_lease_ran_out() -> None:
     later = T0 + timedelta(seconds=1)
     grace = timedelta(0)
-    assert unattended(job(lease_until=T0), T0, grace) is None
-    step = unattended(job(lease_until=T0), later, grace)
+    assert unattended(job(), T0, grace) is None
+    step = unattended(job(), later, grace)
     assert step is not None
-    assert (step.state, step.attempts) == ("queued", 1)
-    last = unattended(job(lease_until=T0, attempts=3), later, grace)
+    assert (step.state, step.attempts) == ("running", 1)
+    last = unattended(job(stages=staged(1, attempts=3)), later, grace)
     assert last is not None
     assert last.state == "failed"
 
 
-def test_a_queued_job_is_cancelled_at_once() -> None:
-    step = unattended(job(state="queued", cancelled_by="ann"), T0, timedelta(0))
+def test_a_whole_job_of_the_release_before_is_left_alone_until_its_lease_ran_out() -> None:
+    held = job(stages=(), owner="older", lease_until=T0)
+    assert unattended(held, T0, timedelta(0)) is None
+    assert next_task([held], T0) is None
+    step = unattended(held, T0 + timedelta(seconds=1), timedelta(0))
     assert step is not None
-    assert (step.state, step.reason) == ("cancelled", "cancelled by ann")
+    assert step.state == "queued"
+
+
+def test_a_job_that_nobody_works_on_is_cancelled_at_once() -> None:
+    for waiting in (job(state="queued", cancelled_by="ann"), job(stages=staged(2, "waiting"), cancelled_by="ann")):
+        step = unattended(waiting, T0, timedelta(0))
+        assert step is not None
+        assert (step.state, step.reason) == ("cancelled", "cancelled by ann")
 
 
 @given(steps=st.lists(st.tuples(st.floats(0, 0.3), st.sampled_from("ab")), max_size=50))

@@ -20,18 +20,21 @@ from shipway.contract.events import (
     TrainingFailed,
     TrainingProgressed,
 )
+from shipway.contract.spec import STAGES
 from shipway.runtime.consumer import Progress
 from shipway.runtime.database import Database
 from shipway.runtime.delivery import outbox
 from shipway.runtime.kafka import Producer
+from shipway.runtime.objects import FolderStore
 from shipway.runtime.parts import Parts
 from shipway.runtime.relay import Relay
 from shipway.runtime.settings import DataSettings, KafkaSettings, ObjectsSettings
 from shipway.trainer import store
 from shipway.trainer.barrier import Barrier
+from shipway.trainer.outputs import key_of_output
 from shipway.trainer.run import Workplace
 from shipway.trainer.settings import WorkerSettings
-from shipway.trainer.tables import jobs
+from shipway.trainer.tables import job_stages, jobs
 from shipway.trainer.worker import Worker
 
 Request = Callable[..., Awaitable[None]]
@@ -39,12 +42,15 @@ QUICK = WorkerSettings(renew_s=0.1, declaration_grace_s=0)
 
 
 @pytest.fixture
-def place(database: Database, monkeypatch: pytest.MonkeyPatch) -> Workplace:
+def place(database: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Workplace:
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
     producer = Producer(KafkaSettings(), "never started")
     parts = Parts("trainer", database, producer, Relay(database, producer, KafkaSettings()))
     barrier = Barrier(all_read, time.monotonic)
-    return Workplace(parts, QUICK, ObjectsSettings(), DataSettings(), barrier, child="trainer_child")
+    objects = FolderStore(tmp_path)
+    for digest in "abcde":  # what the stages of trainer_child give
+        objects.put(key_of_output("m", digest * 64), b"")
+    return Workplace(parts, QUICK, objects, ObjectsSettings(), DataSettings(), barrier, child="trainer_child")
 
 
 async def all_read() -> dict[int, Progress]:
@@ -62,9 +68,29 @@ async def job(database: Database) -> Any:
         return (await tx.execute(sa.select(jobs))).one()
 
 
+async def stages(database: Database) -> dict[str, Any]:
+    async with database.begin() as tx:
+        rows = (await tx.execute(sa.select(job_stages).order_by(job_stages.c.place))).all()
+    return {row.stage: row for row in rows}
+
+
+async def rested(database: Database) -> None:
+    """Whatever rests is ready now."""
+    async with database.begin() as tx:
+        await tx.execute(sa.update(job_stages).values(not_before=sa.func.now()))
+
+
+def ends_of_stages(events: list[Payload]) -> list[tuple[str, str]]:
+    return [
+        (e.stage, e.outcome) for e in events if isinstance(e, TrainingProgressed) and e.outcome in ("done", "reused")
+    ]
+
+
 async def until_it_runs(database: Database) -> None:
     async with asyncio.timeout(20):
-        while not any(isinstance(event, TrainingProgressed) for event in await told(database)):
+        while not any(
+            isinstance(event, TrainingProgressed) and event.message == "working" for event in await told(database)
+        ):
             await asyncio.sleep(0.02)
 
 
@@ -74,8 +100,96 @@ async def test_a_training_ends_in_a_version(place: Workplace, database: Database
     completed = (await told(database))[-1]
     assert isinstance(completed, TrainingCompleted)
     assert (completed.version, completed.training_rows, completed.metrics) == (1, 10, {"auc": 0.7})
+    assert completed.origin == "training"
     assert (await job(database)).state == "completed"
+    assert {row.state for row in (await stages(database)).values()} == {"done"}
+    assert ends_of_stages(await told(database)) == [(stage, "done") for stage in STAGES[:-1]]
     assert not await Worker(place).step()
+
+
+async def test_a_stage_whose_inputs_are_unchanged_is_not_run_again(
+    place: Workplace, database: Database, request_training: Request
+) -> None:
+    await request_training("r1")
+    await Worker(place).step()
+    await request_training("r2")
+    await Worker(place).step()
+    ends = ends_of_stages(await told(database))[len(STAGES) - 1 :]
+    assert ends == [(stage, "done" if stage == "build" else "reused") for stage in STAGES[:-1]]
+    assert [e.version for e in await told(database) if isinstance(e, TrainingCompleted)] == [1, 2]
+    await request_training("r3", training={"rounds": 7})
+    await Worker(place).step()
+    ends = ends_of_stages(await told(database))[2 * (len(STAGES) - 1) :]
+    assert [stage for stage, outcome in ends if outcome == "done"] == ["train", "build"]
+
+
+async def test_a_stage_whose_output_is_gone_is_run_again(
+    place: Workplace, database: Database, request_training: Request
+) -> None:
+    await request_training("r1")
+    await Worker(place).step()
+    place.store.delete(key_of_output("m", "c" * 64))
+    await request_training("r2")
+    await Worker(place).step()
+    again = dict(ends_of_stages(await told(database))[len(STAGES) - 1 :])
+    assert (again["get-data"], again["clean"], again["preprocess"]) == ("reused", "done", "reused")
+
+
+async def test_what_a_stage_can_not_read_is_made_again_but_not_for_ever(
+    place: Workplace, database: Database, request_training: Request
+) -> None:
+    await request_training(description="lost@train")
+    for _ in range(2):  # max_attempts of the model file
+        assert await Worker(place).step()
+    failed = (await told(database))[-1]
+    assert isinstance(failed, TrainingFailed)
+    assert (failed.stage, failed.attempts) == ("train", 2)
+    assert "output of the stage clean is not in the object store" in failed.reason
+    assert [stage for stage, _ in ends_of_stages(await told(database))].count("clean") == 2
+
+
+async def test_trainers_of_different_stages_pass_a_job_on(
+    place: Workplace, database: Database, request_training: Request
+) -> None:
+    def of(names: str) -> Worker:
+        return Worker(dataclasses.replace(place, settings=QUICK.model_copy(update={"stages": names})))
+
+    readers, trainers, rest = of("get-data, clean"), of("train"), of("preprocess,evaluate,build,record")
+    await request_training()
+    steps = [await worker.step() for worker in (trainers, rest, readers, trainers, rest, readers, trainers, rest)]
+    assert steps == [False, False, True, False, True, False, True, True]
+    assert (await job(database)).state == "completed"
+    assert len({row.stage for row in (await stages(database)).values() if row.fence == 1}) == len(STAGES)
+
+
+async def test_over_its_service_level_a_stage_is_told_to_be_late(
+    place: Workplace, database: Database, request_training: Request
+) -> None:
+    await request_training(description="long", stages={"clean": {"service_level": "200ms"}})
+    running = asyncio.create_task(Worker(place).step())
+    async with asyncio.timeout(20):
+        while not any(isinstance(e, TrainingProgressed) and e.outcome == "late" for e in await told(database)):
+            await asyncio.sleep(0.02)
+    assert (await stages(database))["clean"].late
+    place.stopping.set()
+    await running
+
+
+async def test_over_its_service_level_a_stage_is_tried_again_where_that_is_asked_for(
+    place: Workplace, database: Database, request_training: Request
+) -> None:
+    policy = {"service_level": "300ms", "on_late": "retry", "time_limit": "1s", "max_attempts": 2}
+    await request_training(description="long", stages={"clean": policy})
+    await Worker(place).step()
+    clean = (await stages(database))["clean"]
+    assert (clean.state, clean.attempts) == ("waiting", 1)
+    assert clean.message == "clean: took longer than stages.clean.service_level (300ms)"
+    await rested(database)
+    await Worker(place).step()
+    failed = (await told(database))[-1]
+    assert isinstance(failed, TrainingFailed)
+    assert (failed.stage, failed.attempts) == ("clean", 2)
+    assert failed.reason == "took longer than stages.clean.time_limit (1s); raise it or narrow data.train"
 
 
 async def test_what_can_never_succeed_fails_at_once(
@@ -85,7 +199,8 @@ async def test_what_can_never_succeed_fails_at_once(
     await Worker(place).step()
     failed = (await told(database))[-1]
     assert isinstance(failed, TrainingFailed)
-    assert (failed.reason, failed.stage, failed.attempts) == ("n: is not a column", "data", 1)
+    assert (failed.reason, failed.stage, failed.attempts) == ("n: is not a column", "clean", 1)
+    assert "Permanent: n: is not a column" in (await stages(database))["clean"].log_tail
 
 
 async def test_an_outage_of_the_data_costs_no_attempt(
@@ -93,9 +208,11 @@ async def test_an_outage_of_the_data_costs_no_attempt(
 ) -> None:
     await request_training(description="unavailable")
     await Worker(place).step()
-    after = await job(database)
-    assert (after.state, after.attempts, after.message) == ("queued", 0, "the data is away")
-    assert after.not_before > after.created_at + timedelta(seconds=4)
+    after = (await stages(database))["clean"]
+    assert (after.state, after.attempts, after.message) == ("waiting", 0, "the data is away")
+    assert after.not_before > after.ended_at + timedelta(seconds=4)
+    assert (await job(database)).state == "running"
+    assert not await Worker(place).step()
 
 
 async def test_crashes_are_tried_again_and_then_given_up(
@@ -103,12 +220,11 @@ async def test_crashes_are_tried_again_and_then_given_up(
 ) -> None:
     await request_training(description="crash")
     for _ in range(2):  # max_attempts of the model file
-        async with database.begin() as tx:
-            await tx.execute(sa.update(jobs).values(not_before=sa.func.now()))
+        await rested(database)
         assert await Worker(place).step()
     failed = (await told(database))[-1]
     assert isinstance(failed, TrainingFailed)
-    assert failed.reason == "gave up after 2 attempts: data: the process was ended by SIGSEGV"
+    assert failed.reason == "gave up after 2 attempts: clean: the process was ended by SIGSEGV"
 
 
 async def test_a_training_over_its_time_limit_is_ended(
@@ -145,39 +261,59 @@ async def test_a_stop_gives_the_job_back_without_counting_it(
     await until_it_runs(database)
     await worker.stop()
     assert running.done() or await asyncio.wait_for(running, 1)
-    after = await job(database)
-    assert (after.state, after.attempts, after.owner) == ("queued", 0, None)
+    after = (await stages(database))["clean"]
+    assert (after.state, after.attempts, after.owner) == ("waiting", 0, None)
     assert not await worker.step()
 
 
-async def test_a_run_that_lost_its_job_ends_and_writes_nothing(
+async def test_a_run_that_lost_its_stage_ends_and_writes_nothing(
     place: Workplace, database: Database, request_training: Request
 ) -> None:
     await request_training(description="long")
     running = asyncio.create_task(Worker(place).step())
     await until_it_runs(database)
     async with database.begin() as tx:
-        await tx.execute(sa.update(jobs).values(fence=jobs.c.fence + 1, owner="another"))
+        await tx.execute(sa.update(job_stages).values(fence=job_stages.c.fence + 1, owner="another"))
     await asyncio.wait_for(running, 20)
-    after = await job(database)
+    after = (await stages(database))["clean"]
     assert (after.state, after.owner) == ("running", "another")
     assert not any(isinstance(event, TrainingFailed | TrainingCompleted) for event in await told(database))
 
 
-async def test_a_job_of_a_dead_trainer_is_taken_over(
+async def test_a_stage_of_a_dead_trainer_is_taken_over_and_nothing_before_it(
+    place: Workplace, database: Database, request_training: Request
+) -> None:
+    await request_training(description="long@train")
+    running = asyncio.create_task(Worker(place).step())
+    async with asyncio.timeout(20):
+        while ("preprocess", "done") not in ends_of_stages(await told(database)):
+            await asyncio.sleep(0.02)
+    async with database.begin() as tx:  # what it looks like when the trainer is killed now
+        dead = {"owner": "dead", "fence": job_stages.c.fence + 1, "lease_until": sa.func.now() - timedelta(seconds=1)}
+        await tx.execute(sa.update(job_stages).where(job_stages.c.stage == "train").values(**dead))
+        await tx.execute(sa.update(jobs).values(spec=jobs.c.spec.concat({"description": ""})))
+    await asyncio.wait_for(running, 20)
+    heir = Worker(place)
+    await heir.step()
+    await rested(database)
+    await heir.step()
+    assert (await job(database)).state == "completed"
+    found = await stages(database)
+    assert (found["train"].attempts, found["train"].fence) == (2, 3)
+    assert {found[name].attempts for name in ("get-data", "clean", "preprocess")} == {1}
+
+
+async def test_a_whole_job_of_a_dead_trainer_of_the_release_before_is_taken_over(
     place: Workplace, database: Database, request_training: Request
 ) -> None:
     await request_training()
     async with database.begin() as tx:
-        opened, _ = await store.open_jobs(tx)
-        await store.take(tx, opened[0].job, "dead", timedelta(seconds=-1))
+        held = {"state": "running", "attempts": 1, "owner": "dead", "lease_until": sa.func.now() - timedelta(seconds=1)}
+        await tx.execute(sa.update(jobs).values(**held))
     worker = Worker(place)
-    await worker.step()
-    async with database.begin() as tx:
-        await tx.execute(sa.update(jobs).values(not_before=sa.func.now()))
-    await worker.step()
-    after = await job(database)
-    assert (after.state, after.attempts, after.fence) == ("completed", 2, 2)
+    for _ in range(2):
+        await worker.step()
+    assert (await job(database)).state == "completed"
 
 
 async def test_a_request_for_an_undeclared_model_fails_with_the_remedy(

@@ -1,4 +1,4 @@
-"""A training that does what its model's description says, for test_worker."""
+"""A training that does what its model's description says, for test_worker: ``what`` or ``what@stage``."""
 
 import os
 import signal
@@ -9,11 +9,24 @@ from shipway.contract.errors import Permanent, Transient
 from shipway.runtime.children import Send, serve
 
 WINDOW = "2026-01-01T00:00:00+00:00"
+WINDOWS = dict.fromkeys(("train_from", "train_to", "holdout_from", "holdout_to"), WINDOW)
+RESULTS: dict[str, dict[str, Any]] = {
+    "get-data": {"rows": 12, "windows": WINDOWS},
+    "clean": {"rows": 10, "set_aside": {"no target": 1}},
+    "preprocess": {"rows": 10, "validation_rows": 1},
+    "train": {"rounds": 3},
+    "evaluate": {"metrics": {"auc": 0.7}},
+    "build": {"digest": "d" * 64, "bundle_bytes": 5},
+}
 
 
 def work(order: dict[str, Any], send: Send) -> Any:
-    send({"stage": "data", "fraction": 0.1, "message": "reading"})
-    match order["spec"].get("description"):
+    stage = order["stage"]
+    if order["do"] == "survey":
+        return {"windows": WINDOWS, "source": [["file", "mark"]]}
+    send({"fraction": 0.1, "message": "working"})
+    what, _, where = order["spec"].get("description", "").partition("@")
+    match what if stage == (where or "clean") else "":
         case "refused":
             raise Permanent("n: is not a column")
         case "unavailable":
@@ -22,14 +35,9 @@ def work(order: dict[str, Any], send: Send) -> Any:
             os.kill(os.getpid(), signal.SIGSEGV)
         case "long":
             time.sleep(60)
-    return {
-        "digest": "d" * 64,
-        "bundle_bytes": 5,
-        "training_rows": 10,
-        "set_aside_rows": {"no target": 1},
-        "metrics": {"auc": 0.7},
-        "windows": dict.fromkeys(("train_from", "train_to", "holdout_from", "holdout_to"), WINDOW),
-    }
+        case "lost":
+            return {"lost": "clean"}
+    return {"output": stage[0] * 64 if stage[0] in "abcdef" else "a" * 64, "result": RESULTS[stage]}
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 from shipway.cli.config import settings_class
 from shipway.contract.events import EVENT_TYPES
 from shipway.contract.schemas import json_schema
-from shipway.contract.spec import FeatureSpec, ModelSpec, format_duration
+from shipway.contract.spec import FeatureSpec, ModelSpec, StagePolicy, format_duration
 from shipway.contract.topics import SERVICES, SHARED_TOPICS, Topic
 from shipway.gateway.document import gateway_document
 from shipway.runtime.settings import describe
@@ -79,6 +79,8 @@ def _fields(section: type[BaseModel], prefix: str) -> list[tuple[str, str, str]]
             rows += _fields(field.annotation, f"{prefix}{name}.")
         elif name == "features":
             rows += _fields(FeatureSpec, "features.NAME.")
+        elif name == "stages":
+            rows += _fields(StagePolicy, "stages.STAGE.")
         else:
             rows.append((prefix + name, _default(field), field.description or ""))
     return rows

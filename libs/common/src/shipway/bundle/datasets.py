@@ -70,6 +70,20 @@ def read_window(store: ObjectStore, spec: ModelSpec, start: datetime, end: datet
     return table.sort_by(spec.data.time_column)
 
 
+def fingerprint(store: ObjectStore, spec: ModelSpec, allowed: DataSettings) -> list[list[str]]:
+    """What the source holds now, as [name, mark] of each file: a mark differs once the file's bytes do.
+
+    Raises:
+        Permanent: no data, or none that may be read. Transient: the source is away.
+    """
+    kind, _, place = spec.data.source.partition(":")
+    if kind == "folder":
+        with _reading(spec):
+            found = [(file, file.stat()) for file in _files(Path(place), allowed)]
+        return [[str(file), f"{at.st_size} {at.st_mtime_ns} {at.st_ino}"] for file, at in found]
+    return [[key, store.mark(key) or ""] for key in _keys(store, place)]
+
+
 def describe_window(spec: ModelSpec, windows: Windows) -> str:
     """The training window in words, for messages."""
     length, start, end = format_duration(spec.data.train), windows.train_from, windows.train_to
@@ -145,10 +159,7 @@ def _datasets(store: ObjectStore, spec: ModelSpec, allowed: DataSettings) -> lis
     if kind == "folder":
         datasets = [_folder(Path(place), allowed)]
     else:
-        keys = [key for key in store.list(place) if key.endswith(".parquet")]
-        if not keys:
-            raise InvalidField("data.source", f"there is no .parquet object under {place!r} in the object store")
-        datasets = [_object(store.get(key, allowed.max_file_bytes)) for key in keys]
+        datasets = [_object(store.get(key, allowed.max_file_bytes)) for key in _keys(store, place)]
     for dataset in datasets:
         try:
             check_schema(dataset.schema, columns=allowed.max_columns, nesting=allowed.max_nesting)
@@ -156,6 +167,13 @@ def _datasets(store: ObjectStore, spec: ModelSpec, allowed: DataSettings) -> lis
             setting = "max_columns" if err.field == "columns" else "max_nesting"
             raise InvalidField(err.field, f"{err.problem};" + _more(setting, f"leave it out of {place}")) from err
     return datasets
+
+
+def _keys(store: ObjectStore, prefix: str) -> list[str]:
+    keys = [key for key in store.list(prefix) if key.endswith(".parquet")]
+    if not keys:
+        raise InvalidField("data.source", f"there is no .parquet object under {prefix!r} in the object store")
+    return keys
 
 
 def _object(data: bytes) -> Any:
@@ -166,6 +184,10 @@ def _object(data: bytes) -> Any:
 
 
 def _folder(path: Path, allowed: DataSettings) -> Any:
+    return ds.dataset([str(file) for file in _files(path, allowed)], format="parquet")
+
+
+def _files(path: Path, allowed: DataSettings) -> list[Path]:
     if not path.is_absolute():
         raise InvalidField("data.source", f"folder:{path} must be an absolute path")
     _check_place(path, allowed)  # first: whether something is there is nobody's business
@@ -179,7 +201,7 @@ def _folder(path: Path, allowed: DataSettings) -> Any:
         if (size := file.stat().st_size) > allowed.max_file_bytes:
             problem = f"{file} has {size} bytes, more than {allowed.max_file_bytes};"
             raise InvalidField("data.source", problem + _more("max_file_bytes", "split it"))
-    return ds.dataset([str(file) for file in files], format="parquet")
+    return files
 
 
 def _check_place(path: Path, allowed: DataSettings) -> None:

@@ -44,7 +44,7 @@ def learn_signature(spec: ModelSpec, table: pa.Table) -> Signature:
         features=features,
         output=spec.target.kind,
         target=spec.target.column,
-        classes=[] if spec.target.kind == "regression" else _classes(spec, table),
+        classes=learn_classes(spec, table),
     )
     encode_signature(learnt)  # before an hour of training, not after it
     return learnt
@@ -125,7 +125,14 @@ def _as_text(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
     return column.cast(pa.string())
 
 
-def _classes(spec: ModelSpec, table: pa.Table) -> list[str]:
+def learn_classes(spec: ModelSpec, table: pa.Table) -> list[str]:
+    """The target's classes in the order of the output: the spec's, or those found; none for a regression.
+
+    Raises:
+        Permanent: what is found does not fit the target's kind.
+    """
+    if spec.target.kind == "regression":
+        return []
     if spec.target.classes is not None:
         return list(spec.target.classes)
     column = table.column(spec.target.column)

@@ -50,13 +50,20 @@ class TrainingAccepted(Event, frozen=True, kw_only=True):
 
 
 class TrainingProgressed(Event, frozen=True, kw_only=True):
-    """Where a training is. ``fraction`` is 0 to 1 of the whole job."""
+    """Where a training is. ``fraction`` is 0 to 1 of the whole job.
+
+    ``outcome`` is empty while the stage runs; then "done", or "reused" where its inputs are those of an earlier run,
+    whose output was taken; "late" where it runs for longer than its service level. ``seconds``: how long it ran.
+    """
 
     type: ClassVar[str] = "shipway.TrainingProgressed.v1"
     request_id: str
     stage: str
     fraction: float
     message: str = ""
+    outcome: str = ""
+    seconds: float | None = None
+    attempt: int = 1
 
 
 class TrainingCompleted(Event, frozen=True, kw_only=True):

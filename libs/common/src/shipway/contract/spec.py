@@ -4,7 +4,7 @@ import difflib
 import re
 import tomllib
 from datetime import timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     BaseModel,
@@ -186,6 +186,32 @@ class Training(_Section):
         return self
 
 
+StageName = Literal["get-data", "clean", "preprocess", "train", "evaluate", "build", "record"]
+STAGES: tuple[StageName, ...] = get_args(StageName)
+
+
+class StagePolicy(_Section):
+    """How one stage of a training is run. What a model file leaves out comes from its section [training]."""
+
+    time_limit: Duration | None = Field(
+        default=None, description="a stage that takes longer is ended, and with it the training; default: training's"
+    )
+    max_attempts: int | None = Field(
+        default=None, ge=1, le=20, description="tries before the training fails; default: training's"
+    )
+    retry_pause: Duration = Field(
+        default=timedelta(seconds=2),
+        description="rest before the second try, doubled before each other, 10m at most",
+    )
+    service_level: Duration | None = Field(
+        default=None, description="how long it should take at most; default: half of its time limit"
+    )
+    on_late: Literal["alert", "retry"] = Field(
+        default="alert",
+        description="over its service level: alert tells it, retry ends the try while others are left",
+    )
+
+
 class Gates(_Section):
     """What a version must show before it is released, on the holdout window."""
 
@@ -271,6 +297,10 @@ class ModelSpec(_Section):
     target: Target
     features: dict[str, FeatureSpec] = Field(min_length=1, max_length=10_000)
     training: Training = Training()
+    # Left out where it is not said, as prediction_log.keep is.
+    stages: dict[StageName, StagePolicy] = Field(
+        default_factory=dict, exclude_if=lambda stages: not stages, description="policies of a training's stages"
+    )
     gates: Gates = Gates()
     release: Release = Release()
     retirement: Retirement
@@ -307,6 +337,18 @@ class ModelSpec(_Section):
         if not self.data.source.startswith(("folder:", "objects:")):
             raise ValueError('data.source: must be "folder:/path/to/parquet" or "objects:prefix/"')
         return self
+
+    def policy(self, stage: StageName) -> StagePolicy:
+        """How a stage is run, with nothing left open."""
+        said = self.stages.get(stage, StagePolicy())
+        limit = said.time_limit or self.training.time_limit
+        return said.model_copy(
+            update={
+                "time_limit": limit,
+                "max_attempts": said.max_attempts or self.training.max_attempts,
+                "service_level": said.service_level or limit / 2,
+            }
+        )
 
     @property
     def metric(self) -> str:
@@ -368,7 +410,7 @@ def to_builtins(spec: ModelSpec) -> dict[str, Any]:
 
 
 def _problem(error: Any, raw: Any) -> InvalidField:
-    location = [str(part) for part in error["loc"]]
+    location = [str(part) for part in error["loc"] if part != "[key]"]
     kind, message = error["type"], str(error["msg"])
     path = ".".join(location)
     if kind == "missing":
@@ -390,7 +432,8 @@ def _nearest(location: list[str]) -> str:
     model: Any = ModelSpec
     for part in location[:-1]:
         field = model.model_fields.get(part) if isinstance(model, type) and issubclass(model, BaseModel) else None
-        model = FeatureSpec if part == "features" else (field.annotation if field is not None else model)
+        named = {"features": FeatureSpec, "stages": StagePolicy}
+        model = named.get(part, field.annotation if field is not None else model)
     fields = list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []
     close = difflib.get_close_matches(location[-1], fields, 1)
     return f"did you mean {close[0]!r}?" if close else f"known here are {', '.join(fields)}"

@@ -39,6 +39,10 @@ class ObjectStore(Protocol):
         """The object's size in bytes, or None where there is none."""
         ...
 
+    def mark(self, key: str) -> str | None:
+        """Something that is another once the object's bytes are; None where there is no object."""
+        ...
+
     def list(self, prefix: str) -> list[str]:
         """The keys that start with ``prefix``, sorted."""
         ...
@@ -123,6 +127,16 @@ class FolderStore:
             return None
         except OSError as err:
             raise Transient(f"object store {self._folder}: {err}") from err
+
+    def mark(self, key: str) -> str | None:
+        """See ObjectStore: size, time and inode of a file that is only ever replaced."""
+        try:
+            at = self._path(key).stat()
+        except FileNotFoundError:
+            return None
+        except OSError as err:
+            raise Transient(f"object store {self._folder}: {err}") from err
+        return f"{at.st_size} {at.st_mtime_ns} {at.st_ino}"
 
     def list(self, prefix: str) -> list[str]:
         """See ObjectStore."""

@@ -78,6 +78,17 @@ class S3Store:
                 return None
             raise sorted_error from err
 
+    def mark(self, key: str) -> str | None:
+        """See ObjectStore: the ETag, and when it was written."""
+        try:
+            found = self._client.stat_object(self._bucket, check_key(key))
+        except _S3_ERRORS as err:
+            sorted_error = self._sorted(err, key)
+            if isinstance(sorted_error, ObjectMissing):
+                return None
+            raise sorted_error from err
+        return f"{found.etag} {found.last_modified}"
+
     def list(self, prefix: str) -> list[str]:
         """See ObjectStore."""
         try:

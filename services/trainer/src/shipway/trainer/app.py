@@ -14,6 +14,7 @@ from shipway.trainer.barrier import Barrier
 from shipway.trainer.handlers import HANDLERS
 from shipway.trainer.run import Workplace
 from shipway.trainer.settings import TrainerSettings
+from shipway.trainer.sweep import SWEEP_EVERY_S, Sweeper
 from shipway.trainer.worker import Worker
 
 
@@ -46,9 +47,12 @@ def body(settings: TrainerSettings) -> Body:
             async with consuming(life, parts, settings.kafka, HANDLERS, admit=admit, after_commit=wake) as consumer:
                 barrier = Barrier(lambda: consumer.progress(MODEL_DECLARATIONS), time.monotonic)
                 for i in range(settings.worker.slots):
-                    workers.append(Worker(Workplace(parts, settings.worker, settings.objects, settings.data, barrier)))
+                    place = Workplace(parts, settings.worker, objects, settings.objects, settings.data, barrier)
+                    workers.append(Worker(place))
                     loops.append(Reconciler(f"worker {i}", workers[i].step, settings.worker.beat_s))
                     life.spawn(f"worker {i}", loops[i].run())
+                sweeper = Reconciler("sweeper", Sweeper(parts.database, objects, settings.worker).step, SWEEP_EVERY_S)
+                life.spawn("sweeper", sweeper.run())
                 life.readiness.check("worker", lambda: next((loop.problem for loop in loops if loop.problem), None))
                 life.ready()
                 await life.stopped()

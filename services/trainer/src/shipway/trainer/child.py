@@ -1,27 +1,67 @@
-"""``python -m shipway.trainer.child``: one training in a process of its own (see runtime.children)."""
+"""``python -m shipway.trainer.child``: stages of a training, one after the other, in a process of its own.
+
+What a stage gives stays in memory as well, for the next ones: only what other processes did is read from the store.
+"""
 
 from datetime import datetime
 from typing import Any
 
-from shipway.contract.spec import recorded_spec
+from shipway.contract.errors import Permanent
+from shipway.contract.spec import STAGES, StageName, recorded_spec
 from shipway.runtime.children import Send, serve
 from shipway.runtime.objects import open_store
 from shipway.runtime.settings import DataSettings, ObjectsSettings
-from shipway.trainer.pipeline import train_version
+from shipway.trainer.outputs import OutputLost, get_output, put_output
+from shipway.trainer.pipeline import DO, Work, survey
+from shipway.trainer.stages import READS
 
 
-def work(order: dict[str, Any], send: Send) -> dict[str, Any]:
-    """Trains by the order; gives what TrainingCompleted tells of the version."""
-    until = order["until"]
-    return train_version(
-        open_store(ObjectsSettings(**order["objects"])),
-        DataSettings(**order["data"]),
-        recorded_spec(order["spec"]),
-        datetime.fromisoformat(until) if until else None,
-        order["max_threads"],
-        lambda stage, fraction, message: send({"stage": stage, "fraction": fraction, "message": message}),
-    )
+class Hands:
+    """Works on orders: a survey of the data, or a stage."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, Any] = {}
+
+    def __call__(self, order: dict[str, Any], send: Send) -> dict[str, Any]:
+        """What the survey found; or a stage's output (its SHA-256) and result, or whose output is ``lost``."""
+        store, allowed = open_store(ObjectsSettings(**order["objects"])), DataSettings(**order["data"])
+        spec, stage = recorded_spec(order["spec"]), order["stage"]
+        if order["do"] == "survey":
+            until = order["until"]
+            return survey(store, allowed, spec, datetime.fromisoformat(until) if until else None)
+        work = Work(
+            store,
+            allowed,
+            spec,
+            order["told"],
+            {done["stage"]: done["result"] for done in order["before"]},
+            order["max_threads"],
+            lambda fraction, message: send({"fraction": fraction, "message": message}),
+        )
+        outputs: dict[StageName, str] = {done["stage"]: done["output"] for done in order["before"]}
+        try:
+            given = [self._value(work, name, outputs[name]) for name in READS[stage]]
+        except OutputLost as lost:
+            return {"lost": lost.stage}
+        value, result = DO[stage](work, *given)
+        digest = "" if value is None else put_output(store, spec.name, stage, value)
+        self._keep(stage, digest, value, outputs)
+        return {"output": digest, "result": result}
+
+    def _value(self, work: Work, stage: StageName, digest: str) -> Any:
+        if digest in self._values:
+            return self._values[digest]
+        try:
+            return get_output(work.store, work.spec.name, stage, digest, work.allowed.max_bytes)
+        except Permanent as err:
+            raise OutputLost(stage) from err
+
+    def _keep(self, stage: StageName, digest: str, value: Any, outputs: dict[StageName, str]) -> None:
+        """Keeps the value, and of the others those that a later stage reads."""
+        later = {name for after in STAGES[STAGES.index(stage) + 1 :] for name in READS[after]}
+        wanted = {outputs[name] for name in later if name in outputs} | {digest}
+        self._values = {kept: held for kept, held in (self._values | {digest: value}).items() if kept in wanted}
 
 
 if __name__ == "__main__":
-    serve(work)
+    serve(Hands())

@@ -14,6 +14,15 @@ TRAINING_SECONDS = Histogram(
     "How long a training that gave a version took.",
     buckets=(1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200),
 )
+STAGE_SECONDS = Histogram(
+    "shipway_training_stage_seconds",
+    "How long a stage took until it was done, or its output found.",
+    ["stage", "outcome"],
+    buckets=(0.1, 0.5, 1, 2, 5, 10, 30, 60, 300, 1800, 7200),
+)
+STAGES_LATE = Counter(
+    "shipway_training_stages_late_total", "Stages that took longer than their service level.", ["stage"]
+)
 
 
 def count_open(jobs: Iterable[Job]) -> None:

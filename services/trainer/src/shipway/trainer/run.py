@@ -1,27 +1,32 @@
-"""One run of one job: the child process, the lease beside it, the news of it, and what is written of its end."""
+"""A run: stage after stage of one job, as long as this trainer takes them; what is written of each one's end."""
 
 import asyncio
-from contextlib import suppress
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import Any
 
 import msgspec
 
-from shipway.contract.errors import Permanent, Transient
+from shipway.contract.errors import Permanent
 from shipway.contract.events import TrainingCompleted, TrainingFailed, TrainingProgressed
-from shipway.contract.spec import format_duration, recorded_spec
+from shipway.contract.spec import STAGES, ModelSpec, StageName, StagePolicy, format_duration, recorded_spec, to_builtins
 from shipway.runtime import delivery, log
-from shipway.runtime.children import ChildEnd, run_child
+from shipway.runtime.children import Child, ChildEnd, opened_child
 from shipway.runtime.database import Transaction
+from shipway.runtime.objects import ObjectStore
 from shipway.runtime.parts import Parts
 from shipway.runtime.settings import DataSettings, ObjectsSettings
-from shipway.runtime.waiting import happens, until_reachable
-from shipway.trainer import metrics, store
+from shipway.runtime.waiting import until_reachable
+from shipway.trainer import metrics, stagestore
 from shipway.trainer.barrier import Barrier
+from shipway.trainer.beside import Beside
+from shipway.trainer.outputs import key_of_output
 from shipway.trainer.settings import WorkerSettings
-from shipway.trainer.store import Hold, TakenJob
-from shipway.trainer.training import Ending, Job, ProgressFilter, Step, after
+from shipway.trainer.stages import ALWAYS_RUN, BEGINS, Done, key_of
+from shipway.trainer.stagestore import TakenStage
+from shipway.trainer.training import Ending, Job, Step, after
 
 _log = log.get(__name__)
 CHILD = "shipway.trainer.child"
@@ -33,6 +38,7 @@ class Workplace:
 
     parts: Parts
     settings: WorkerSettings
+    store: ObjectStore
     objects: ObjectsSettings
     data: DataSettings
     barrier: Barrier
@@ -42,14 +48,28 @@ class Workplace:
 
     @property
     def lease(self) -> timedelta:
-        """How long a job is held without a sign of life."""
+        """How long a stage is held without a sign of life."""
         return timedelta(seconds=self.settings.lease_s)
 
 
-async def tell_end(tx: Transaction, source: str, job: Job, stage: str, step: Step) -> None:
-    """Tells of a job that ended without a version."""
-    if step.state == "queued":
-        _log.warning("training goes back to the queue", request_id=job.request_id, reason=step.reason)
+@dataclass(frozen=True)
+class StageEnd:
+    """How a stage ended: with what it gave (``done``), or otherwise (``ending``)."""
+
+    seconds: float
+    log_tail: str = ""
+    done: Done | None = None
+    ending: Ending | None = None
+    key: str = ""
+    told: Mapping[str, Any] = field(default_factory=dict)
+    reused: bool = False
+
+
+async def tell_end(tx: Transaction, source: str, job: Job, step: Step) -> None:
+    """Tells of a job that ended without a version, or of a stage that is to be tried again."""
+    stage = job.due.name
+    if step.state in ("queued", "running"):
+        _log.warning("stage is tried again", request_id=job.request_id, stage=stage, reason=step.reason)
         return
     failed = TrainingFailed(
         model=job.model, request_id=job.request_id, stage=stage, reason=step.reason, attempts=step.attempts
@@ -60,165 +80,224 @@ async def tell_end(tx: Transaction, source: str, job: Job, stage: str, step: Ste
 
 
 class Run:
-    """A run, from the job's taking to what is written of its end."""
+    """From the taking of a stage to where this trainer's part in the job ends."""
 
-    def __init__(self, place: Workplace, taken: TakenJob) -> None:
+    def __init__(self, place: Workplace, taken: TakenStage) -> None:
         self._place = place
-        self._taken = taken
         self._parts = place.parts
-        self._stop = asyncio.Event()
-        self._hold = Hold(held=True, cancelled_by=None)
-        self._stage = "start"
-        self._filter = ProgressFilter()
-        self._told: asyncio.Queue[tuple[str, float, str]] = asyncio.Queue()
+        self._beside = Beside(place.parts, place.settings, place.look, place.stopping, taken)
+        self._child: Child | None = None
 
     async def run(self) -> None:
-        """Trains, and writes down how it ended, however long the database is away by then."""
-        taken, started = self._taken, datetime.now(UTC)
-        _log.info("training starts", model=taken.model, request_id=taken.request_id, attempt=taken.attempts)
+        """Works on the stage and on those after it, and writes down each end, however long the database is away."""
+        taken: TakenStage | None = self._beside.taken
+        assert taken is not None
+        async with self._beside.alive(), AsyncExitStack() as children:
+            while taken is not None:
+                job, stage = taken.job, taken.stage
+                _log.info("stage starts", model=job.model, request_id=job.request_id, stage=stage)
+                end = await self._stage(taken, children)
+                if not self._beside.hold.held:
+                    _log.warning("the stage is in other hands; what this run made is left aside", stage=stage)
+                    return
+                async with self._beside.turn:
+                    taken = await self._write_end(taken, end)
+                    if taken is not None:
+                        self._beside.taken = taken
+
+    async def _stage(self, taken: TakenStage, children: AsyncExitStack) -> StageEnd:
+        clock = asyncio.get_running_loop().time
+        begun = clock()
         try:
-            limit = recorded_spec(taken.spec).training.time_limit
+            spec = recorded_spec(taken.spec)
         except Permanent as err:  # declared under older rules
-            end = ChildEnd("permanent", f"the model file is not valid any more; declare it again: {err}")
-        else:
-            end = await self._train(limit)
-        if self._hold.held:
-            await self._write_end(end, (datetime.now(UTC) - started).total_seconds())
-        else:
-            _log.warning("the job is in other hands; what this run made is left aside", request_id=taken.request_id)
+            problem = f"the model file is not valid any more; declare it again: {err}"
+            return StageEnd(0.0, ending=Ending("refused", problem))
+        if taken.stage == "record":
+            return StageEnd(0.0, done=Done("record"))
+        policy = spec.policy(taken.stage)
+        with self._beside.late_after(policy.service_level):
+            limit, which = _limit(spec, policy, taken)
+            end = await self._found_or_done(taken, spec, limit.total_seconds() + begun, children)
+        if end.ending is not None and end.ending.kind == "timed_out":
+            end = replace(end, ending=_out_of_time(taken, policy, limit, which))
+        return replace(end, seconds=clock() - begun)
 
-    async def _train(self, limit: timedelta) -> ChildEnd:
-        beside = [
-            asyncio.create_task(loop) for loop in (self._keep_lease(), self._tell_progress(), self._stop_with_worker())
-        ]
-        for task in beside:
-            task.add_done_callback(lambda _: self._stop.set())
-        try:
-            end = await run_child(
-                self._place.child,
-                self._order(),
-                time_limit_s=limit.total_seconds(),
-                on_message=self._on_message,
-                stop=self._stop,
-                memory_mb=self._place.settings.memory_mb,
-            )
-        finally:
-            for task in beside:
-                task.cancel()
-            for ended in await asyncio.gather(*beside, return_exceptions=True):
-                if isinstance(ended, Exception):
-                    raise ended
-        if end.kind == "timed_out":
-            reason = f"took longer than training.time_limit ({format_duration(limit)}); raise it or narrow data.train"
-            return ChildEnd("timed_out", reason, log_tail=end.log_tail)
-        return end
+    async def _found_or_done(
+        self, taken: TakenStage, spec: ModelSpec, deadline: float, children: AsyncExitStack
+    ) -> StageEnd:
+        """What an earlier run with the same inputs gave, where there is one; else the work."""
+        told: Mapping[str, Any] = {}
+        if taken.stage == "get-data":
+            end = await self._ask(taken, spec, "survey", told, deadline, children)
+            if end.kind != "done":
+                return self._unfinished(taken, end)
+            told = end.result
+        key = key_of(taken.stage, to_builtins(spec), told, taken.before)
+        if taken.stage not in ALWAYS_RUN and (known := await self._known(taken, key)) is not None:
+            return StageEnd(0.0, done=known, key=key, told=told, reused=True)
+        end = await self._ask(taken, spec, "stage", told, deadline, children)
+        if end.kind != "done" or "lost" in end.result:
+            return self._unfinished(taken, end)
+        done = Done(taken.stage, end.result["output"], end.result["result"])
+        return StageEnd(0.0, end.log_tail, done, key=key, told=told)
 
-    async def _write_end(self, end: ChildEnd, duration_s: float) -> None:
-        async def write() -> None:
+    async def _known(self, taken: TakenStage, key: str) -> Done | None:
+        async def look() -> Done | None:
             async with self._parts.database.begin() as tx:
-                if end.kind == "done":
-                    await self._complete(tx, end, duration_s)
-                else:
-                    await self._give_up(tx, end)
+                return await stagestore.known_output(tx, taken.job.model, key)
 
-        await until_reachable("PostgreSQL", write)
-        self._parts.relay.wake()
+        known = await until_reachable("PostgreSQL", look)
+        if known is None:
+            return None
+        where = key_of_output(taken.job.model, known.output)
+        size = await until_reachable("the object store", lambda: asyncio.to_thread(self._place.store.size, where))
+        return None if size is None else known
 
-    async def _complete(self, tx: Transaction, end: ChildEnd, duration_s: float) -> None:
-        version = await store.complete(tx, self._taken, end.result["digest"], end.log_tail)
-        if version is None:
-            _log.warning("the job is in other hands; its version is left aside", request_id=self._taken.request_id)
-            return
-        told = {name: value for name, value in end.result.items() if name != "windows"}
-        identity = {"model": self._taken.model, "request_id": self._taken.request_id, "version": version}
-        completed = msgspec.convert(
-            {**identity, "duration_s": duration_s, **end.result["windows"], **told}, TrainingCompleted
-        )
-        await delivery.emit(tx, self._parts.source, completed)
-        metrics.TRAININGS.labels("completed").inc()
-        metrics.TRAINING_SECONDS.observe(duration_s)
-        _log.info("training completed", model=completed.model, version=version, digest=completed.digest[:12])
-
-    async def _give_up(self, tx: Transaction, end: ChildEnd) -> None:
-        job = self._job()
-        step = after(job, self._ending(end))
-        if await store.give_up(tx, self._taken, step, end.log_tail):
-            await tell_end(tx, self._parts.source, job, self._stage, step)
-
-    def _ending(self, end: ChildEnd) -> Ending:
-        match end.kind:
-            case "permanent":
-                return Ending("refused", end.reason)
-            case "transient":
-                return Ending("unavailable", end.reason)
-            case "stopped":
-                return Ending("stopped", "the trainer stopped")
-            case "timed_out":
-                return Ending("timed_out", end.reason)
-            case _:
-                return Ending("crashed", f"{self._stage}: {end.reason}")
-
-    def _job(self) -> Job:
-        taken, now = self._taken, datetime.now(UTC)
-        return Job(
-            request_id=taken.request_id,
-            model=taken.model,
-            state="running",
-            attempts=taken.attempts,
-            max_attempts=taken.max_attempts,
-            created_at=now,
-            not_before=now,
-            cancelled_by=self._hold.cancelled_by,
-        )
-
-    def _order(self) -> dict[str, Any]:
+    async def _ask(
+        self,
+        taken: TakenStage,
+        spec: ModelSpec,
+        do: str,
+        told: Mapping[str, Any],
+        deadline: float,
+        children: AsyncExitStack,
+    ) -> ChildEnd:
+        if self._child is None or self._child.ended:
+            memory_mb = self._place.settings.memory_mb
+            self._child = await children.enter_async_context(opened_child(self._place.child, memory_mb=memory_mb))
         objects = self._place.objects
-        return {
-            "spec": self._taken.spec,
-            "until": self._taken.until,
+        order = {
+            "do": do,
+            "stage": taken.stage,
+            "spec": to_builtins(spec),
+            "until": taken.until,
+            "told": told,
+            "before": taken.before,
             "objects": objects.model_dump() | {"secret_key": objects.secret_key.get_secret_value()},
             "data": self._place.data.model_dump(),
             "max_threads": self._place.settings.max_threads,
         }
+        left_s = max(0.0, deadline - asyncio.get_running_loop().time())
+        return await self._child.run(
+            order, time_limit_s=left_s, on_message=self._beside.on_message, stop=self._beside.stop
+        )
 
-    def _on_message(self, message: dict[str, Any]) -> None:
-        self._stage = message["stage"]
-        if self._filter.admits(asyncio.get_running_loop().time(), self._stage):
-            self._told.put_nowait((self._stage, message["fraction"], message["message"]))
+    def _unfinished(self, taken: TakenStage, end: ChildEnd) -> StageEnd:
+        return StageEnd(0.0, end.log_tail, ending=_ending(taken, end))
 
-    async def _tell_progress(self) -> None:
-        while True:
-            stage, fraction, message = await self._told.get()
-            progress = TrainingProgressed(
-                model=self._taken.model,
-                request_id=self._taken.request_id,
-                stage=stage,
-                fraction=fraction,
-                message=message,
-            )
-            with suppress(Transient):  # news that nobody can be told now is old by the time that they can
-                async with self._parts.database.begin() as tx:
-                    if await store.note_progress(tx, self._taken, stage, fraction, message):
-                        await delivery.emit(tx, self._parts.source, progress)
-                self._parts.relay.wake()
+    async def _write_end(self, taken: TakenStage, end: StageEnd) -> TakenStage | None:
+        async def write() -> TakenStage | None:
+            async with self._parts.database.begin() as tx:
+                if end.done is None:
+                    await self._give_up(tx, taken, end)
+                    return None
+                return await self._go_on(tx, taken, end, end.done)
 
-    async def _keep_lease(self) -> None:
-        """Renews the lease; ends the run when it is in other hands, or not wanted any more.
+        following = await until_reachable("PostgreSQL", write)
+        self._parts.relay.wake()
+        return following
 
-        While the database is away nobody can take the job either, so the run goes on: the fencing token
-        decides afterwards.
-        """
-        while self._hold.held and self._hold.cancelled_by is None:
-            try:
-                async with self._parts.database.begin() as tx:
-                    self._hold = await store.renew(tx, self._taken, self._place.lease)
-            except Transient as err:
-                _log.warning("lease not renewed", request_id=self._taken.request_id, reason=str(err))
-            else:
-                if not self._hold.held or self._hold.cancelled_by is not None:
-                    return  # which stops the run
-            self._place.look.clear()
-            await happens(self._place.look, self._place.settings.renew_s)
+    async def _give_up(self, tx: Transaction, taken: TakenStage, end: StageEnd) -> None:
+        assert end.ending is not None
+        job = replace(taken.job, cancelled_by=self._beside.hold.cancelled_by)
+        step = after(job, end.ending)
+        if await stagestore.give_up(tx, replace(taken, job=job), step, end.log_tail, end.seconds):
+            await tell_end(tx, self._parts.source, job, step)
 
-    async def _stop_with_worker(self) -> None:
-        await self._place.stopping.wait()
+    async def _go_on(self, tx: Transaction, taken: TakenStage, end: StageEnd, done: Done) -> TakenStage | None:
+        """Writes that a stage is done; gives the next one in hand, where this trainer takes it."""
+        if not await stagestore.finish(
+            tx,
+            taken,
+            done,
+            key=end.key,
+            told=end.told,
+            reused=end.reused,
+            seconds=end.seconds,
+            log_tail=end.log_tail,
+        ):
+            _log.warning("the stage is in other hands; what it gave is left aside", request_id=taken.job.request_id)
+            return None
+        metrics.STAGE_SECONDS.labels(taken.stage, "reused" if end.reused else "done").observe(end.seconds)
+        if taken.stage == STAGES[-1]:
+            await self._record(tx, taken)
+            return None
+        if not end.reused and taken.stage not in ALWAYS_RUN:
+            await stagestore.keep_output(tx, taken.job.model, end.key, done)
+        following = STAGES[STAGES.index(taken.stage) + 1]
+        progress = TrainingProgressed(
+            model=taken.job.model,
+            request_id=taken.job.request_id,
+            stage=taken.stage,
+            fraction=BEGINS[following],
+            message="its inputs are those of an earlier run" if end.reused else "",
+            outcome="reused" if end.reused else "done",
+            seconds=end.seconds,
+            attempt=taken.job.due.attempts,
+        )
+        await delivery.emit(tx, self._parts.source, progress)
+        wanted = following in self._place.settings.taken_stages and self._beside.hold.cancelled_by is None
+        if not wanted or self._place.stopping.is_set():
+            return None
+        return await stagestore.take(tx, taken.job, following, taken.owner, self._place.lease)
+
+    async def _record(self, tx: Transaction, taken: TakenStage) -> None:
+        told: dict[StageName, Mapping[str, Any]] = {done.stage: done.result for done in taken.before}
+        version = await stagestore.complete(tx, taken, told["build"]["digest"])
+        completed = msgspec.convert(
+            {
+                "model": taken.job.model,
+                "request_id": taken.job.request_id,
+                "version": version,
+                "training_rows": told["preprocess"]["rows"],
+                "set_aside_rows": told["clean"]["set_aside"],
+                "metrics": told["evaluate"]["metrics"],
+                "duration_s": taken.spent_s,
+                "origin": taken.origin,
+                **told["get-data"]["windows"],
+                **told["build"],
+            },
+            TrainingCompleted,
+        )
+        await delivery.emit(tx, self._parts.source, completed)
+        metrics.TRAININGS.labels("completed").inc()
+        metrics.TRAINING_SECONDS.observe(taken.spent_s)
+        _log.info("training completed", model=completed.model, version=version, digest=completed.digest[:12])
+
+
+def _limit(spec: ModelSpec, policy: StagePolicy, taken: TakenStage) -> tuple[timedelta, str]:
+    """How long the stage may run, and the field that says so."""
+    assert policy.time_limit is not None and policy.service_level is not None and policy.max_attempts is not None
+    left = max(timedelta(0), spec.training.time_limit - timedelta(seconds=taken.spent_s))
+    limit, which = policy.time_limit, f"stages.{taken.stage}.time_limit"
+    if left <= limit:
+        limit, which = left, "training.time_limit"
+    if policy.on_late == "retry" and taken.job.due.attempts < policy.max_attempts and policy.service_level < limit:
+        limit, which = policy.service_level, f"stages.{taken.stage}.service_level"
+    return limit, which
+
+
+def _out_of_time(taken: TakenStage, policy: StagePolicy, limit: timedelta, which: str) -> Ending:
+    if which.endswith("service_level"):
+        return Ending("late", f"{taken.stage}: took longer than {which} ({format_duration(limit)})")
+    whole = which == "training.time_limit" and taken.spent_s > 0
+    said = f"{which} ({format_duration(limit)}{' were left' if whole else ''})"
+    return Ending("timed_out", f"took longer than {said}; raise it or narrow data.train")
+
+
+def _ending(taken: TakenStage, end: ChildEnd) -> Ending:
+    match end.kind:
+        case "done":
+            lost: StageName = end.result["lost"]
+            return Ending("lost", f"the output of the stage {lost} is not in the object store any more", lost)
+        case "permanent":
+            return Ending("refused", end.reason)
+        case "transient":
+            return Ending("unavailable", end.reason)
+        case "stopped":
+            return Ending("stopped", "the trainer stopped")
+        case "timed_out":
+            return Ending("timed_out", end.reason)
+        case _:
+            return Ending("crashed", f"{taken.stage}: {end.reason}")

@@ -1,8 +1,9 @@
 """The trainer's settings: ``SHIPWAY_TRAINER__<SECTION>__<KEY>``."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic_settings import SettingsConfigDict
 
+from shipway.contract.spec import STAGES, StageName
 from shipway.runtime.authsettings import CommandSettings
 from shipway.runtime.settings import DatabaseSettings, DataSettings, HttpSettings, ObjectsSettings, ServiceSettings
 
@@ -19,8 +20,30 @@ class WorkerSettings(BaseModel):
     declaration_grace_s: float = Field(
         default=5.0, ge=0, description="how long a request waits for its model to be declared"
     )
+    stages: str = Field(
+        default="",
+        description="stages that this trainer takes, comma-separated, such as get-data,clean; empty: all. "
+        "Each stage needs a trainer that takes it",
+    )
     max_threads: int = Field(default=0, ge=0, le=256, description="threads of a training at most; 0: no limit")
     memory_mb: int = Field(default=0, ge=0, description="address space of a training's process; 0: no limit")
+    keep_outputs_h: float = Field(
+        default=168.0, gt=0, description="hours that a stage's output is kept for runs to come, after its last use"
+    )
+
+    @field_validator("stages")
+    @classmethod
+    def _known(cls, stages: str) -> str:
+        for name in filter(None, (part.strip() for part in stages.split(","))):
+            if name not in STAGES:
+                raise ValueError(f"{name!r} is not a stage; there are {', '.join(STAGES)}")
+        return stages
+
+    @property
+    def taken_stages(self) -> tuple[StageName, ...]:
+        """The stages that this trainer takes."""
+        named = {part.strip() for part in self.stages.split(",")}
+        return tuple(name for name in STAGES if name in named) or STAGES
 
 
 class TrainerSettings(ServiceSettings):

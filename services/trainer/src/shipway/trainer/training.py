@@ -1,9 +1,11 @@
-"""What becomes of a training job: which is taken next, what each way of ending means, what is told on the way.
+"""What becomes of a training: which stage of which job runs next, what each way of ending means. Pure.
 
-    queued -> running -> completed | failed | cancelled
-                 `-> queued again: its process crashed, its lease ran out, a dependency or the service went away
+    job    queued -> running -> completed | failed | cancelled         failed, cancelled -> queued: by a command
+    stage  waiting -> running -> done
+              ^----------'  its process crashed, its lease ran out, a dependency or the service went away
 
-An attempt is counted when a job is taken, and given back when the training itself was not at fault.
+A job is running from its first stage's start to its last one's end; its stages run one after the other, each wherever
+a trainer takes it. A try is counted when a stage is taken, and given back when the stage itself was not at fault.
 """
 
 from collections.abc import Collection, Iterable
@@ -11,65 +13,112 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
+from shipway.contract.spec import STAGES, StageName
+
 State = Literal["queued", "running", "completed", "failed", "cancelled"]
 OVER: frozenset[State] = frozenset({"completed", "failed", "cancelled"})
-_FIRST_PAUSE = timedelta(seconds=1)
-_LONGEST_PAUSE = timedelta(minutes=1)
+_LONGEST_PAUSE = timedelta(minutes=10)
+_OUTAGE_PAUSE = timedelta(seconds=5)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage of a job. ``attempts`` counts the one that runs; ``retry_pause`` is the rest before the second."""
+
+    name: StageName
+    state: Literal["waiting", "running", "done"] = "waiting"
+    attempts: int = 0
+    max_attempts: int = 3
+    retry_pause: timedelta = timedelta(seconds=2)
+    not_before: datetime | None = None
+    lease_until: datetime | None = None
 
 
 @dataclass(frozen=True)
 class Job:
-    """A job that is not over, as far as decisions need it. ``attempts`` counts the one that runs."""
+    """A job that is not over, as far as decisions need it.
+
+    ``stages`` are those of its last run, none before the first. ``owner`` is a trainer of the release before, which
+    holds a whole job by ``lease_until``.
+    """
 
     request_id: str
     model: str
     state: State
-    attempts: int
-    max_attempts: int
     created_at: datetime
     not_before: datetime
-    lease_until: datetime | None = None
+    stages: tuple[Stage, ...] = ()
     declared: bool = True
     cancelled_by: str | None = None
+    owner: str | None = None
+    lease_until: datetime | None = None
+
+    @property
+    def due(self) -> Stage:
+        """The stage that is to run, or runs: the first that is not done."""
+        return next((stage for stage in self.stages if stage.state != "done"), Stage(STAGES[0]))
 
 
 @dataclass(frozen=True)
 class Ending:
-    """How a run of a job ended, without a version.
+    """How a run of a stage ended, other than by being done.
 
-    ``refused``: it will fail the same way for ever; ``unavailable``: something that it needs is away;
-    ``crashed``: its process died; ``timed_out``: over the model's time limit; ``lease_expired``: its trainer
-    was not heard of; ``stopped``: the service stops; ``cancelled``: an operator's wish.
+    ``refused``: it will fail the same way for ever; ``unavailable``: something that it needs is away; ``lost``: the
+    output of the stage ``back_to`` is not there any more; ``crashed``: its process died; ``timed_out``: over its time
+    limit; ``late``: over its service level, where that means another try; ``lease_expired``: its trainer was not
+    heard of; ``stopped``: the service stops; ``cancelled``: an operator's wish.
     """
 
-    kind: Literal["refused", "unavailable", "crashed", "timed_out", "lease_expired", "stopped", "cancelled"]
+    kind: Literal[
+        "refused", "unavailable", "lost", "crashed", "timed_out", "late", "lease_expired", "stopped", "cancelled"
+    ]
     reason: str
+    back_to: StageName | None = None
 
 
 @dataclass(frozen=True)
 class Step:
-    """The job's next state, its attempts by then, how long it rests before it is taken again, and why."""
+    """What a job becomes: its state, the attempts of its due stage, that stage's rest before it is taken again, why.
+
+    ``back_to``: this stage and those after it are to run again.
+    """
 
     state: State
     attempts: int
     rest: timedelta
     reason: str
+    back_to: StageName | None = None
 
 
-def next_job(jobs: Iterable[Job], now: datetime, held: Collection[str] = ()) -> Job | None:
-    """The job to take: the oldest that may start, of a model that trains nothing now. ``held``: not these requests."""
+def next_task(
+    jobs: Iterable[Job], now: datetime, held: Collection[str] = (), allowed: Collection[StageName] = STAGES
+) -> Job | None:
+    """The job whose due stage is to be taken: the oldest that may go on, of those whose stage is ``allowed``.
+
+    A model has one job under way at a time. ``held``: these requests may not start.
+    """
     jobs = list(jobs)
     busy = {job.model for job in jobs if job.state == "running"}
     ready = [
         job
         for job in jobs
-        if job.state == "queued"
-        and job.declared
-        and job.not_before <= now
-        and job.model not in busy
-        and job.request_id not in held
+        if job.due.name in allowed and (_may_go_on(job, now) if job.state == "running" else _may_start(job, now, busy))
     ]
-    return min(ready, key=lambda job: (job.created_at, job.request_id), default=None)
+    return min(
+        (job for job in ready if job.state == "running" or job.request_id not in held),
+        key=lambda job: (job.created_at, job.request_id),
+        default=None,
+    )
+
+
+def _may_go_on(job: Job, now: datetime) -> bool:
+    stage = job.due
+    rested = stage.not_before is None or stage.not_before <= now
+    return bool(job.stages) and job.owner is None and stage.state == "waiting" and rested and job.cancelled_by is None
+
+
+def _may_start(job: Job, now: datetime, busy: Collection[str]) -> bool:
+    return job.state == "queued" and job.declared and job.not_before <= now and job.model not in busy
 
 
 def unattended(job: Job, now: datetime, grace: timedelta) -> Step | None:
@@ -79,7 +128,14 @@ def unattended(job: Job, now: datetime, grace: timedelta) -> Step | None:
     topics, so either may be first.
     """
     if job.state == "running":
-        if job.lease_until is None or job.lease_until >= now:
+        if job.owner is not None or not job.stages:  # a whole job of the release before
+            if job.lease_until is None or job.lease_until >= now:
+                return None
+            return Step("queued", 0, timedelta(0), "its trainer was not heard of any more")
+        stage = job.due
+        if stage.state == "waiting":
+            return None if job.cancelled_by is None else after(job, Ending("cancelled", ""))
+        if stage.lease_until is None or stage.lease_until >= now:
             return None
         return after(job, Ending("lease_expired", "its trainer was not heard of any more"))
     if job.cancelled_by is not None:
@@ -87,23 +143,26 @@ def unattended(job: Job, now: datetime, grace: timedelta) -> Step | None:
     if job.declared or now < job.created_at + grace:
         return None
     reason = f"model {job.model!r} is not declared; run: shipway model declare FILE.toml"
-    return Step("failed", job.attempts, timedelta(0), reason)
+    return Step("failed", job.due.attempts, timedelta(0), reason)
 
 
 def after(job: Job, ending: Ending) -> Step:
-    """What a running job becomes after a run that gave no version."""
+    """What a running job becomes after a run of its due stage that did not get it done."""
+    stage = job.due
     if job.cancelled_by is not None or ending.kind == "cancelled":
-        return Step("cancelled", job.attempts, timedelta(0), f"cancelled by {job.cancelled_by or 'an operator'}")
+        return Step("cancelled", stage.attempts, timedelta(0), f"cancelled by {job.cancelled_by or 'an operator'}")
     if ending.kind in ("refused", "timed_out"):
-        return Step("failed", job.attempts, timedelta(0), ending.reason)
+        return Step("failed", stage.attempts, timedelta(0), ending.reason)
     if ending.kind in ("unavailable", "stopped"):
-        rest = timedelta(0) if ending.kind == "stopped" else 5 * _FIRST_PAUSE
-        return Step("queued", max(0, job.attempts - 1), rest, ending.reason)
-    if job.attempts >= job.max_attempts:
-        tries = f"{job.attempts} attempt{'s' if job.attempts > 1 else ''}"
-        return Step("failed", job.attempts, timedelta(0), f"gave up after {tries}: {ending.reason}")
-    rest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** min(job.attempts, 10))
-    return Step("queued", job.attempts, rest, ending.reason)
+        rest = timedelta(0) if ending.kind == "stopped" else _OUTAGE_PAUSE
+        return Step("running", max(0, stage.attempts - 1), rest, ending.reason)
+    if stage.attempts >= stage.max_attempts:
+        tries = f"{stage.attempts} attempt{'s' if stage.attempts > 1 else ''}"
+        return Step("failed", stage.attempts, timedelta(0), f"gave up after {tries}: {ending.reason}")
+    if ending.kind == "lost":
+        return Step("running", stage.attempts, timedelta(0), ending.reason, ending.back_to)
+    rest = min(_LONGEST_PAUSE, stage.retry_pause * 2 ** min(max(0, stage.attempts - 1), 20))
+    return Step("running", stage.attempts, rest, ending.reason)
 
 
 class ProgressFilter:

@@ -1,4 +1,4 @@
-"""Looks for work: settles jobs that nobody works on, takes the next one, and sees it through."""
+"""Looks for work: settles jobs that nobody works on, takes the next stage, and goes on from there."""
 
 import asyncio
 import os
@@ -6,13 +6,14 @@ import secrets
 import socket
 from datetime import datetime, timedelta
 
-from shipway.contract.errors import Transient
+from shipway.contract.errors import Permanent, Transient
 from shipway.runtime import log, trace
+from shipway.runtime.database import Transaction
 from shipway.runtime.waiting import happens
-from shipway.trainer import metrics, store
+from shipway.trainer import metrics, stagestore
 from shipway.trainer.run import Run, Workplace, tell_end
-from shipway.trainer.store import TakenJob
-from shipway.trainer.training import Job, Step, next_job, unattended
+from shipway.trainer.stagestore import OpenJob, TakenStage
+from shipway.trainer.training import Job, Step, next_task, unattended
 
 _log = log.get(__name__)
 GIVE_BACK_WITHIN_S = 15
@@ -33,13 +34,13 @@ class Worker:
         self._place.look.set()
 
     async def stop(self) -> None:
-        """Ends the training in hand, gives the job back, and takes no other."""
+        """Ends the stage in hand, gives it back, and takes no other."""
         self._place.stopping.set()
         if not await happens(self._idle, GIVE_BACK_WITHIN_S):
-            _log.warning("a job was not given back in time; its lease will run out")
+            _log.warning("a stage was not given back in time; its lease will run out")
 
     async def step(self) -> bool:
-        """Takes a job and works on it; gives False where there is none.
+        """Takes a stage and works on from there; gives False where there is none.
 
         Raises:
             Transient: the database, or the broker, is away.
@@ -59,32 +60,48 @@ class Worker:
         finally:
             self._idle.set()
 
-    async def _take(self) -> tuple[TakenJob | None, frozenset[str]]:
-        """The job to work on, if there is one, and the requests that may not start yet."""
+    async def _take(self) -> tuple[TakenStage | None, frozenset[str]]:
+        """The stage to work on, if there is one, and the requests that may not start yet."""
         clock = asyncio.get_running_loop().time
         try:
             async with self._place.parts.database.begin() as tx:
-                opened, now = await store.open_jobs(tx)
-                new = [o.job.request_id for o in opened if o.job.state == "queued" and o.job.attempts == 0]
-                held = self._place.barrier.held(new)
-                left: list[Job] = []
+                opened, now = await stagestore.open_jobs(tx)
+                fresh = [o.job.request_id for o in opened if o.job.state == "queued" and o.fresh]
+                held = self._place.barrier.held(fresh)
+                left: dict[str, OpenJob] = {}
                 for found in opened:
                     step = self._unattended(found.job, now, clock(), found.job.request_id in held)
                     if step is None:
-                        left.append(found.job)
-                        continue
-                    with trace.within(found.traceparent):
-                        await store.settle_unattended(tx, found.job, step)
-                        await tell_end(tx, self._place.parts.source, found.job, found.stage, step)
-                metrics.count_open(left)
-                chosen = next_job(left, now, held)
-                taken = None if chosen is None else await store.take(tx, chosen, self._owner, self._place.lease)
+                        left[found.job.request_id] = found
+                    else:
+                        await self._settle(tx, found, step)
+                metrics.count_open(found.job for found in left.values())
+                chosen = next_task((found.job for found in left.values()), now, held, self._place.settings.taken_stages)
+                taken = None if chosen is None else await self._start(tx, left[chosen.request_id])
         except Transient:
             # Whoever holds a lease could not renew it either: give them the time to.
             self._blind_until_s = clock() + self._place.settings.lease_s
             raise
         self._place.parts.relay.wake()
         return taken, held
+
+    async def _start(self, tx: Transaction, found: OpenJob) -> TakenStage | None:
+        job = found.job
+        if job.state == "queued":
+            try:
+                job = await stagestore.begin(tx, job)
+            except Permanent as err:  # declared under older rules
+                reason = f"the model file is not valid any more; declare it again: {err}"
+                await self._settle(tx, found, Step("failed", 0, timedelta(0), reason))
+                return None
+        if job.due.name not in self._place.settings.taken_stages:
+            return None  # whoever takes that stage sees it now
+        return await stagestore.take(tx, job, job.due.name, self._owner, self._place.lease)
+
+    async def _settle(self, tx: Transaction, found: OpenJob, step: Step) -> None:
+        with trace.within(found.traceparent):
+            await stagestore.settle(tx, found.job, step)
+            await tell_end(tx, self._place.parts.source, found.job, step)
 
     def _unattended(self, job: Job, now: datetime, now_s: float, held: bool) -> Step | None:
         if job.state == "running" and now_s < self._blind_until_s:

@@ -1,0 +1,93 @@
+"""The stages of a training: what each reads, what its output depends on, and so when one need not run again. Pure.
+
+A stage's key is the hash of all that its output depends on: the parts of the model file that it looks at, what the
+stages before it gave, and the revision of its code. Two runs with one key give one output.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version as installed
+from typing import Any
+
+import msgspec
+
+from shipway.contract.spec import STAGES, StageName
+
+# Raised when a stage gives something else for the same inputs: what older code gave is not taken any more.
+_REVISION: Mapping[StageName, int] = dict.fromkeys(STAGES, 1)
+# The outputs that each stage reads; what the others told in their results it is told, too.
+READS: Mapping[StageName, tuple[StageName, ...]] = {
+    "get-data": (),
+    "clean": ("get-data",),
+    "preprocess": ("clean",),
+    "train": ("preprocess",),
+    "evaluate": ("preprocess", "train"),
+    "build": ("preprocess", "train", "evaluate"),
+    "record": (),
+}
+# A version has a bundle of its own, also where it is made of the same parts as another: either may be removed.
+ALWAYS_RUN: frozenset[StageName] = frozenset({"build", "record"})
+# Where each stage begins, as a share of the whole.
+BEGINS: Mapping[StageName, float] = {
+    "get-data": 0.0,
+    "clean": 0.08,
+    "preprocess": 0.12,
+    "train": 0.18,
+    "evaluate": 0.9,
+    "build": 0.93,
+    "record": 0.98,
+}
+_LIMITS = ("time_limit", "max_attempts", "threads", "min_rows")
+
+
+@dataclass(frozen=True)
+class Done:
+    """A stage that is done: the SHA-256 of its output (empty: it has none), and what it tells of it."""
+
+    stage: StageName
+    output: str = ""
+    result: Mapping[str, Any] = field(default_factory=dict)
+
+
+def key_of(stage: StageName, spec: Mapping[str, Any], order: Mapping[str, Any], before: Sequence[Done]) -> str:
+    """The stage's key, 64 hexadecimal digits.
+
+    ``spec`` is the model file as JSON-like data, ``before`` what the stages before it gave, ``order`` what else the
+    stage is told: for get-data what the source holds now.
+    """
+    parts = {
+        "stage": stage,
+        "revision": _REVISION[stage],
+        "spec": _looks_at(stage, spec),
+        "order": order,
+        "before": [[done.stage, done.output, done.result] for done in before],
+        "lightgbm": installed("lightgbm") if stage in ("train", "evaluate") else "",
+    }
+    return hashlib.sha256(msgspec.json.encode(parts, order="deterministic")).hexdigest()
+
+
+def still_good(done: Sequence[tuple[Done, str, Mapping[str, Any]]], spec: Mapping[str, Any]) -> int:
+    """How many of a job's stages, from the first, need not run again under ``spec``; each with its key and order."""
+    stages = [one[0] for one in done]
+    for at, (stage, key, order) in enumerate(done):
+        if key != key_of(stage.stage, spec, order, stages[:at]):
+            return at
+    return len(done)
+
+
+def _looks_at(stage: StageName, spec: Mapping[str, Any]) -> Any:
+    training: Mapping[str, Any] = spec.get("training", {})
+    match stage:
+        case "get-data":
+            return [spec["data"], spec["target"]["column"], list(spec["features"])]
+        case "clean":
+            return [spec["data"], spec["target"], spec["features"], training.get("min_rows")]
+        case "preprocess":
+            return [spec["target"], spec["features"], training.get("validation")]
+        case "train":
+            return [spec["target"], {name: value for name, value in training.items() if name not in _LIMITS}]
+        case "evaluate":
+            return [spec["name"], spec["target"], training.get("params")]
+        case _:
+            return spec

@@ -1,0 +1,53 @@
+"""When a stage need not run again: never after a change that its output depends on, and always otherwise."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from shipway.contract.spec import STAGES, parse_spec, to_builtins
+from shipway.trainer.stages import READS, Done, key_of, still_good
+
+RawSpec = Callable[..., dict[str, Any]]
+BEFORE = [Done(stage, f"output of {stage}", {"rows": 1}) for stage in STAGES]
+
+
+def keys(spec: dict[str, Any], told: Any = None) -> list[str]:
+    return [key_of(stage, spec, {"source": told}, BEFORE[:at]) for at, stage in enumerate(STAGES)]
+
+
+@pytest.mark.parametrize(
+    ("change", "first"),
+    [
+        ({"data": {"source": "folder:/other", "time_column": "at", "train": "30d", "holdout": "5d"}}, "get-data"),
+        ({"features": {"n": {"type": "number"}}}, "get-data"),
+        ({"features": {"n": {"type": "number", "nullable": False}, "c": {"type": "category"}}}, "clean"),
+        ({"training": {"min_rows": 11}}, "clean"),
+        ({"training": {"validation": 0.5}}, "preprocess"),
+        ({"training": {"seed": 9}}, "train"),
+        ({"training": {"params": {"num_leaves": 3}}}, "train"),
+        ({"gates": {"floor": 0.9}}, "build"),
+        ({"training": {"time_limit": "1h", "max_attempts": 9, "threads": 3}}, "build"),
+    ],
+)
+def test_a_change_of_the_model_file_runs_again_what_looks_at_it(
+    raw_spec: RawSpec, change: dict[str, Any], first: str
+) -> None:
+    before, after = (to_builtins(parse_spec(raw_spec(**{"training": {}} | more))) for more in ({}, change))
+    same = [a == b for a, b in zip(keys(before), keys(after), strict=True)]
+    assert STAGES[same.index(False)] == first
+
+
+def test_other_data_and_other_outputs_run_again_what_is_made_of_them(raw_spec: RawSpec) -> None:
+    spec = to_builtins(parse_spec(raw_spec()))
+    assert keys(spec, "now")[0] != keys(spec, "later")[0]
+    done = [(one, key_of(one.stage, spec, {}, BEFORE[:at]), {}) for at, one in enumerate(BEFORE[:4])]
+    assert still_good(done, spec) == 4
+    other = [*done[:1], (Done("clean", "another"), done[1][1], {}), *done[2:]]
+    assert still_good(other, spec) == 2
+    assert still_good([], spec) == 0
+
+
+def test_a_stage_reads_only_what_is_before_it() -> None:
+    for at, stage in enumerate(STAGES):
+        assert set(READS[stage]) <= set(STAGES[:at])
