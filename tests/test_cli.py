@@ -70,6 +70,10 @@ async def test_looking_around(shipway_world: World) -> None:
     filed = await read_json(shipway_world, "predictions", "history", "looked-at", "--day", today)
     assert sum(file["rows"] for file in filed["files"]) == 1 and filed["waiting_rows"] == 0
     assert "1 records in 1 files" in await shipway(shipway_world, "predictions", "history", "looked-at")
+    record = await read_json(shipway_world, "predictions", "tail", "looked-at", "--from-start", "-n", "1")
+    assert record["features"] == pytest.approx(row) and record["outcome"] == "answered"
+    followed = await shipway(shipway_world, "predictions", "tail", "looked-at", "--from-start", "-n", "1")
+    assert "v1" in followed and f"flag={row['flag']}" in followed and record["prediction_id"][:8] in followed
     shown = await read_json(shipway_world, "model", "show", "looked-at")
     assert shown["champion"] == 1
     assert all(gate["reason"] for gate in shown["versions"][0]["gates"])

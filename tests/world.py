@@ -7,6 +7,7 @@ import os
 import random
 import shutil
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
@@ -203,10 +204,18 @@ class World:
 
     async def metric(self, service: str, name: str) -> float:
         """A metric of a service, summed over its labels."""
+        return (await self.metrics(service))[name]
+
+    async def metrics(self, service: str) -> Counter[str]:
+        """All metrics of a service at one moment, each summed over its labels."""
         url = self.supervisor.state().service_urls[service]
         async with httpx.AsyncClient(timeout=5) as client:
             page = (await client.get(f"{url}/metrics")).text
-        return sum(s.value for f in text_string_to_metric_families(page) for s in f.samples if s.name == name)
+        found: Counter[str] = Counter()
+        for family in text_string_to_metric_families(page):
+            for sample in family.samples:
+                found[sample.name] += sample.value  # type: ignore[assignment]
+        return found
 
 
 @asynccontextmanager

@@ -58,6 +58,7 @@ def test_the_whole_stack_has_every_service_after_its_database_and_broker() -> No
         "SHIPWAY__LOG__FORMAT": "json",
         "SHIPWAY_GATEWAY__HTTP__HOST": "127.0.0.1",
         "SHIPWAY_GATEWAY__HTTP__PORT": "1008",
+        "SHIPWAY_GATEWAY__PREDICTION_LOG__FOLDER": "/data/prediction-log/gateway",
     }
     second = plan.process("predictor-2")
     assert second.argv[-1] == "shipway.predictor"

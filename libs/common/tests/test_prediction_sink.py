@@ -1,8 +1,15 @@
-"""answered = logged + dropped + waiting, whatever the broker does."""
+"""answered + inherited = logged + dropped + waiting, whatever the broker, the disk and the process do."""
 
 import asyncio
+import os
+import signal
+import subprocess
+import sys
 import uuid
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,9 +18,14 @@ from hypothesis import strategies as st
 from prometheus_client import Counter
 
 from shipway.contract.envelope import WireMessage
-from shipway.contract.errors import Permanent, Transient
+from shipway.contract.errors import InvalidField, Permanent, Transient
 from shipway.contract.predictionlog import PredictionRecord, decode_batch
-from shipway.runtime.prediction_sink import ANSWERED, DROPPED, LOGGED, PredictionSink
+from shipway.runtime.prediction_metrics import ANSWERED, DROPPED, INHERITED, LOGGED
+from shipway.runtime.prediction_sink import PredictionSink
+from shipway.runtime.spool import Spool
+
+HERE = Path(__file__).parent
+MEMORY = {"max_bytes": 10**7, "memory_bytes": 10**7}
 
 
 def record(number: int, model: str, outcome: Any = "answered") -> PredictionRecord:
@@ -26,61 +38,122 @@ def count(metric: Counter, model: str) -> float:
     return float(metric.labels(model, 1)._value.get())
 
 
-@given(steps=st.lists(st.sampled_from(["put", "put", "put", "send", "away", "refuse"]), max_size=60))
-def test_every_answer_is_accounted_for(steps: list[str]) -> None:
-    asyncio.run(_account(uuid.uuid4().hex, steps))
+class Broker:
+    """Takes batches, or not, as it is told; knows each batch once, as the inbox of the log's reader does."""
 
+    def __init__(self) -> None:
+        self.mood = "away"
+        self.seen: set[bytes] = set()
+        self.ids: list[str] = []
 
-async def _account(model: str, steps: list[str]) -> None:
-    there: list[str] = []
-    outcome = "send"
-
-    async def send(message: WireMessage) -> None:
-        if outcome == "away":
-            raise Transient("away")
-        if outcome == "refuse":
+    async def send(self, message: WireMessage) -> None:
+        if self.mood == "refuse":
             raise Permanent("too large")
-        there.extend(decode_batch(message.value)["prediction_id"].to_pylist())
+        if self.mood != "away":
+            if (batch := dict(message.headers)["ce_id"]) not in self.seen:
+                self.seen.add(batch)
+                self.ids += decode_batch(message.value)["prediction_id"].to_pylist()
+            if self.mood == "send":
+                return
+        raise Transient("away, or the answer was lost")
 
-    sink = PredictionSink(send, source="s", instance="i", capacity=7, batch_rows=3)
-    put = 0
-    for step in steps:
-        if step == "put":
+
+def a_sink(broker: Broker, spool: Spool, batch_rows: int = 3) -> PredictionSink:
+    return PredictionSink(broker.send, spool, source="s", instance="i", batch_rows=batch_rows)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Iterator[Path]:
+    yield tmp_path / "spool"
+
+
+async def step(sink: PredictionSink) -> None:
+    """A turn of the sink's loops."""
+    if sink._waiting:
+        await sink._spool_batch()
+    with suppress(Transient):
+        await sink._deliver_batch()
+
+
+@given(
+    steps=st.lists(st.sampled_from(["put", "put", "put", "send", "away", "refuse", "unheard", "killed"]), max_size=40),
+    on_disk=st.booleans(),
+    small=st.booleans(),
+)
+def test_every_answer_is_accounted_for(
+    steps: list[str], on_disk: bool, small: bool, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    root = tmp_path_factory.mktemp("spool") if on_disk else None
+    limits = {"max_bytes": 2 * 4096, "memory_bytes": 3000} if small else MEMORY
+    asyncio.run(_account(uuid.uuid4().hex, [s for s in steps if on_disk or s != "killed"], root, limits))
+
+
+async def _account(model: str, steps: list[str], root: Path | None, limits: dict[str, int]) -> None:
+    broker = Broker()
+    sink = a_sink(broker, Spool(root, **limits))
+    put, lives = 0, 1
+    inherited_before = 0.0
+    for what in steps:
+        if what == "put":
             sink.put(record(put, model))
             put += 1
+        elif what == "killed":
+            _die(sink)
+            sink, lives = a_sink(broker, Spool(root, **limits)), lives + 1
         else:
-            outcome = step
-            try:
-                if sink._waiting:
-                    await sink._send_batch()
-            except Transient:
-                pass
-        accounted = count(LOGGED, model) + count(DROPPED, model) + len(sink._waiting)
-        assert count(ANSWERED, model) == put == accounted
-    outcome = "away"
-    await sink.close(within_s=0.01)
-    assert count(ANSWERED, model) == count(LOGGED, model) + count(DROPPED, model)
-    assert len(there) == len(set(there)) == count(LOGGED, model)
+            broker.mood = what
+            await step(sink)
+        assert sink._answers_waiting() == (count(ANSWERED, model) - count(LOGGED, model) - count(DROPPED, model)), (
+            "what the dead left is what the next one has"
+        )
+        assert count(INHERITED, model) >= inherited_before
+        inherited_before = count(INHERITED, model)
+    broker.mood = "send"
+    await sink.close()
+    assert count(ANSWERED, model) == put == count(LOGGED, model) + count(DROPPED, model)
+    assert len(broker.ids) == len(set(broker.ids)) and len(broker.ids) >= count(LOGGED, model)
+    if "refuse" not in steps and not limits["max_bytes"] < 10**6:
+        assert len(broker.ids) == count(LOGGED, model)
+
+
+def _die(sink: PredictionSink) -> None:
+    """What the kernel does with a process that is killed."""
+    home = sink._spool.home
+    assert home is not None
+    for one in [home, *sink._spool._earlier]:
+        one.ledger.close()
+        os.close(one.lock)
+
+
+@asynccontextmanager
+async def running(sink: PredictionSink) -> AsyncIterator[None]:
+    task = asyncio.create_task(sink.run())
+    try:
+        yield
+    finally:
+        await sink.close()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def until(look: Any, within_s: float = 10.0) -> None:
+    async with asyncio.timeout(within_s):
+        while not look():
+            await asyncio.sleep(0.01)
 
 
 async def test_refused_requests_are_logged_but_are_no_answers() -> None:
-    sent: list[WireMessage] = []
-
-    async def send(message: WireMessage) -> None:
-        sent.append(message)
-
-    sink = PredictionSink(send, source="s", instance="i")
-    sink.put(record(1, "refusing", "refused"))
-    running = asyncio.create_task(sink.run())
-    async with asyncio.timeout(5):
-        while not sent:
-            await asyncio.sleep(0.01)
-    running.cancel()
-    await sink.close()
+    broker = Broker()
+    broker.mood = "send"
+    sink = a_sink(broker, Spool(None, **MEMORY))
+    async with running(sink):
+        sink.put(record(1, "refusing", "refused"))
+        await until(lambda: broker.ids)
     assert count(ANSWERED, "refusing") == 0 == count(LOGGED, "refusing")
 
 
-async def test_a_batch_tried_again_keeps_its_id() -> None:
+@pytest.mark.parametrize("on_disk", [True, False])
+async def test_a_batch_tried_again_keeps_its_id(root: Path, on_disk: bool) -> None:
     seen: list[bytes] = []
 
     async def send(message: WireMessage) -> None:
@@ -88,11 +161,111 @@ async def test_a_batch_tried_again_keeps_its_id() -> None:
         if len(seen) == 1:
             raise Transient("no acknowledgement: it may be there or not")
 
-    sink = PredictionSink(send, source="s", instance="i")
+    sink = PredictionSink(send, Spool(root if on_disk else None, **MEMORY), source="s", instance="i")
     sink.put(record(1, "again"))
-    with pytest.raises(Transient):
-        await sink._send_batch()
+    await step(sink)
     sink.put(record(2, "again"))
-    await sink._send_batch()
-    await sink._send_batch()
+    await step(sink)
+    await step(sink)
     assert seen[0] == seen[1] != seen[2]
+
+
+async def test_what_waits_at_the_stop_is_sent_by_the_next_process(root: Path) -> None:
+    broker = Broker()
+    first = a_sink(broker, Spool(root, **MEMORY))
+    async with running(first):
+        for number in range(10):
+            first.put(record(number, "left"))
+        await until(lambda: first._spool.answers == 10)
+        await first.close(within_s=0.01)
+    assert (count(LOGGED, "left"), count(DROPPED, "left")) == (0, 0)
+    broker.mood = "send"
+    second = a_sink(broker, Spool(root, **MEMORY))
+    assert count(INHERITED, "left") == 10
+    async with running(second):
+        await until(lambda: len(broker.ids) == 10)
+    assert (count(LOGGED, "left"), count(DROPPED, "left")) == (10, 0)
+    assert list(root.iterdir()) == [], "nothing is left where nothing waits"
+
+
+async def test_a_torn_batch_is_counted_as_dropped(root: Path) -> None:
+    broker = Broker()
+    sink = a_sink(broker, Spool(root, **MEMORY))
+    for number in range(6):
+        sink.put(record(number, "torn"))
+    await step(sink)
+    await step(sink)
+    _die(sink)
+    torn, _whole = sorted(root.glob("*/*.batch"))
+    torn.write_bytes(torn.read_bytes()[:-1])
+    broker.mood = "send"
+    await a_sink(broker, Spool(root, **MEMORY)).close()
+    assert (count(INHERITED, "torn"), count(LOGGED, "torn"), count(DROPPED, "torn")) == (6, 3, 3)
+
+
+async def test_two_processes_of_one_folder_leave_each_other_alone(root: Path) -> None:
+    broker = Broker()
+    first = a_sink(broker, Spool(root, **MEMORY))
+    first.put(record(1, "beside"))
+    await step(first)
+    second = Spool(root, **MEMORY)
+    assert (len(second), second.inherited.total()) == (0, 0)
+    second.close()
+    broker.mood = "send"
+    await first.close()
+    assert broker.ids == ["1"]
+
+
+async def test_a_disk_that_takes_nothing_costs_the_spool_and_not_the_records(root: Path) -> None:
+    broker = Broker()
+    sink = a_sink(broker, Spool(root, **MEMORY))
+    home = sink._spool.home
+    assert home is not None
+    home.folder.rename(root / ".gone")  # root may write where nobody may, so that taking rights away proves nothing
+    sink.put(record(1, "no-disk"))
+    await step(sink)
+    assert [place.file for place in sink._spool.in_memory()] == [None]
+    broker.mood = "send"
+    await sink.close()
+    assert (broker.ids, count(LOGGED, "no-disk")) == (["1"], 1)
+
+
+def test_a_root_that_can_not_be_is_named_with_its_setting(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InvalidField, match="PREDICTION_LOG__FOLDER"):
+        Spool(tmp_path / "file", **MEMORY)
+
+
+async def test_off_logs_nothing_and_says_so() -> None:
+    broker = Broker()
+    broker.mood = "send"
+    sink = PredictionSink(broker.send, Spool(None, **MEMORY), source="s", instance="i", off=True)
+    sink.put(record(1, "off"))
+    await sink.close()
+    assert (count(ANSWERED, "off"), count(DROPPED, "off"), broker.ids) == (1, 1, [])
+
+
+@pytest.mark.parametrize("after", [1, 900, 2000])
+async def test_a_process_killed_at_any_moment_is_accounted_for_to_the_record(root: Path, after: int) -> None:
+    """A real process puts records as fast as it can, says so before each, and is killed; the next one finds all."""
+    model = f"killed-{after}"
+    said = _answered_until_killed(root, model, after)
+    broker = Broker()
+    broker.mood = "send"
+    sink = a_sink(broker, Spool(root, **MEMORY))
+    found = count(INHERITED, model)
+    assert said - 1 <= found <= said
+    await sink.close()
+    assert found == count(LOGGED, model) + count(DROPPED, model)
+    assert len(set(broker.ids)) == len(broker.ids) == count(LOGGED, model)
+
+
+def _answered_until_killed(root: Path, model: str, after: int) -> int:
+    command = [sys.executable, str(HERE / "sink_child.py"), str(root), model]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as child:
+        assert child.stderr is not None
+        said = 0
+        while said < after:
+            said += len(os.read(child.stderr.fileno(), 100))
+        child.send_signal(signal.SIGKILL)
+        return said + len(child.stderr.read())

@@ -74,6 +74,14 @@ def test_what_a_newer_release_recorded_is_read_and_what_people_write_is_not() ->
         ("[retirement]", "[release]\ncanary = [0.5, 0.1]\n[retirement]", "release.canary", "rising"),
         ("[retirement]", '[gates]\nmetric = "rmse"\n[retirement]', "gates.metric", "binary target allows"),
         ("[retirement]", '[prediction_log]\nredact = ["age"]\n[retirement]', "prediction_log.redact", "not a feature"),
+        ("[retirement]", '[prediction_log]\nlevel = "some"\n[retirement]', "prediction_log.level", "sampled"),
+        ("[retirement]", '[prediction_log]\nlevel = "sampled"\n[retirement]', "prediction_log.sample", "0.1"),
+        (
+            "[retirement]",
+            '[prediction_log]\nlevel = "none"\nsample = 1\n[retirement]',
+            "prediction_log.sample",
+            "remove",
+        ),
     ],
 )
 def test_a_wrong_field_is_named_with_the_remedy(line: str, instead: str, field: str, remedy: str) -> None:
@@ -95,6 +103,18 @@ def test_what_is_not_a_model_file_is_refused(text: str) -> None:
 def test_any_data_is_refused_without_a_crash(raw: object) -> None:
     with pytest.raises(InvalidSpec):
         parse_spec(raw)
+
+
+@pytest.mark.parametrize(
+    ("said", "sample"),
+    [('level = "all"', 1.0), ('level = "none"', 0.0), ('level = "sampled"\nsample = 0.2', 0.2), ("sample = 0.3", 0.3)],
+)
+def test_the_level_of_the_prediction_log_is_said_in_words_that_older_releases_know(said: str, sample: float) -> None:
+    spec = parse_toml(GOOD.replace("[retirement]", f"[prediction_log]\n{said}\n[retirement]", 1))
+    written = to_builtins(spec)
+    assert written["prediction_log"]["sample"] == sample
+    assert ("level" in written["prediction_log"]) is ("level" in said)
+    assert parse_spec(written) == spec
 
 
 @pytest.mark.parametrize("text", ["90d", "12h", "30m", "10s", "250ms", "36h"])

@@ -26,6 +26,7 @@ from shipway.runtime.direct import Direct, serving
 from shipway.runtime.http import respond
 from shipway.runtime.prediction_sink import PredictionSink
 from shipway.runtime.settings import KafkaSettings
+from shipway.runtime.spool import Spool
 
 FEATURES = [{"name": "size", "type": "number"}, {"name": "colour", "type": "category", "categories": ["red"]}]
 SIGNATURE = {"features": FEATURES, "output": "binary", "target": "late", "classes": ["no", "yes"]}
@@ -113,7 +114,9 @@ class Gateway:
         async def keep(message: WireMessage) -> None:
             self.logged.append(message)
 
-        self.sink = PredictionSink(keep, source="shipway/gateway/t", instance="t")
+        self.sink = PredictionSink(
+            keep, Spool(None, max_bytes=0, memory_bytes=10**8), source="shipway/gateway/t", instance="t"
+        )
         self.rest = FastAPI()
         self.asker = Asker(self.registry, self.upstream, self.sink, settings, "t")
         self.app = PredictApp(self.asker, InferApp(self.asker, self.rest))

@@ -26,6 +26,7 @@ from shipway.predictor.scoring import Scorer
 from shipway.predictor.settings import LimitSettings
 from shipway.runtime.objects import FolderStore
 from shipway.runtime.prediction_sink import PredictionSink
+from shipway.runtime.spool import Spool
 
 URL = "/v2/models/m/versions/1/infer"
 ROWS = np.random.default_rng(1).normal(size=(64, 5))
@@ -42,7 +43,9 @@ class World:
 
     def __init__(self, rules: dict[str, Any]) -> None:
         self.sent: list[Any] = []
-        self.sink = PredictionSink(self._send, source="test", instance="i")
+        self.sink = PredictionSink(
+            self._send, Spool(None, max_bytes=0, memory_bytes=10**8), source="test", instance="i"
+        )
         versions = Versions(FolderStore(None), LimitSettings(rows=100), Trials(), {}, lambda: None)  # type: ignore[arg-type]
         names = [Feature(name=f"f{i}", type="number") for i in range(5)]
         signature = Signature(features=names, output="binary", target="y", classes=["0", "1"])

@@ -1,20 +1,70 @@
 """``shipway predictions``: the record of what was predicted."""
 
+import asyncio
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 
-from shipway.cli.output import console, print_json, table
-from shipway.cli.target import DEFAULT_FOLDER, AsJson, Folder, Monitor, addresses
-from shipway.client import Shipway
+from shipway.cli.output import console, errors, print_json, print_json_line, table
+from shipway.cli.target import DEFAULT_FOLDER, AsJson, Folder, Gateway, Kafka, Monitor, addresses
+from shipway.client import AsyncShipway, Shipway
 
 app = typer.Typer(no_args_is_help=True)
 
 
-@app.callback()
-def predictions() -> None:
-    """Makes ``history`` a command of its own, though it is the only one."""
+@app.command("tail")
+def tail(
+    model: Annotated[str, typer.Argument(help="the model's name")],
+    from_start: Annotated[bool, typer.Option("--from-start", help="from the oldest that the broker keeps")] = False,
+    count: Annotated[int | None, typer.Option("--count", "-n", min=1, help="end after so many records")] = None,
+    as_json: AsJson = False,
+    data: Folder = DEFAULT_FOLDER,
+    gateway: Gateway = None,
+    kafka: Kafka = None,
+) -> None:
+    """Follow a model's predictions as they are logged, until Ctrl-C."""
+
+    async def run() -> None:
+        where = addresses(data, gateway=gateway, kafka=kafka)
+        async with AsyncShipway(where) as shipway, shipway.tail(model, from_start=from_start) as records:
+            if not as_json:
+                errors.print("following; Ctrl-C ends it", style="dim")
+            seen = 0
+            async for record in records:
+                if as_json:
+                    print_json_line(record)
+                else:
+                    _show(record)
+                seen += 1
+                if seen == count:
+                    return
+
+    asyncio.run(run())
+
+
+def _show(record: dict[str, Any]) -> None:
+    at = record["at"]
+    if record["outcome"] == "answered":
+        said = " ".join(_short(score) for score in record["scores"] or [])
+    else:
+        said = f"[red]{record['outcome']}[/red] {escape(record['reason'] or '')}"
+    features = (record["features"] or {}).items()
+    console.print(
+        f"[dim]{at:%H:%M:%S}.{at.microsecond // 1000:03d}[/dim]",
+        "" if record["version"] is None else f"[bold]v{record['version']}[/bold]",
+        record["role"] or "",
+        said,
+        f"[dim]{record['latency_us'] / 1000:.2f} ms[/dim]",
+        escape(" ".join(f"{name}={_short(value)}" for name, value in features if value is not None)),
+        f"[dim]{escape(record['prediction_id'][:8])}[/dim]",
+        soft_wrap=True,
+    )
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)[:80]
 
 
 @app.command("history")

@@ -16,11 +16,13 @@ import httpx
 from shipway.client.errors import Refused, ShipwayError, Unreachable
 from shipway.client.follow import Followed, following
 from shipway.client.journey import Journey
+from shipway.client.tail import Tail
 from shipway.contract import topics
 from shipway.contract.commandseal import seal
 from shipway.contract.envelope import Envelope, encode
 from shipway.contract.errors import Transient
 from shipway.contract.events import ModelDeclared, Payload, TrainingCancelRequested, TrainingRequested
+from shipway.contract.signature import Signature, parse_signature
 from shipway.contract.spec import ModelSpec, parse_toml, to_builtins
 from shipway.runtime import trace
 from shipway.runtime.kafka import Producer
@@ -217,6 +219,24 @@ class AsyncShipway:
         carried = [t for t in topics.TOPICS if t.types and t is not topics.PRESENCE]
         async with following(self.addresses.kafka, carried, from_start=from_start) as follower:
             yield aiter(follower)
+
+    @asynccontextmanager
+    async def tail(self, model: str, *, from_start: bool = False) -> AsyncIterator[AsyncIterator[dict[str, Any]]]:
+        """Follows the prediction log's records of a model, from now on (or from the start of what the broker keeps).
+
+        Raises:
+            Unreachable: the broker does not answer.
+        """
+
+        async def signatures() -> dict[int, Signature]:
+            try:
+                served = await self._call("GET", f"{self.addresses.gateway}/models/{model}")
+            except ShipwayError:
+                return {}
+            return {one["version"]: parse_signature(one["signature"]) for one in served["versions"]}
+
+        async with following(self.addresses.kafka, [topics.PREDICTION_LOG], from_start=from_start) as follower:
+            yield aiter(Tail(follower, model, signatures))
 
     async def _look(self, path: str) -> dict[str, Any]:
         found: dict[str, Any] = await self._call("GET", self.addresses.monitor + path)

@@ -35,11 +35,16 @@ class Follower:
         self._consumer = consumer
 
     async def __aiter__(self) -> AsyncIterator[Followed]:
+        async for record in self.messages():
+            yield _followed(record)
+
+    async def messages(self) -> AsyncIterator[ConsumerRecord]:
+        """The messages themselves, whatever is in them."""
         while True:
             try:
                 for records in (await self._consumer.getmany(timeout_ms=200)).values():
                     for record in records:
-                        yield _followed(record)
+                        yield record
             except KafkaError:
                 await asyncio.sleep(0.5)  # the broker is away: it goes on when it is back
 

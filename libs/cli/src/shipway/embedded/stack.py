@@ -157,7 +157,7 @@ def build(
     }
     parts = tuple(name for name in names if name in ("postgres", "broker"))
     specs = [_part(name, data_folder, ports[name], durable) for name in parts]
-    specs += [_service(name, ports[name], shared, parts) for name in names if name not in parts]
+    specs += [_service(name, data_folder, ports[name], shared, parts) for name in names if name not in parts]
     return StackPlan(data_folder, tuple(specs), kafka, database_url, objects["URL"], secret, durable)
 
 
@@ -221,10 +221,12 @@ def _part(name: str, data_folder: Path, port: int, durable: bool) -> ProcessSpec
     )
 
 
-def _service(name: str, port: int, shared: Mapping[str, str], after: tuple[str, ...]) -> ProcessSpec:
+def _service(name: str, data_folder: Path, port: int, shared: Mapping[str, str], after: tuple[str, ...]) -> ProcessSpec:
     service = name.partition("-")[0]
     prefix = f"SHIPWAY_{service.upper()}__"
     env = {**shared, f"{prefix}HTTP__HOST": HOST, f"{prefix}HTTP__PORT": str(port)}
+    if service in ("predictor", "gateway"):
+        env[f"{prefix}PREDICTION_LOG__FOLDER"] = str(data_folder / "prediction-log" / name)
     if service == "predictor":
         env[f"{prefix}INSTANCE"] = name
     return ProcessSpec(name, (sys.executable, "-m", f"shipway.{service}"), env, after, port=port)

@@ -290,6 +290,7 @@ class Presence(msgspec.Struct, frozen=True, kw_only=True):
 
     ``url`` is its HTTP, ``rows`` the host:port of its rows protocol (contract.rows).
     ``answered``, ``logged`` and ``dropped`` count predictions since its start; the log has or lacks them for good.
+    ``inherited`` are those that its predecessors answered and left to it: logged and dropped are of both.
     """
 
     type: ClassVar[str] = "shipway.Presence.v1"
@@ -304,6 +305,7 @@ class Presence(msgspec.Struct, frozen=True, kw_only=True):
     answered: int = 0
     logged: int = 0
     dropped: int = 0
+    inherited: int = 0
 
 
 class DeadLettered(msgspec.Struct, frozen=True, kw_only=True):

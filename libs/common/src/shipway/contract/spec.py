@@ -274,8 +274,14 @@ class ServiceLevels(_Section):
 
 
 class PredictionLogSpec(_Section):
-    """What is kept of every prediction."""
+    """What is kept of every prediction. All are counted, and logged with their scores."""
 
+    # Left out where it is not said, as ``keep``; what it says goes into ``sample``, which older releases know.
+    level: Literal["all", "sampled", "none"] | None = Field(
+        default=None,
+        exclude_if=lambda level: level is None,
+        description="whose features are kept: of all predictions, of a sample, of none; default: as sample says",
+    )
     sample: Share = Field(default=1.0, description="share of predictions whose features are kept (all are counted)")
     redact: list[str] = Field(default_factory=list, description="features never written to the log")
     # Left out where it is not said, so that a service of an older release reads what a newer one writes.
@@ -285,6 +291,19 @@ class PredictionLogSpec(_Section):
         exclude_if=lambda keep: keep is None,
         description="how long the Parquet history is kept, a day or more; default: for ever",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _level(cls, raw: Any) -> Any:
+        if not isinstance(raw, dict) or raw.get("level") is None:
+            return raw
+        level, sample = raw["level"], raw.get("sample")
+        if level == "sampled" and (sample is None or sample in (0, 1)):
+            raise ValueError('sample: level = "sampled" needs a share between 0 and 1, such as 0.1')
+        share = {"all": 1.0, "none": 0.0}.get(level, sample)
+        if sample is not None and sample != share:
+            raise ValueError(f'sample: {sample} does not go with level = "{level}"; remove one of them')
+        return raw if share is None else {**raw, "sample": share}
 
 
 class ModelSpec(_Section):

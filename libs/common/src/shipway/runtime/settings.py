@@ -108,6 +108,22 @@ class DataSettings(_Section):
         return folders
 
 
+class PredictionLogSettings(_Section):
+    """The way of prediction records to Kafka."""
+
+    folder: str = Field(
+        default="",
+        description="where batches of records wait for Kafka, and outlive the process; may be shared; empty: in memory",
+    )
+    max_bytes: int = Field(
+        default=1_000_000_000, ge=1_000_000, description="of batches in the folder; the oldest go, and count as dropped"
+    )
+    memory_bytes: int = Field(
+        default=64_000_000, ge=1_000_000, description="of batches in memory, without a folder or with its disk full"
+    )
+    off: bool = Field(default=False, description="log nothing: every answer counts as dropped; for measurements")
+
+
 class HttpSettings(_Section):
     """Where the service listens."""
 

@@ -15,7 +15,7 @@ from shipway.runtime.direct import Direct
 from shipway.runtime.guard import Guard, open_guard
 from shipway.runtime.kafka import Producer, connected_producer
 from shipway.runtime.lifecycle import Body, Life
-from shipway.runtime.prediction_sink import PredictionSink
+from shipway.runtime.prediction_sink import PredictionSink, open_spool
 from shipway.runtime.starting import provisioned
 
 # Larger bodies go through ASGI, with its flow control.
@@ -44,7 +44,9 @@ async def _serve(life: Life, settings: GatewaySettings, producer: Producer, guar
     async def send(message: WireMessage) -> None:
         await producer.send(PREDICTION_LOG.name, message.key, message.value, message.headers)
 
-    sink = PredictionSink(send, source=f"shipway/gateway/{instance}", instance=instance)
+    spool = await asyncio.to_thread(open_spool, settings.prediction_log)
+    off = settings.prediction_log.off
+    sink = PredictionSink(send, spool, source=f"shipway/gateway/{instance}", instance=instance, off=off)
     add_routes(life.app, registry, producer, "shipway/gateway")
     asker = Asker(registry, upstream, sink, settings.limits, instance)
     predict = PredictApp(asker, InferApp(asker, life.app))
@@ -55,11 +57,9 @@ async def _serve(life: Life, settings: GatewaySettings, producer: Producer, guar
     life.spawn("probes", registry.run_probes())
     # Once read, the tables stay as they are when Kafka goes: predictions go on.
     life.readiness.check("tables", lambda: None if registry.read else "desired state and presence not read yet")
-    logging = asyncio.create_task(sink.run())
+    life.spawn("prediction log", sink.run())
     life.ready()
     await life.stopped()
     await life.stop_serving()
-    logging.cancel()
-    await asyncio.gather(logging, return_exceptions=True)
     await sink.close()
     await upstream.close()

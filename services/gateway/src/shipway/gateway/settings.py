@@ -4,7 +4,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic_settings import SettingsConfigDict
 
 from shipway.runtime.authsettings import GuardedSettings
-from shipway.runtime.settings import HttpSettings
+from shipway.runtime.settings import HttpSettings, PredictionLogSettings
 
 
 class LimitSettings(BaseModel):
@@ -46,4 +46,5 @@ class GatewaySettings(GuardedSettings):
 
     limits: LimitSettings = LimitSettings()
     probes: ProbeSettings = ProbeSettings()
+    prediction_log: PredictionLogSettings = PredictionLogSettings()
     http: HttpSettings = HttpSettings(port=8080)

@@ -22,7 +22,8 @@ from shipway.runtime.kafka import Producer, connected_producer
 from shipway.runtime.lifecycle import Body, Life
 from shipway.runtime.objects import ObjectStore, open_store
 from shipway.runtime.openapi import document
-from shipway.runtime.prediction_sink import PredictionSink, totals
+from shipway.runtime.prediction_metrics import totals
+from shipway.runtime.prediction_sink import PredictionSink, open_spool
 from shipway.runtime.refusals import add_refusals
 from shipway.runtime.starting import provisioned, reachable_store
 from shipway.runtime.tableview import TableView
@@ -64,7 +65,9 @@ async def _serve(life: Life, settings: PredictorSettings, producer: Producer, st
     async def send(message: WireMessage) -> None:
         await producer.send(PREDICTION_LOG.name, message.key, message.value, message.headers)
 
-    sink = PredictionSink(send, source=f"shipway/predictor/{settings.name}", instance=settings.name)
+    spool = await asyncio.to_thread(open_spool, settings.prediction_log)
+    source, off = f"shipway/predictor/{settings.name}", settings.prediction_log.off
+    sink = PredictionSink(send, spool, source=source, instance=settings.name, off=off)
     with ThreadPoolExecutor(max_workers=2, thread_name_prefix="scoring") as executor:
         add_refusals(life.app)
         add_protocol_routes(life.app, "shipway-predictor", _Held(versions), infer_refusals=(404, 413, 422, 500, 504))
@@ -81,7 +84,7 @@ async def _serve(life: Life, settings: PredictorSettings, producer: Producer, st
         await _caught_up(life, table)
         await asyncio.to_thread(trials.warm)
         life.spawn("versions", versions.run())
-        logging = asyncio.create_task(sink.run())
+        life.spawn("prediction log", sink.run())
         announcing = asyncio.create_task(announcer.run())
         life.readiness.check("versions", lambda: "; ".join(versions.problems()) or None)
         life.ready()
@@ -94,8 +97,6 @@ async def _serve(life: Life, settings: PredictorSettings, producer: Producer, st
         await life.stop_serving()
         listening.close()
         await row_server.drain()
-        logging.cancel()
-        await asyncio.gather(logging, return_exceptions=True)
         await sink.close()
     await asyncio.to_thread(trials.close)
 

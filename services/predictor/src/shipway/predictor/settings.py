@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_settings import SettingsConfigDict
 
-from shipway.runtime.settings import HttpSettings, ObjectsSettings, ServiceSettings
+from shipway.runtime.settings import HttpSettings, ObjectsSettings, PredictionLogSettings, ServiceSettings
 
 
 class LimitSettings(BaseModel):
@@ -35,6 +35,7 @@ class PredictorSettings(ServiceSettings):
     drain_s: float = Field(default=1.0, ge=0, description="seconds of serving on after saying goodbye")
     objects: ObjectsSettings = ObjectsSettings()
     limits: LimitSettings = LimitSettings()
+    prediction_log: PredictionLogSettings = PredictionLogSettings()
     http: HttpSettings = HttpSettings(port=8081)
 
     @property
