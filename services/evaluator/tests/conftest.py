@@ -50,11 +50,14 @@ class Room:
     def __post_init__(self) -> None:
         rng = np.random.default_rng(3)
         n = rng.normal(size=ROWS)
+        y = n + rng.normal(size=ROWS) > 0
         data = {
             "at": pa.array([T0 + timedelta(minutes=30 * i) for i in range(ROWS)]),
             "n": pa.array(n),
             "z": pa.array(rng.normal(size=ROWS)),
-            "y": pa.array(n + rng.normal(size=ROWS) > 0),
+            "part": pa.array((np.arange(ROWS) % 4 == 0).astype(float)),
+            "told": pa.array(y.astype(float) + 0.01 * rng.normal(size=ROWS)),
+            "y": pa.array(y),
         }
         (self.folder / "data").mkdir()
         pq.write_table(pa.table(data), self.folder / "data" / "rows.parquet")

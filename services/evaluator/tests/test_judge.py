@@ -1,10 +1,13 @@
 """The judge with real bundles, real child processes and a real PostgreSQL."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 import sqlalchemy as sa
 
@@ -20,6 +23,8 @@ from shipway.runtime.migrations import migrate
 
 MISSING = "0" * 64
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
+ROWS = 2000  # every half hour, as the room has them
+UNTIL = T0 + timedelta(minutes=30 * ROWS)
 
 
 async def promote(room: Any, digest: str, version: int = 1, generation: int = 1) -> None:
@@ -94,13 +99,57 @@ async def test_a_new_required_feature_is_rejected_by_name(room: Any) -> None:
     assert verdict.reason == "signature-compatible: z: is a new required feature; make it optional"
 
 
+async def test_a_feature_that_tells_the_answer_is_rejected_by_name(room: Any) -> None:
+    await room.completed(room.version(features=("n", "told")))
+    await room.judge().step()
+    (verdict,) = await room.told()
+    assert isinstance(verdict, ModelRejected)
+    assert verdict.reason.startswith("leakage: told: tells 1.000 of the target alone")
+
+
+async def test_a_holdout_of_rows_that_training_saw_is_rejected(room: Any) -> None:
+    file = room.folder / "data" / "rows.parquet"
+    rows = pq.read_table(file)
+    again = rows.slice(1000, 48)
+    later = pc.add(again["at"], pa.scalar(timedelta(days=20)))
+    pq.write_table(pa.concat_tables([rows, again.set_column(0, "at", later)]), file)
+    await room.completed(room.version())
+    await room.judge().step()
+    (verdict,) = await room.told()
+    assert isinstance(verdict, ModelRejected)
+    assert verdict.reason.startswith("holdout-overlap: 14.29% of its rows were trained on (0.00% is usual")
+
+
+async def test_a_slice_that_falls_is_rejected_though_the_whole_may(room: Any) -> None:
+    await promote(room, room.version(features=("n", "part")))
+    file = room.folder / "data" / "rows.parquet"
+    rows = pq.read_table(file)
+    training = pc.less(rows["at"], pa.scalar(UNTIL - timedelta(days=5)))
+    turned = pc.and_(training, pc.equal(rows["part"], 1))
+    labels = pc.if_else(turned, pc.invert(rows["y"]), rows["y"])
+    pq.write_table(rows.set_column(rows.column_names.index("y"), "y", labels), file)
+    gates: dict[str, Any] = {
+        "slices": ["part"],
+        "min_slice_rows": 40,
+        "max_regression": 0.5,
+        "max_slice_regression": 0.2,
+    }
+    gates["stability_runs"] = 0
+    await room.completed(room.version(features=("n", "part"), gates=gates), 2)
+    await room.judge().step()
+    (verdict,) = await room.told()
+    assert isinstance(verdict, ModelRejected)
+    assert verdict.reason.startswith("slices: part=1: worse by 0.")
+    assert verdict.reason.endswith("(60 rows); 0.2 worse is allowed")
+
+
 async def test_a_missing_bundle_is_rejected(room: Any) -> None:
     await room.completed(MISSING)
     await room.judge().step()
     (verdict,) = await room.told()
     assert isinstance(verdict, ModelRejected)
     assert verdict.reason.startswith("bundle-intact: bundle missing: object bundles/000")
-    assert len(verdict.gates) == 9
+    assert len(verdict.gates) == 15
 
 
 async def test_a_damaged_file_is_rejected(room: Any) -> None:

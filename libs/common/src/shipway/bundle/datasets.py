@@ -53,7 +53,7 @@ def newest_time(store: ObjectStore, spec: ModelSpec, allowed: DataSettings) -> d
 
 
 def read_window(store: ObjectStore, spec: ModelSpec, start: datetime, end: datetime, allowed: DataSettings) -> pa.Table:
-    """The rows with ``start <= time < end``: features, target, time and id columns, in the order of time.
+    """The rows with ``start <= time < end``: features, target, time, id and slice columns, in the order of time.
 
     Raises:
         Permanent: no data, a column that is missing, or more rows or bytes than allowed.
@@ -62,6 +62,7 @@ def read_window(store: ObjectStore, spec: ModelSpec, start: datetime, end: datet
     wanted = [*spec.features, spec.target.column, spec.data.time_column]
     if spec.data.id_column:
         wanted.append(spec.data.id_column)
+    wanted += spec.gates.slices
     columns = list(dict.fromkeys(wanted))
     with _reading(spec):
         room = _Room(spec, allowed)

@@ -1,18 +1,20 @@
 """Gathers what a verdict is given on: opens the bundles, tries the model, has the holdout scored in a child."""
 
 import asyncio
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from shipway.bundle.modelfile import check_model_text
 from shipway.bundle.store import Bundle, read_bundle
 from shipway.bundle.trial import try_in_child
 from shipway.contract.errors import Permanent, Transient
+from shipway.evaluator.facts import Champion, Evidence, Measured, Opened
+from shipway.evaluator.gates.outcome import NOT_JUDGED
 from shipway.evaluator.settings import JudgeSettings
 from shipway.evaluator.store import Candidate, ChampionRow
-from shipway.evaluator.verdict import NOT_JUDGED, Champion, Evidence, Measured, Opened
 from shipway.runtime.children import ChildEnd, run_child
 from shipway.runtime.objects import ObjectMissing, ObjectStore
 from shipway.runtime.settings import DataSettings, ObjectsSettings
@@ -80,7 +82,11 @@ async def gather(court: Court, candidate: Candidate, champion: ChampionRow | Non
     if end.kind in ("crashed", "timed_out"):
         problem = f"scoring the holdout: {end.reason}"
         raise ChildCrashed(problem, Evidence(opened, measuring_problem=problem, champion=reigning))
-    measured = _measured(end.result) if end.kind == "done" else None
+    try:
+        measured = msgspec.convert(end.result["measured"], Measured) if end.kind == "done" else None
+    except msgspec.ValidationError as err:
+        problem = f"the judging process told what can't be: {err}"
+        raise ChildCrashed(problem, Evidence(opened, measuring_problem=problem, champion=reigning)) from err
     return Evidence(opened, measured=measured, measuring_problem=end.reason or None, champion=reigning)
 
 
@@ -134,14 +140,3 @@ async def _score_holdout(court: Court, candidate: Candidate, champion: ChampionR
     if end.kind == "stopped":
         raise Stopped
     return end
-
-
-def _measured(raw: dict[str, Any]) -> Measured:
-    """JSON has no NaN: what was not defined comes back as null."""
-    read: dict[str, Any] = {
-        name: {key: math.nan if figure is None else figure for key, figure in value.items()}
-        if isinstance(value, dict)
-        else value
-        for name, value in raw.items()
-    }
-    return Measured(**read)

@@ -14,8 +14,9 @@ from shipway.contract.events import ModelApproved, ModelRejected
 from shipway.contract.signature import to_builtins
 from shipway.evaluator import metrics, store
 from shipway.evaluator.evidence import ChildCrashed, Court, Stopped, gather
+from shipway.evaluator.facts import Evidence
 from shipway.evaluator.store import Candidate, ChampionRow
-from shipway.evaluator.verdict import Evidence, Verdict, judge
+from shipway.evaluator.verdict import Verdict, judge
 from shipway.runtime import delivery, log, trace
 from shipway.runtime.database import Transaction
 from shipway.runtime.parts import Parts

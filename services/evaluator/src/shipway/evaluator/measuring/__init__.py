@@ -1,0 +1,1 @@
+"""What is measured of a version on its holdout, in the judging process: numbers in, numbers out."""

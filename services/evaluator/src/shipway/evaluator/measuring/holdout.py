@@ -1,0 +1,202 @@
+"""Measures a version on its holdout, against its champion and a constant. Runs in the judging process; it blocks."""
+
+import math
+import time
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from shipway.bundle.capi import Booster, LightGBMError
+from shipway.bundle.datasets import read_window
+from shipway.bundle.features import encode_table, encode_target
+from shipway.bundle.metrics import score_metrics
+from shipway.bundle.store import Bundle, read_bundle
+from shipway.contract.errors import InvalidField, Permanent
+from shipway.contract.signature import Signature
+from shipway.contract.spec import ModelSpec
+from shipway.evaluator.facts import Latency, Measured, Slice, Stability
+from shipway.evaluator.measuring.calibration import calibration
+from shipway.evaluator.measuring.constant import constant_metrics, constant_scores, training_report
+from shipway.evaluator.measuring.cutting import cut, measure_slice
+from shipway.evaluator.measuring.latency import latency
+from shipway.evaluator.measuring.overlap import Hashes, overlap, row_hashes
+from shipway.evaluator.measuring.paired import Side, difference
+from shipway.evaluator.measuring.telling import telling
+from shipway.runtime.objects import ObjectStore
+from shipway.runtime.settings import DataSettings
+
+Matrix = npt.NDArray[np.float64]
+TELLING_ROWS = 200_000
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """The rows of a window that have a label: as read, as numbers (rows, features), and their labels (rows,)."""
+
+    table: pa.Table
+    features: Matrix
+    labels: Matrix
+    set_aside: int
+
+
+@dataclass(frozen=True)
+class Against:
+    """The champion's scores for the rows whose labels it knows; ``known`` says which those are.
+
+    ``labels`` and ``scores`` are of all rows, by the champion's classes; a label that it does not know is NaN.
+    """
+
+    signature: Signature
+    known: npt.NDArray[np.bool_]
+    labels: Matrix
+    scores: Matrix
+
+    def side(self, rows: npt.NDArray[np.bool_]) -> Side:
+        """Labels and scores of those of the rows that it knows."""
+        return self.labels[rows & self.known], self.scores[rows & self.known]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """All that was read and scored: what the figures, and the report's plots, are made of."""
+
+    bundle: Bundle
+    train: Labelled
+    holdout: Labelled
+    scores: Matrix
+    against: Against | None
+    measured: Measured
+
+
+def measure(store: ObjectStore, allowed: DataSettings, digest: str, champion_digest: str | None) -> Scored:
+    """Scores and measures the version ``digest``.
+
+    Raises:
+        Permanent: bundle or data do not allow it. Transient: they are away.
+    """
+    bundle = read_bundle(store, digest)
+    spec, signature, manifest = bundle.spec, bundle.signature, bundle.manifest
+    holdout = _labelled(signature, read_window(store, spec, manifest.holdout_from, manifest.holdout_to, allowed))
+    train = _labelled(signature, read_window(store, spec, manifest.train_from, manifest.train_to, allowed))
+    if not len(holdout.labels):
+        empty = np.empty((0, signature.outputs_per_row))
+        return Scored(bundle, train, holdout, empty, None, Measured(0, holdout.set_aside, {}, {}))
+    scores, taken = _scores(bundle, holdout.features)
+    against, problem = None, None
+    if champion_digest is not None:
+        try:
+            against = _against(read_bundle(store, champion_digest), signature, holdout.table)
+        except Permanent as err:
+            problem = str(err)
+    measured = _figures(bundle, train, holdout, scores, against, problem, taken)
+    return Scored(bundle, train, holdout, scores, against, measured)
+
+
+def _figures(
+    bundle: Bundle,
+    train: Labelled,
+    holdout: Labelled,
+    scores: Matrix,
+    against: Against | None,
+    champion_problem: str | None,
+    taken: Latency,
+) -> Measured:
+    spec, signature, labels = bundle.spec, bundle.signature, holdout.labels
+    metric, output, sure = spec.metric, signature.output, spec.gates.confidence
+    report = training_report(bundle.files)
+    constant = constant_scores(signature, report.label, len(labels), metric)
+    newest = slice(-TELLING_ROWS, None)
+    alone = Measured(
+        rows=len(labels),
+        set_aside=holdout.set_aside,
+        metrics=_finite(score_metrics(signature, labels, scores)),
+        constant=_finite(constant_metrics(signature, report.label, labels)),
+        beats_constant=difference(metric, output, (labels, scores), (labels, constant), sure),
+        champion_problem=champion_problem,
+        slices=_slices(spec, signature, holdout, scores, against),
+        calibration=calibration(output, labels, scores),
+        overlap=overlap(_contents(spec, train), _contents(spec, holdout), *_ids(spec, train, holdout)),
+        telling=telling(signature, train.features[newest], train.labels[newest], holdout.features, labels),
+        stability=_stability(spec, signature, report.rounds, train, holdout),
+        latency=taken,
+    )
+    if against is None:
+        return alone
+    ours, theirs = (labels[against.known], scores[against.known]), against.side(against.known)
+    return replace(
+        alone,
+        champion=_finite(score_metrics(against.signature, *theirs)),
+        against_champion=_finite(score_metrics(signature, *ours)),
+        better_by=difference(metric, output, ours, theirs, sure),
+    )
+
+
+def _slices(
+    spec: ModelSpec, signature: Signature, holdout: Labelled, scores: Matrix, against: Against | None
+) -> list[Slice]:
+    """The interval of each is corrected for how many there are (Bonferroni)."""
+    cuts = [(name, *part) for name in spec.gates.slices for part in cut(name, holdout.table.column(name))]
+    sure = 1 - (1 - spec.gates.confidence) / max(1, len(cuts))
+    found = []
+    for name, value, inside in cuts:
+        rows = inside if against is None else inside & against.known
+        sides = (holdout.labels[rows], scores[rows]), None if against is None else against.side(rows)
+        found.append(measure_slice(name, value, spec.metric, signature.output, *sides, sure))
+    return found
+
+
+def _stability(
+    spec: ModelSpec, signature: Signature, rounds: int, train: Labelled, holdout: Labelled
+) -> Stability | None:
+    if not spec.gates.stability_runs or not len(train.labels):
+        return None
+    from shipway.evaluator.measuring.stability import stability  # its imports cost those who don't ask for it a second
+
+    rows = (train.features, train.labels), (holdout.features, holdout.labels)
+    return stability(spec, signature, rounds, *rows)
+
+
+def _contents(spec: ModelSpec, side: Labelled) -> Hashes:
+    return row_hashes(side.table, [*spec.features, spec.target.column])
+
+
+def _ids(spec: ModelSpec, train: Labelled, holdout: Labelled) -> tuple[Hashes | None, Hashes | None]:
+    name = spec.data.id_column
+    return (None, None) if name is None else (row_hashes(train.table, [name]), row_hashes(holdout.table, [name]))
+
+
+def _labelled(signature: Signature, table: pa.Table) -> Labelled:
+    labels, has_label = encode_target(signature, table)
+    rows = table.filter(has_label)
+    return Labelled(rows, encode_table(signature, rows), labels[has_label], table.num_rows - rows.num_rows)
+
+
+def _against(champion: Bundle, signature: Signature, rows: pa.Table) -> Against:
+    theirs = champion.signature
+    if (theirs.output, theirs.target) != (signature.output, signature.target):
+        raise InvalidField("target", f"it predicts {theirs.target!r} ({theirs.output})")
+    labels, known = encode_target(theirs, rows)
+    if not known.any():
+        raise InvalidField("target", "no row of the holdout has a label that it knows")
+    scores, _ = _scores(champion, encode_table(theirs, rows))
+    return Against(theirs, known, labels, scores)
+
+
+def _scores(bundle: Bundle, features: Matrix) -> tuple[Matrix, Latency]:
+    outputs = bundle.signature.outputs_per_row
+    try:
+        begun = time.perf_counter()
+        booster = Booster(bundle.model_text)
+        load_s = time.perf_counter() - begun
+        try:
+            return booster.predict(features, outputs), latency(booster, outputs, features, load_s)
+        finally:
+            booster.close()
+    except LightGBMError as err:
+        raise Permanent(f"LightGBM: {err}") from err
+
+
+def _finite(figures: dict[str, float]) -> dict[str, float]:
+    return {name: figure for name, figure in figures.items() if math.isfinite(figure)}
