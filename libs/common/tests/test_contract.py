@@ -1,6 +1,8 @@
 """The contract: golden events, CloudEvents by their own SDK, topics, and what hostile messages meet."""
 
 import json
+import re
+import tomllib
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ from shipway.contract.errors import InvalidField, Permanent
 from shipway.contract.events import EVENT_TYPES
 from shipway.contract.schemas import json_schema
 from shipway.contract.topics import SERVICES, TOPICS, topic_of
-from shipway.contract.versions import NewerType
+from shipway.contract.versions import RELEASE, NewerType
 
 GOLDEN = Path(__file__).parent / "golden"
 FILES = sorted(GOLDEN.glob("*.json"))
@@ -139,6 +141,14 @@ def test_what_readers_would_not_take_is_not_written() -> None:
     event = events.TrainingFailed(model="m", request_id="r", stage="s", reason="x" * events.MAX_BYTES, attempts=1)
     with pytest.raises(Permanent, match="the limit is 1000000"):
         encode(Envelope("i", "s", datetime.now(UTC), event))
+
+
+def test_packages_and_images_are_of_one_release() -> None:
+    root = Path(__file__).parents[3]
+    projects = [root / "pyproject.toml", *root.glob("libs/*/pyproject.toml"), *root.glob("services/*/pyproject.toml")]
+    found = {tomllib.loads(project.read_text())["project"]["version"] for project in projects}
+    found |= set(re.findall(r"image: shipway/\w+:(\S+)", (root / "docker-compose.yml").read_text()))
+    assert found == {RELEASE}
 
 
 def test_the_table_is_consistent() -> None:

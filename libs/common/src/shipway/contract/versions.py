@@ -8,6 +8,8 @@ import re
 from shipway.contract.errors import Permanent
 from shipway.contract.events import EVENT_TYPES, PREDICTION_BATCH
 
+RELEASE = "0.1.0"
+"""The release that this is. Said here, as images have the packages' code without their metadata."""
 _TYPE = re.compile(r"shipway\.([A-Z][A-Za-z0-9]{0,63})\.v([1-9][0-9]{0,3})")
 
 

@@ -4,7 +4,6 @@ Inference itself is answered ahead of FastAPI by each, and documented here.
 """
 
 from collections.abc import Mapping
-from importlib.metadata import version as installed
 from typing import Annotated, Any, Protocol
 
 from fastapi import FastAPI, Path
@@ -13,6 +12,7 @@ from pydantic import BaseModel
 
 from shipway.contract.inference import model_metadata, version_of
 from shipway.contract.signature import Signature
+from shipway.contract.versions import RELEASE
 from shipway.runtime.http import Problem
 from shipway.runtime.openapi import problems
 
@@ -134,7 +134,7 @@ def add_protocol_routes(app: FastAPI, name: str, catalogue: Catalogue, *, infer_
 
 
 def _add_server_routes(app: FastAPI, name: str, catalogue: Catalogue) -> None:
-    metadata = ServerMetadata(name=name, version=installed(name), extensions=["binary_tensor_data"])
+    metadata = ServerMetadata(name=name, version=RELEASE, extensions=["binary_tensor_data"])
 
     @app.get("/v2", tags=_TAG, summary="Server metadata", responses=problems())
     async def server() -> ServerMetadata:
