@@ -179,7 +179,10 @@ def test_without_an_end_all_data_is_used(case: Case) -> None:
     [
         ({"until": T0 - timedelta(days=100)}, "data: holds no rows in the training window, 30d from 2025-08-"),
         ({"until": datetime.min.replace(tzinfo=UTC)}, "until: .* leaves no room"),
-        ({"until": T0 + timedelta(days=6)}, "training.min_rows: .* holds 47 rows with a target .1 without., fewer"),
+        (
+            {"until": T0 + timedelta(days=6)},
+            "training.min_rows: .* holds 47 rows .* .1 no target set aside., fewer",
+        ),
         ({"features": {"x": {"type": "number"}}}, "x: is not a column of .*; it has at, n, c, y"),
         ({"features": {"c": {"type": "number"}}}, "c: must be a column of numbers, but is string"),
         ({"target": {"column": "c", "kind": "binary"}, "features": {"n": {"type": "number"}}}, "two classes"),
@@ -203,11 +206,18 @@ def test_a_target_that_is_never_known_is_named(case: Case) -> None:
         case.train()
 
 
+def test_a_feature_that_gives_the_target_away_is_refused(case: Case) -> None:
+    known = np.arange(ROWS) % 3 > 0
+    pq.write_table(data(n=pa.array(known.astype(float)), y=pa.array(known)), case.folder / "rows.parquet")
+    with pytest.raises(Permanent, match=r"features\.n: predicts 'y' all by itself"):
+        case.train()
+
+
 def test_a_model_that_splits_what_is_there_from_what_is_missing_passes_the_structural_check(case: Case) -> None:
     """LightGBM writes an infinite threshold for such a split."""
     known = np.arange(ROWS) % 3 > 0
     columns = {"n": pa.array(np.where(known, 1.0, np.nan), from_pandas=True), "y": pa.array(known)}
     pq.write_table(data(**columns), case.folder / "rows.parquet")
-    bundle = read_bundle(case.store, case.train(features={"n": {"type": "number"}})["digest"])
+    bundle = read_bundle(case.store, case.train(features={"n": {"type": "number"}}, checks={"max_alone": 1})["digest"])
     assert b"inf" in bundle.model_text
     check_model_text(bundle.model_text, features=1, outputs=1)

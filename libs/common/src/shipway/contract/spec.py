@@ -98,6 +98,27 @@ class FeatureSpec(_Section):
     nullable: bool = Field(default=True, description="null is allowed, and is a missing value")
     optional: bool = Field(default=False, description="a prediction may leave the field out")
     unseen: Literal["missing", "error"] = Field(default="missing", description="what an unknown category is")
+    # Left out where they are not said, as prediction_log.keep is.
+    min: float | None = Field(
+        default=None,
+        allow_inf_nan=False,
+        exclude_if=lambda least: least is None,
+        description="of a number: rows with less are not trained on",
+    )
+    max: float | None = Field(
+        default=None,
+        allow_inf_nan=False,
+        exclude_if=lambda most: most is None,
+        description="of a number: rows with more are not trained on",
+    )
+
+    @model_validator(mode="after")
+    def _range_for_numbers(self) -> "FeatureSpec":
+        if self.type != "number" and (self.min is not None or self.max is not None):
+            raise ValueError('min: goes with max and type = "number"; remove them or change the type')
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"min: {self.min:g} is more than max, {self.max:g}; exchange them")
+        return self
 
     @model_validator(mode="after")
     def _categories_for_categories(self) -> "FeatureSpec":
@@ -184,6 +205,20 @@ class Training(_Section):
             if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
                 raise ValueError(f"params.{name}: must be {allowed[0].__name__}, not {value!r}")
         return self
+
+
+class Checks(_Section):
+    """What data must be like to be trained on; data that is not fails the training, with the field and the remedy."""
+
+    max_alone: Share = Field(
+        default=0.99, description="a feature that alone predicts the target better (1: perfectly) is taken for a leak"
+    )
+    max_missing: Share = Field(default=0.99, description="a feature may be missing in such a share of the rows")
+    min_label_share: Share = Field(default=0.0001, description="each class is the label of such a share of the rows")
+    max_set_aside: Share = Field(default=0.9, description="such a share of the rows may be set aside")
+    duplicates: Literal["set_aside", "keep"] = Field(
+        default="set_aside", description="of rows with the same data.id_column: only the newest is trained on, or all"
+    )
 
 
 StageName = Literal["get-data", "clean", "preprocess", "train", "evaluate", "build", "record"]
@@ -381,7 +416,8 @@ class ModelSpec(_Section):
     target: Target
     features: dict[str, FeatureSpec] = Field(min_length=1, max_length=10_000)
     training: Training = Training()
-    # Left out where it is not said, as prediction_log.keep is.
+    # These two are left out where they are not said, as prediction_log.keep is.
+    checks: Checks = Field(default=Checks(), exclude_if=lambda checks: checks == Checks())
     stages: dict[StageName, StagePolicy] = Field(
         default_factory=dict, exclude_if=lambda stages: not stages, description="policies of a training's stages"
     )

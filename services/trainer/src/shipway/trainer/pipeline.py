@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from shipway.bundle.boosting import Prepared, Trained, boost
 from shipway.bundle.datasets import describe_window, fingerprint, newest_time, read_window, windows_of
-from shipway.bundle.features import encode_table, encode_target, learn_classes, learn_signature
+from shipway.bundle.features import encode_table, encode_target, learn_signature
 from shipway.bundle.manifest import Windows
 from shipway.bundle.store import write_bundle
 from shipway.contract.errors import InvalidField
@@ -23,6 +23,8 @@ from shipway.contract.spec import ModelSpec, StageName
 from shipway.contract.spec import to_builtins as spec_to_builtins
 from shipway.runtime.objects import ObjectStore
 from shipway.runtime.settings import DataSettings
+from shipway.trainer.checks import Rows, hold, problems_of_figures, problems_of_rows
+from shipway.trainer.measures import figures_of, set_aside
 from shipway.trainer.report import golden_file, reference_file, report_of
 from shipway.trainer.stages import BEGINS
 
@@ -80,18 +82,10 @@ def clean(work: Work, table: pa.Table) -> tuple[pa.Table, dict[str, Any]]:
         table.num_rows
     ):
         raise InvalidField("target.column", f"{spec.target.column!r} is null in all {table.num_rows:,} rows")
-    target = Signature(
-        features=[], output=spec.target.kind, target=spec.target.column, classes=learn_classes(spec, table)
-    )
-    _, has_target = encode_target(target, table)
-    rows, without = int(has_target.sum()), int((~has_target).sum())
-    if rows < spec.training.min_rows:
-        raise InvalidField(
-            "training.min_rows",
-            f"the training window, {describe_window(spec, windows)}, holds {rows:,} rows with a target"
-            f" ({without:,} without), fewer than {spec.training.min_rows:,}; lengthen data.train or lower the limit",
-        )
-    return table.filter(pa.array(has_target)), {"rows": rows, "set_aside": {"no target": without}}
+    left, counts = set_aside(spec, table)
+    rows = int(left.sum())
+    hold(problems_of_rows(spec, Rows(rows, counts, describe_window(spec, windows))))
+    return table if rows == table.num_rows else table.filter(pa.array(left)), {"rows": rows, "set_aside": counts}
 
 
 def preprocess(work: Work, table: pa.Table) -> tuple[tuple[Signature, Prepared], dict[str, Any]]:
@@ -108,6 +102,7 @@ def preprocess(work: Work, table: pa.Table) -> tuple[tuple[Signature, Prepared],
         raise InvalidField(
             "target.column", f"{spec.target.column!r} is {only!r} in all rows to train on; it needs two classes or more"
         )
+    hold(problems_of_figures(spec, figures_of(signature, prepared)))
     return (signature, prepared), {"rows": len(labels), "validation_rows": validation}
 
 

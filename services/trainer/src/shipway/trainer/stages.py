@@ -82,9 +82,9 @@ def _looks_at(stage: StageName, spec: Mapping[str, Any]) -> Any:
         case "get-data":
             return [spec["data"], spec["target"]["column"], list(spec["features"])]
         case "clean":
-            return [spec["data"], spec["target"], spec["features"], training.get("min_rows")]
+            return [spec["data"], spec["target"], spec["features"], training.get("min_rows"), spec.get("checks")]
         case "preprocess":
-            return [spec["target"], spec["features"], training.get("validation")]
+            return [spec["target"], spec["features"], training.get("validation"), spec.get("checks")]
         case "train":
             return [spec["target"], {name: value for name, value in training.items() if name not in _LIMITS}]
         case "evaluate":
