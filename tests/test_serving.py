@@ -10,7 +10,9 @@ import httpx
 import numpy as np
 import pytest
 from tritonclient.http import InferenceServerClient, InferInput
-from world import World, features_of, make_rows
+from world import World, eventually, features_of, make_rows
+
+from shipway.contract import events as e
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 ROWS = [features_of(row) for row in make_rows("binary", n=40, seed=11)]
@@ -60,6 +62,38 @@ async def test_the_example_of_the_page_runs(shipway_world: World, served: str, r
     )
     assert ran.returncode == 0, ran.stderr
     assert "true" in ran.stdout or "false" in ran.stdout
+
+
+async def test_several_models_answer_now_or_later_and_a_killed_gateway_keeps_results(shipway_world: World) -> None:
+    for model in ("north", "south"):
+        await shipway_world.declare(model, groups=["pair"])
+        assert (await shipway_world.train(model)).succeeded
+    alone = {m: (await shipway_world.shipway.predict(m, ROWS[:2])).predictions for m in ("north", "south")}
+    async with httpx.AsyncClient(base_url=shipway_world.gateway, timeout=10) as client:
+
+        async def declared() -> bool:
+            asked = {"group": "pair", "rows": ROWS[:2], "aggregate": "mean"}
+            answer = await client.post("/predict", json=asked)
+            return answer.status_code == 200 and len(answer.json()["answers"]) == 2
+
+        await eventually(declared, "the group is known")
+        asked = {"group": "pair", "rows": ROWS[:2], "aggregate": "mean"}
+        answer = (await client.post("/predict", json=asked)).json()
+        for row in range(2):
+            chances = [predictions[row].probability or 0.0 for predictions in alone.values()]
+            assert answer["predictions"][row]["probability"] == pytest.approx(sum(chances) / 2)
+        accepted = await client.post("/predict", json=asked | {"later": True})
+        assert accepted.status_code == 202
+
+        async def answered() -> bool:
+            found = await client.get(accepted.headers["location"])
+            return found.status_code == 200 and found.json()["answer"]["predictions"] == answer["predictions"]
+
+        await eventually(answered, "the result is there")
+        states = [r.state for r in shipway_world.recorder.payloads(e.PredictionResult, result_id=accepted.json()["id"])]
+        assert states == ["pending", "answered"], "and on the topic"
+        await shipway_world.kill("gateway")
+        await eventually(answered, "the result outlives the gateway")
 
 
 async def test_the_published_document_is_the_running_gateways(shipway_world: World, root: Path) -> None:

@@ -10,6 +10,9 @@ from shipway.runtime.access import OPEN_PATHS, SCOPES, Scope, Token, admit, refu
 
 NEEDED: list[tuple[str, str, Scope | None]] = [
     ("POST", "/predict/m", "predict"),
+    ("POST", "/predict", "predict"),
+    ("GET", "/results/0", "predict"),
+    ("DELETE", "/results/0", "operate"),
     ("POST", "/v2/models/m/infer", "predict"),
     ("POST", "/v2/models/m/versions/3/infer", "predict"),
     ("POST", "/feedback", "feedback"),

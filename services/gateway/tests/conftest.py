@@ -14,13 +14,28 @@ from fastapi import FastAPI
 
 from shipway.contract import rows
 from shipway.contract.envelope import Envelope, WireMessage, encode
-from shipway.contract.events import DesiredState, HeldVersion, LoadedVersion, Presence, Traffic
+from shipway.contract.errors import Transient
+from shipway.contract.events import (
+    DesiredState,
+    HeldVersion,
+    LoadedVersion,
+    ModelDeclared,
+    Payload,
+    PredictionResult,
+    Presence,
+    Traffic,
+)
 from shipway.contract.rows import Answer, Ask, Frames
 from shipway.gateway.asking import Asker
+from shipway.gateway.groups import Groups
 from shipway.gateway.infer import InferApp
+from shipway.gateway.later import Later
 from shipway.gateway.predict import PredictApp
 from shipway.gateway.registry import Registry
-from shipway.gateway.settings import LimitSettings, ProbeSettings
+from shipway.gateway.results import Results
+from shipway.gateway.settings import LaterSettings, LimitSettings, ProbeSettings
+from shipway.gateway.several import Several
+from shipway.gateway.together import SeveralApp
 from shipway.gateway.upstream import Upstream
 from shipway.runtime.direct import Direct, serving
 from shipway.runtime.http import respond
@@ -29,6 +44,7 @@ from shipway.runtime.settings import KafkaSettings
 from shipway.runtime.spool import Spool
 
 FEATURES = [{"name": "size", "type": "number"}, {"name": "colour", "type": "category", "categories": ["red"]}]
+LATER = LaterSettings(pending=3, timeout_ms=2000, keep_s=60, keep_results=5)
 SIGNATURE = {"features": FEATURES, "output": "binary", "target": "late", "classes": ["no", "yes"]}
 
 
@@ -39,12 +55,13 @@ async def eventually(condition: Callable[[], object]) -> None:
 
 
 class Predictor:
-    """Answers 0.25 for every row once ``free`` is set, or with the status of ``refuse``."""
+    """Answers 0.25 for every row once ``free`` is set (of ``slow`` models, if any), or as ``refuse`` says."""
 
     def __init__(self, name: str) -> None:
         self.name, self.ready, self.answered, self.waiting = name, True, 0, 0
         self.refuse: tuple[int, str] | None = None
         self.poison: float | None = None
+        self.slow: set[str] = set()
         self.free = asyncio.Event()
         self.free.set()
         self.asks: list[Ask] = []
@@ -86,8 +103,12 @@ class Predictor:
     async def _answer(self, ask: Ask, writer: asyncio.StreamWriter) -> None:
         self.asks.append(ask)
         self.waiting += ask.rows
-        await self.free.wait()
+        if ask.model in self.slow or not self.slow:
+            await self.free.wait()
         self.waiting -= ask.rows
+        if ask.model == "":
+            writer.write(rows.frame(Answer(ask.id, rows.NOT_LOADED)))
+            return
         values = rows.matrix(ask, 2)
         if self.refuse is not None:
             answer = Answer(ask.id, *self.refuse)
@@ -97,6 +118,20 @@ class Predictor:
             self.answered += ask.rows
             answer = Answer(ask.id, rows.OK, "", 1, np.full(ask.rows, 0.25).tobytes())
         writer.write(rows.frame(answer))
+
+
+class Kafka:
+    """A producer that keeps what it is told, or is away."""
+
+    def __init__(self) -> None:
+        self.told: list[Any] = []
+        self.away = False
+
+    async def publish(self, _source: str, payload: Any) -> None:
+        if self.away:
+            raise Transient("Kafka is away")
+        encode(Envelope("i", "s", datetime.now(UTC), payload))
+        self.told.append(payload)
 
 
 class Gateway:
@@ -119,7 +154,14 @@ class Gateway:
         )
         self.rest = FastAPI()
         self.asker = Asker(self.registry, self.upstream, self.sink, settings, "t")
-        self.app = PredictApp(self.asker, InferApp(self.asker, self.rest))
+        self.groups = Groups(KafkaSettings())
+        self.results = Results(KafkaSettings(), LATER)
+        self.kafka = Kafka()
+        several = Several(self.asker, self.groups, settings.models)
+        self.bugs: list[BaseException] = []
+        self.later = Later(several, self.results, self.kafka, LATER, "shipway/gateway", "t", self.bugs.append)  # type: ignore[arg-type]
+        together = SeveralApp(several, self.later, settings, InferApp(self.asker, self.rest))
+        self.app = PredictApp(self.asker, together)
         self.http = httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url="http://gateway")
         self.server: uvicorn.Server | None = None
         self._probing = asyncio.create_task(self.registry.run_probes())
@@ -139,21 +181,26 @@ class Gateway:
         self.http = httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.port}", timeout=30, limits=limits)
         await eventually(lambda: self.server is not None and self.server.started)
 
-    def wants(self, *versions: tuple[int, Any, float], generation: int = 1) -> None:
+    def wants(
+        self, *versions: tuple[int, Any, float], generation: int = 1, model: str = "m", signature: Any = None
+    ) -> None:
         """Hears a desired state of (version, role, share)."""
-        held = [HeldVersion(version=v, digest=f"d{v}", role=role, signature=SIGNATURE) for v, role, _ in versions]
+        signature = signature or SIGNATURE
+        held = [HeldVersion(version=v, digest=f"d{v}", role=role, signature=signature) for v, role, _ in versions]
         traffic = [Traffic(version=v, share=share) for v, _, share in versions if share]
-        self._hears(DesiredState(model="m", generation=generation, versions=held, traffic=traffic))
+        self.hears(DesiredState(model=model, generation=generation, versions=held, traffic=traffic))
 
-    def says(self, name: str, url: str, *versions: int, rows: str = "127.0.0.1:9") -> None:
-        """Hears a presence: these versions are ready."""
-        held = [LoadedVersion(model="m", version=v, digest=f"d{v}", state="ready") for v in versions]
+    def says(
+        self, name: str, url: str, *versions: int, rows: str = "127.0.0.1:9", models: tuple[str, ...] = ("m",)
+    ) -> None:
+        """Hears a presence: these versions of the models are ready."""
+        held = [LoadedVersion(model=m, version=v, digest=f"d{v}", state="ready") for m in models for v in versions]
         rest: Any = {"started_at": datetime(2026, 1, 1, tzinfo=UTC), "library_versions": {}, "generations": {}}
-        self._hears(Presence(instance=name, url=url, rows=rows, versions=held, **rest))
+        self.hears(Presence(instance=name, url=url, rows=rows, versions=held, **rest))
 
-    async def knows(self, predictor: Predictor, *versions: int) -> None:
+    async def knows(self, predictor: Predictor, *versions: int, models: tuple[str, ...] = ("m",)) -> None:
         """Hears a predictor's presence, and has probed it."""
-        self.says(predictor.name, predictor.url, *versions, rows=predictor.rows)
+        self.says(predictor.name, predictor.url, *versions, rows=predictor.rows, models=models)
         await eventually(lambda: self.registry.health[predictor.name].well)
 
     async def ask(self, body: Any = None) -> httpx.Response:
@@ -161,6 +208,8 @@ class Gateway:
         return await self.http.post("/predict/m", json=body or {"rows": [{"size": 1.0, "colour": "red"}]})
 
     async def close(self) -> None:
+        await self.later.drain(0)
+        assert not self.bugs
         self._probing.cancel()
         await asyncio.gather(self._probing, return_exceptions=True)
         await self.http.aclose()
@@ -169,9 +218,16 @@ class Gateway:
             await self._serving
         await self.upstream.close()
 
-    def _hears(self, payload: DesiredState | Presence) -> None:
+    def hears(self, payload: Payload) -> None:
+        """Hears an event, as from Kafka."""
         message = encode(Envelope("i", "s", datetime.now(UTC), payload, None))
-        view: Any = self.registry.desired if isinstance(payload, DesiredState) else self.registry.presence
+        view: Any = self.registry.presence
+        if isinstance(payload, DesiredState):
+            view = self.registry.desired
+        elif isinstance(payload, ModelDeclared):
+            view = self.groups.view
+        elif isinstance(payload, PredictionResult):
+            view = self.results.view
         view._take(message.key, message.value, list(message.headers))
 
 

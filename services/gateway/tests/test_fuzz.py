@@ -8,7 +8,6 @@ import httpx
 import pytest
 from restfuzz import fuzz
 
-from shipway.contract.errors import Transient
 from shipway.contract.events import FeedbackReceived
 from shipway.gateway.api import add_routes
 from shipway.runtime.authsettings import AccessSettings
@@ -18,32 +17,25 @@ from shipway.runtime.ops import Readiness, add_ops_routes
 ROW = {"size": 1.0, "colour": "red"}
 
 
-class Kafka:
-    """A producer that keeps what it is told, or is away."""
-
-    def __init__(self) -> None:
-        self.told: list[Any] = []
-        self.away = False
-
-    async def publish(self, _source: str, payload: Any) -> None:
-        if self.away:
-            raise Transient("Kafka is away")
-        self.told.append(payload)
+@pytest.fixture
+def kafkas() -> list[Any]:
+    return []
 
 
 @pytest.fixture
-def kafka() -> Kafka:
-    return Kafka()
+def kafka(rest: httpx.AsyncClient, kafkas: list[Any]) -> Any:
+    return kafkas[0]
 
 
 @pytest.fixture
-async def rest(gateways: Any, predictors: Any, kafka: Kafka) -> AsyncIterator[httpx.AsyncClient]:
+async def rest(gateways: Any, predictors: Any, kafkas: list[Any]) -> AsyncIterator[httpx.AsyncClient]:
     """The whole of the gateway's HTTP, with one model on one instance."""
     gateway = await gateways(body_bytes=200_000)
+    kafkas.append(gateway.kafka)
     gateway.wants((1, "champion", 1.0))
     await gateway.knows(predictors[0], 1)
     add_ops_routes(gateway.rest, Readiness())
-    add_routes(gateway.rest, gateway.registry, kafka, "t")
+    add_routes(gateway.rest, gateway.registry, gateway.results, gateway.kafka, "t")
     app = Guard(AccessSettings(body_bytes=5000), None).around(gateway.app)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway") as client:
         yield client
@@ -55,7 +47,7 @@ def to_our_model(case: Any) -> None:
         case.path_parameters["model"] = "m"
 
 
-async def test_requests_made_from_the_document_get_documented_answers(rest: httpx.AsyncClient, kafka: Kafka) -> None:
+async def test_requests_made_from_the_document_get_documented_answers(rest: httpx.AsyncClient, kafka: Any) -> None:
     # /readyz says 503 by design while nothing runs.
     counts = await fuzz(rest, each=8, skip=["/readyz"], change=to_our_model)
     assert {status for _, status in counts} >= {200, 202, 404, 422}, counts
@@ -118,14 +110,14 @@ LABELS = [
 
 
 @pytest.mark.parametrize("body", LABELS)
-async def test_feedback_that_is_none_goes_no_further(rest: httpx.AsyncClient, kafka: Kafka, body: bytes) -> None:
+async def test_feedback_that_is_none_goes_no_further(rest: httpx.AsyncClient, kafka: Any, body: bytes) -> None:
     answer = await rest.post("/feedback", content=body, headers={"content-type": "application/json"})
     assert answer.status_code in (400, 422), answer.text
     assert answer.headers["content-type"] == "application/problem+json"
     assert kafka.told == []
 
 
-async def test_feedback_has_a_size_and_kafka_an_outage(rest: httpx.AsyncClient, kafka: Kafka) -> None:
+async def test_feedback_has_a_size_and_kafka_an_outage(rest: httpx.AsyncClient, kafka: Any) -> None:
     async def endless() -> AsyncIterator[bytes]:
         while True:
             yield b" " * 1000

@@ -23,7 +23,7 @@ BODY = {
 async def listening(gateways: Any, predictors: Any) -> Any:
     """A gateway that listens, with versions 1 (champion) and 2 (last good, no traffic) on one instance."""
     gateway = await gateways(request_timeout_ms=2000)
-    add_routes(gateway.rest, gateway.registry, None, "t")  # type: ignore[arg-type]
+    add_routes(gateway.rest, gateway.registry, gateway.results, gateway.kafka, "t")
     gateway.wants((1, "champion", 1.0), (2, "last_good", 0.0))
     await gateway.knows(predictors[0], 1, 2)
     if gateway.server is None:

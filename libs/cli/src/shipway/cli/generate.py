@@ -51,8 +51,13 @@ def topology() -> str:
         lines.append(f"  {node}[/{topic.name.removeprefix('shipway.')}/]")
         lines += [f"  {writer} --> {node}" for writer in topic.producers]
         lines += [f"  {node} --> {reader}" for reader in topic.consumers]
-        lines += [f"  {node} -.-> {reader}" for reader in topic.tables]
-    lines += ["```", "", "Solid: read in a consumer group. Dotted: read whole, as a table (compacted topics).", ""]
+        lines += [f"  {node} -.-> {reader}" for reader in (*topic.tables, *topic.tails)]
+    lines += [
+        "```",
+        "",
+        "Solid: read in a consumer group. Dotted: read whole, as a table (compacted topics), or its newest part.",
+        "",
+    ]
     lines += ["| topic | events | key | written by | read by | kept |", "|---|---|---|---|---|---|"]
     lines += [_row(topic) for topic in SHARED_TOPICS]
     lines += ["", "Each consuming service also has `shipway.dead-letters.<service>` for what it refused.", ""]
@@ -62,7 +67,8 @@ def topology() -> str:
 def _row(topic: Topic) -> str:
     names = ", ".join(t.__name__ for t in topic.types) or "Arrow batches"
     kept = "last of each key" if topic.retention_h is None else f"{topic.retention_h} h"
-    readers = ", ".join((*topic.consumers, *(f"{t} (table)" for t in topic.tables)))
+    tables, tails = [f"{t} (table)" for t in topic.tables], [f"{t} (newest)" for t in topic.tails]
+    readers = ", ".join((*topic.consumers, *tables, *tails))
     return f"| `{topic.name}` | {names} | {topic.key} | {', '.join(topic.producers)} | {readers} | {kept} |"
 
 

@@ -52,7 +52,7 @@ def permissions() -> list[tuple[str, str, str]]:
         for topic in TOPICS:
             if part in topic.producers:
                 found.append((part, "Write", f"topic {topic.name}"))
-            if part in topic.consumers or part in topic.tables:
+            if part in (*topic.consumers, *topic.tables, *topic.tails):
                 found.append((part, "Read", f"topic {topic.name}"))
         if any(part in topic.consumers for topic in TOPICS):
             found.append((part, "Read", f"group shipway.{part}"))

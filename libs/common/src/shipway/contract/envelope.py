@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from shipway.contract.errors import InvalidField, Permanent
-from shipway.contract.events import EVENT_TYPES, Payload, Presence
+from shipway.contract.events import EVENT_TYPES, Payload, PredictionResult, Presence
 from shipway.contract.versions import check_not_newer
 
 Headers = list[tuple[str, bytes]]
@@ -43,9 +43,11 @@ class WireMessage:
 
 
 def key_of(payload: Payload) -> bytes | None:
-    """The Kafka key: the model, or the instance for presence."""
+    """The Kafka key: the model, or the instance for presence, the id for a result."""
     if isinstance(payload, Presence):
         return payload.instance.encode()
+    if isinstance(payload, PredictionResult):
+        return payload.result_id.encode()
     model = getattr(payload, "model", None)
     return model.encode() if isinstance(model, str) else None
 

@@ -308,6 +308,25 @@ class Presence(msgspec.Struct, frozen=True, kw_only=True):
     inherited: int = 0
 
 
+class PredictionResult(msgspec.Struct, frozen=True, kw_only=True):
+    """A request to several models that is answered later: first that it is under way, then its end. Key: ``result_id``.
+
+    ``answer`` is what a request that waits is answered, ``problem`` the document that it is refused with. One that is
+    still pending at ``due_at`` was lost with the gateway that took it.
+    """
+
+    type: ClassVar[str] = "shipway.PredictionResult.v1"
+    max_bytes: ClassVar[int] = MAX_BYTES
+    result_id: str
+    state: Literal["pending", "answered", "failed"]
+    models: list[Name]
+    gateway: str
+    requested_at: datetime
+    due_at: datetime
+    answer: dict[str, Any] | None = None
+    problem: dict[str, Any] | None = None
+
+
 class DeadLettered(msgspec.Struct, frozen=True, kw_only=True):
     """A message that a consumer refused: where it came from, why, and the message itself, unchanged."""
 
@@ -325,7 +344,7 @@ class DeadLettered(msgspec.Struct, frozen=True, kw_only=True):
     headers: list[tuple[str, bytes]]
 
 
-Payload = Event | Presence | DeadLettered
+Payload = Event | Presence | PredictionResult | DeadLettered
 
 EVENT_TYPES: dict[str, type[Payload]] = {
     t.type: t
@@ -350,6 +369,7 @@ EVENT_TYPES: dict[str, type[Payload]] = {
         FeedbackReceived,
         DesiredState,
         Presence,
+        PredictionResult,
         DeadLettered,
     )
 }

@@ -121,7 +121,7 @@ class RowEncoder:
 
     def __init__(self, signature: Signature) -> None:
         self.signature = signature
-        self._names = frozenset(f.name for f in signature.features)
+        self.names = frozenset(f.name for f in signature.features)
         self._columns = [(f, {c: float(i) for i, c in enumerate(f.categories)}) for f in signature.features]
         names = [f.name for f in signature.features]
         self._values: Callable[[Any], tuple[Any, ...]] = (
@@ -179,17 +179,17 @@ class RowEncoder:
                 numbers.append(_number(feature, codes, row))
             except InvalidField as err:
                 problems.append(InvalidField(f"rows[{index}].{err.field}", err.problem))
-        if len(row) > len(numbers) or not row.keys() <= self._names:
+        if len(row) > len(numbers) or not row.keys() <= self.names:
             problems.extend(
                 InvalidField(f"rows[{index}].{str(name)[:100]}", self._unknown(str(name)[:100]))
                 for name in row
-                if name not in self._names
+                if name not in self.names
             )
         return numbers
 
     def _unknown(self, name: str) -> str:
-        close = difflib.get_close_matches(name, self._names, 1)
-        hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(sorted(self._names))}"
+        close = difflib.get_close_matches(name, self.names, 1)
+        hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(sorted(self.names))}"
         return f"is not a feature of this model; {hint}"
 
 

@@ -412,6 +412,12 @@ class ModelSpec(_Section):
     name: str = Field(description="lower-case letters, digits and dashes, 63 at most")
     description: str = Field(default="", max_length=2000, description="what it is for, in a sentence")
     owner: str = Field(default="", max_length=200, description="who answers for it")
+    groups: list[str] = Field(
+        default=[],
+        max_length=20,
+        exclude_if=lambda groups: not groups,
+        description="groups that it answers in, when they are asked as one (POST /predict)",
+    )
     data: Data
     target: Target
     features: dict[str, FeatureSpec] = Field(min_length=1, max_length=10_000)
@@ -431,6 +437,9 @@ class ModelSpec(_Section):
     def _consistent(self) -> "ModelSpec":
         if not NAME.fullmatch(self.name):
             raise ValueError("name: must be lower-case letters, digits and dashes, starting with a letter, 63 at most")
+        for group in self.groups:
+            if not NAME.fullmatch(group):
+                raise ValueError(f"groups: {group[:100]!r} must be lower-case letters, digits and dashes, 63 at most")
         for taken in (self.target.column, self.data.time_column):
             if taken in self.features:
                 raise ValueError(f"features.{taken}: is the target or the time column, which would leak; remove it")

@@ -18,7 +18,8 @@ class Topic:
     """A topic: its key, its writers and readers, and how long it keeps what it is told.
 
     ``consumers`` read in a group and commit after effect; ``tables`` read the whole (compacted) topic into
-    memory, without a group. ``retention_h`` is None where compaction keeps the last value of every key.
+    memory, without a group; ``tails`` keep the newest of it, without a group. ``retention_h`` is None where compaction
+    keeps the last value of every key.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Topic:
     tables: tuple[Service, ...] = ()
     partitions: int = 3
     retention_h: int | None = 24 * 7
+    tails: tuple[Service, ...] = ()
 
     @property
     def max_message_bytes(self) -> int:
@@ -42,6 +44,7 @@ MODEL_DECLARATIONS = Topic(
     "model",
     ("client", "trainer"),
     ("trainer", "monitor"),
+    ("gateway",),
     retention_h=None,
 )
 TRAINING_REQUESTS = Topic(
@@ -105,6 +108,9 @@ PRESENCE = Topic(
 )
 PREDICTION_LOG = Topic("shipway.prediction-log", (), "instance", ("predictor", "gateway"), ("monitor",), retention_h=24)
 FEEDBACK = Topic("shipway.feedback", (e.FeedbackReceived,), "model", ("gateway",), ("monitor",))
+RESULTS = Topic(
+    "shipway.results", (e.PredictionResult,), "result_id", ("gateway",), (), retention_h=1, tails=("gateway", "client")
+)
 
 
 def dead_letters(service: Service) -> Topic:
@@ -124,6 +130,7 @@ SHARED_TOPICS: tuple[Topic, ...] = (
     PRESENCE,
     PREDICTION_LOG,
     FEEDBACK,
+    RESULTS,
 )
 DEAD_LETTERS: dict[Service, Topic] = {s: dead_letters(s) for s in ("trainer", "evaluator", "releaser", "monitor")}
 TOPICS: tuple[Topic, ...] = (*SHARED_TOPICS, *DEAD_LETTERS.values())

@@ -47,10 +47,12 @@ def scope_of(method: str, path: str) -> Scope | None:
     What no rule names needs ``read`` to look and ``operate`` to change, so that a new route is never open by neglect.
     """
     if method == "POST":
-        if path.startswith("/predict/") or (path.startswith("/v2/") and path.endswith("/infer")):
+        if path == "/predict" or path.startswith("/predict/") or (path.startswith("/v2/") and path.endswith("/infer")):
             return "predict"
         if path == "/feedback" or path.startswith("/feedback/"):
             return "feedback"
+    if method == "GET" and path.startswith("/results/"):
+        return "predict"  # whoever may ask may have the answer
     if path in OPEN_PATHS:
         return None
     return "read" if method in ("GET", "HEAD", "OPTIONS") else "operate"

@@ -32,6 +32,7 @@ _WHY = {
     401: "no token, or none that is known here",
     403: "the token lacks the scope",
     404: "not known here",
+    410: "gone",
     413: "too large",
     422: "wrong fields, each named",
     429: "too many requests with this token; see Retry-After",

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import FastAPI
+from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from shipway.contract.errors import Transient
@@ -11,10 +12,11 @@ from shipway.contract.events import FeedbackReceived
 from shipway.contract.signature import to_builtins
 from shipway.gateway.infer import Served
 from shipway.gateway.registry import Registry
+from shipway.gateway.results import Results
 from shipway.runtime.http import Problem
 from shipway.runtime.inferenceroutes import add_protocol_routes
 from shipway.runtime.kafka import Producer
-from shipway.runtime.openapi import document, problems
+from shipway.runtime.openapi import ProblemDocument, document, problems
 from shipway.runtime.refusals import add_refusals
 
 # No consumer can keep a NUL: better refused here than a dead letter there.
@@ -49,6 +51,68 @@ class PredictAnswer(BaseModel):
     predictions: list[PredictionAnswer]
 
 
+class SeveralBody(PredictBody):
+    """Rows for several models: ``models``, or a ``group`` that they declare. ``timeout_ms`` is each model's time."""
+
+    models: list[str] | None = None
+    group: str | None = None
+    aggregate: Literal["all", "first", "mean", "vote"] = "all"
+    require: Literal["all", "any"] | int = "all"
+    timeout_ms: int | dict[str, int] | None = None
+    later: bool = False
+
+
+class OneOfSeveral(PredictAnswer):
+    """One model's answer; of each row it takes the features that it knows."""
+
+
+class FailedModel(BaseModel):
+    """Why a model did not answer, by the status it alone would have been refused with."""
+
+    model: str
+    status: int
+    detail: str
+
+
+class CombinedPrediction(BaseModel):
+    """A row's answer of all models together."""
+
+    label: str | None = None
+    probability: float | None = None
+    probabilities: dict[str, float] | None = None
+    value: float | None = None
+    votes: dict[str, int] | None = None
+
+
+class SeveralAnswer(BaseModel):
+    """What several models say; ``predictions`` with mean and vote."""
+
+    aggregate: str
+    partial: bool
+    answers: list[OneOfSeveral]
+    failed: list[FailedModel]
+    predictions: list[CombinedPrediction] | None = None
+
+
+class Accepted(BaseModel):
+    """A request that is answered later."""
+
+    id: str
+    status: Literal["pending"]
+    result: str
+    due_at: datetime
+
+
+class Result(BaseModel):
+    """The end of a request that was to be answered later."""
+
+    id: str
+    status: Literal["answered", "failed"]
+    models: list[str]
+    answer: SeveralAnswer | None = None
+    problem: ProblemDocument | None = None
+
+
 class Feedback(BaseModel):
     """The true label of a prediction."""
 
@@ -66,7 +130,7 @@ class FeedbackAnswer(BaseModel):
     status: Literal["accepted"] = "accepted"
 
 
-def add_routes(app: FastAPI, registry: Registry, producer: Producer, source: str) -> None:
+def add_routes(app: FastAPI, registry: Registry, results: Results, producer: Producer, source: str) -> None:
     """Adds the gateway's routes."""
 
     add_refusals(app)
@@ -80,6 +144,8 @@ def add_routes(app: FastAPI, registry: Registry, producer: Producer, source: str
     async def predict(model: str, body: PredictBody) -> PredictAnswer:
         """Answered ahead of FastAPI (see gateway/predict.py); this is its documentation."""
         raise Problem(404, f"model {model[:100]!r} is not served here")
+
+    _add_several(app, results)
 
     @app.get("/models", tags=["registry"], summary="What is served", responses=problems())
     async def models() -> dict[str, Any]:
@@ -118,6 +184,39 @@ def add_routes(app: FastAPI, registry: Registry, producer: Producer, source: str
     refusals = (400, 404, 413, 422, 502, 503, 504)
     add_protocol_routes(app, "shipway-gateway", Served(registry), infer_refusals=refusals)
     document(app)
+
+
+def _add_several(app: FastAPI, results: Results) -> None:
+    @app.post(
+        "/predict",
+        tags=["predictions"],
+        summary="Predict by several models",
+        responses={202: {"model": Accepted}, **problems(400, 404, 413, 422, 502, 503, 504)},
+    )
+    async def predict_by_several(body: SeveralBody) -> SeveralAnswer:
+        """Answered ahead of FastAPI (see gateway/together.py); this is its documentation."""
+        raise Problem(404, "no model is served here")
+
+    @app.get(
+        "/results/{result_id}",
+        tags=["predictions"],
+        summary="The result of a request that is answered later",
+        response_model=Result,
+        response_model_exclude_none=True,
+        responses={202: {"model": Accepted}, **problems(404, 410)},
+    )
+    async def result(result_id: str) -> Any:
+        """Any gateway knows it. 202 while it is under way; 410 where it was lost with the gateway that took it."""
+        found = await results.find(result_id)
+        if found is None:
+            raise Problem(404, f"no result {result_id[:64]!r} is known here; results are kept for a while only")
+        if results.is_lost(found):
+            raise Problem(410, f"{found.gateway} ended before it had answered; ask again")
+        if found.state == "pending":
+            told = Accepted(id=result_id, status="pending", result=f"/results/{result_id}", due_at=found.due_at)
+            return JSONResponse(told.model_dump(mode="json"), 202, {"retry-after": "1"})
+        told_result = {"id": result_id, "status": found.state, "models": found.models}
+        return told_result | {k: v for k, v in (("answer", found.answer), ("problem", found.problem)) if v is not None}
 
 
 def _model(registry: Registry, name: str) -> dict[str, Any]:

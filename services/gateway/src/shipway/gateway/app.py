@@ -6,10 +6,15 @@ from shipway.contract.envelope import WireMessage
 from shipway.contract.topics import PREDICTION_LOG
 from shipway.gateway.api import add_routes
 from shipway.gateway.asking import Asker
+from shipway.gateway.groups import Groups
 from shipway.gateway.infer import InferApp
+from shipway.gateway.later import Later
 from shipway.gateway.predict import PREFIX, PredictApp, refusing
 from shipway.gateway.registry import Registry
+from shipway.gateway.results import Results
 from shipway.gateway.settings import GatewaySettings
+from shipway.gateway.several import Several
+from shipway.gateway.together import SeveralApp
 from shipway.gateway.upstream import Upstream
 from shipway.runtime.direct import Direct
 from shipway.runtime.guard import Guard, open_guard
@@ -20,6 +25,7 @@ from shipway.runtime.starting import provisioned
 
 # Larger bodies go through ASGI, with its flow control.
 DIRECT_BYTES = 64_000
+STOP_LATER_S = 5.0
 
 
 def body(settings: GatewaySettings) -> Body:
@@ -47,13 +53,19 @@ async def _serve(life: Life, settings: GatewaySettings, producer: Producer, guar
     spool = await asyncio.to_thread(open_spool, settings.prediction_log)
     off = settings.prediction_log.off
     sink = PredictionSink(send, spool, source=f"shipway/gateway/{instance}", instance=instance, off=off)
-    add_routes(life.app, registry, producer, "shipway/gateway")
+    results, groups = Results(settings.kafka, settings.later), Groups(settings.kafka)
+    add_routes(life.app, registry, results, producer, "shipway/gateway")
     asker = Asker(registry, upstream, sink, settings.limits, instance)
-    predict = PredictApp(asker, InferApp(asker, life.app))
+    several = Several(asker, groups, settings.limits.models)
+    later = Later(several, results, producer, settings.later, "shipway/gateway", instance, life.fail)
+    together = SeveralApp(several, later, settings.limits, InferApp(asker, life.app))
+    predict = PredictApp(asker, together)
     life.asgi = guard.around(predict)
     life.direct = guard.around_direct(Direct(PREFIX.encode(), DIRECT_BYTES, predict.begin))
     life.spawn("desired state", registry.desired.run())
     life.spawn("presence", registry.presence.run())
+    life.spawn("results", results.view.run())
+    life.spawn("groups", groups.view.run())
     life.spawn("probes", registry.run_probes())
     # Once read, the tables stay as they are when Kafka goes: predictions go on.
     life.readiness.check("tables", lambda: None if registry.read else "desired state and presence not read yet")
@@ -61,5 +73,6 @@ async def _serve(life: Life, settings: GatewaySettings, producer: Producer, guar
     life.ready()
     await life.stopped()
     await life.stop_serving()
+    await later.drain(STOP_LATER_S)
     await sink.close()
     await upstream.close()

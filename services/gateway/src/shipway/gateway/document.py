@@ -6,7 +6,8 @@ from fastapi import FastAPI
 
 from shipway.gateway.api import add_routes
 from shipway.gateway.registry import Registry
-from shipway.gateway.settings import ProbeSettings
+from shipway.gateway.results import Results
+from shipway.gateway.settings import LaterSettings, ProbeSettings
 from shipway.runtime.kafka import Producer
 from shipway.runtime.ops import Readiness, add_ops_routes
 from shipway.runtime.settings import KafkaSettings
@@ -17,5 +18,7 @@ def gateway_document() -> dict[str, Any]:
     app = FastAPI(title="Shipway gateway", docs_url="/docs", redoc_url=None)
     kafka = KafkaSettings()
     add_ops_routes(app, Readiness())
-    add_routes(app, Registry(kafka, ProbeSettings()), Producer(kafka, "document"), "document")
+    add_routes(
+        app, Registry(kafka, ProbeSettings()), Results(kafka, LaterSettings()), Producer(kafka, "document"), "document"
+    )
     return app.openapi()

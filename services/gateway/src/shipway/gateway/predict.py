@@ -139,12 +139,23 @@ def shorten(asked: Asked, header: bytes | None) -> None:
     Raises:
         Problem: 400, it is no number of milliseconds.
     """
+    given = milliseconds(header)
+    if given is not None:
+        asked.within(given)
+
+
+def milliseconds(header: bytes | None) -> int | None:
+    """What X-Request-Timeout-Ms says.
+
+    Raises:
+        Problem: 400, it is no number of milliseconds.
+    """
     if header is None:
-        return
+        return None
     if not header.isdigit() or len(header) > 9 or header.lstrip(b"0") == b"":
         problem = "must be whole milliseconds, 1 or more"
         raise Problem(400, f"X-Request-Timeout-Ms {problem}", errors=[("X-Request-Timeout-Ms", problem)])
-    asked.within(int(header))
+    return int(header)
 
 
 def render(asked: Asked, scores: list[list[float]]) -> bytes:
@@ -169,14 +180,23 @@ def parse_request(body: bytes, max_rows: int) -> tuple[list[Any], list[str] | No
         raise Problem(422, f"the body does not fit: {err}", errors=[("body", str(err))]) from err
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as err:
         raise Problem(400, f"the body is not JSON: {err}") from err
+    return checked_rows(request, max_rows)
+
+
+def checked_rows(request: PredictRequest, max_rows: int) -> tuple[list[Any], list[str] | None]:
+    """The rows of a request that was read, and the client's names for them.
+
+    Raises:
+        Problem: 422, there are none, too many, or names that do not fit them.
+    """
     if (request.rows is None) == (request.row is None):
-        raise _wrong("rows", 'send {"rows": [{feature: value, ...}, ...]}, or one {"row": {...}}')
+        raise wrong("rows", 'send {"rows": [{feature: value, ...}, ...]}, or one {"row": {...}}')
     rows = request.rows if request.rows is not None else [request.row]
     if not 1 <= len(rows) <= max_rows:
-        raise _wrong("rows", f"has {len(rows)} rows; 1 to {max_rows} are allowed")
+        raise wrong("rows", f"has {len(rows)} rows; 1 to {max_rows} are allowed")
     ids = request.client_ids
     if ids is not None and (len(ids) != len(rows) or any(len(i) > _MAX_ID for i in ids)):
-        raise _wrong("client_ids", f"must be one a row, {_MAX_ID} characters at most")
+        raise wrong("client_ids", f"must be one a row, {_MAX_ID} characters at most")
     return rows, ids
 
 
@@ -190,7 +210,8 @@ def refusing(rest: Asgi) -> Asgi:
     """The application until the gateway has its parts: no prediction, and ``rest`` for everything else."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and (scope["path"].startswith(PREFIX) or asked_model(scope["path"]) is not None):
+        path = scope["path"] if scope["type"] == "http" else ""
+        if path == PREFIX[:-1] or path.startswith(PREFIX) or asked_model(path) is not None:
             await respond_problem(send, starting(), path=scope["path"])
         else:
             await rest(scope, receive, send)
@@ -198,5 +219,6 @@ def refusing(rest: Asgi) -> Asgi:
     return app
 
 
-def _wrong(field: str, problem: str) -> Problem:
+def wrong(field: str, problem: str) -> Problem:
+    """The refusal of a request with one wrong field."""
     return Problem(422, f"{field}: {problem}", errors=[(field, problem)])

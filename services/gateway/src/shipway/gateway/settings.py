@@ -13,6 +13,7 @@ class LimitSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     rows: int = Field(default=1000, ge=1, description="rows in one request")
+    models: int = Field(default=20, ge=1, description="models in one request")
     body_bytes: int = Field(default=2_000_000, ge=1000, description="bytes in one request")
     in_flight: int = Field(default=512, ge=1, description="requests of one version under way; more are refused (503)")
     request_timeout_ms: int = Field(
@@ -23,6 +24,18 @@ class LimitSettings(BaseModel):
         default=1000, ge=20, description="an instance that was asked, and says nothing for so long, is taken out"
     )
     retry_share: float = Field(default=0.2, ge=0, le=1, description="retries at most, as a share of a model's requests")
+
+
+class LaterSettings(BaseModel):
+    """What a gateway answers later, and how long it is kept."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    pending: int = Field(default=1000, ge=1, description="requests under way to be answered later; more are refused")
+    timeout_ms: int = Field(default=60_000, ge=10, description="longest time for a model's answer, where it is later")
+    keep_s: float = Field(default=600.0, gt=0, le=3600, description="seconds from due until a result is forgotten")
+    keep_results: int = Field(default=100_000, ge=1, description="results kept in memory; the oldest go")
+    keep_mb: int = Field(default=100, ge=1, description="megabytes of results kept in memory; the oldest go")
 
 
 class ProbeSettings(BaseModel):
@@ -47,4 +60,5 @@ class GatewaySettings(GuardedSettings):
     limits: LimitSettings = LimitSettings()
     probes: ProbeSettings = ProbeSettings()
     prediction_log: PredictionLogSettings = PredictionLogSettings()
+    later: LaterSettings = LaterSettings()
     http: HttpSettings = HttpSettings(port=8080)
