@@ -78,6 +78,17 @@ async def test_looking_around(shipway_world: World) -> None:
     assert shown["champion"] == 1
     assert all(gate["reason"] for gate in shown["versions"][0]["gates"])
     assert "looked-at" in [m["name"] for m in await read_json(shipway_world, "model", "list")]
+    report = await read_json(shipway_world, "report", "looked-at", "1")
+    assert report["approved"] and len(report["gates"]) == len(shown["versions"][0]["gates"])
+    assert report["data"]["windows"]["train"]["rows"] == shown["versions"][0]["training_rows"]
+    assert "holdout-overlap" in await shipway(shipway_world, "report", "looked-at", "1")
+    page = shipway_world.folder / "report.html"
+    assert str(page) in await shipway(shipway_world, "report", "looked-at", "1", "--out", str(page))
+    assert page.read_text().count("<svg") >= 5
+    assert "is not known here" in await shipway(shipway_world, "report", "looked-at", "9", expect=2)
+    compared = await read_json(shipway_world, "compare", "looked-at", "1", "1")
+    assert compared["same_holdout"] and {row["name"] for row in compared["metrics"]} == {"auc", "log_loss", "accuracy"}
+    assert "approved" in await shipway(shipway_world, "compare", "looked-at", "1", "1")
     status = await read_json(shipway_world, "status")
     assert {s["name"] for s in status["services"] if s["ready"]} >= {"gateway", "monitor", "predictor-1", "predictor-2"}
     assert all(f["well"] for f in await read_json(shipway_world, "doctor"))

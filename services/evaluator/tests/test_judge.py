@@ -1,5 +1,6 @@
 """The judge with real bundles, real child processes and a real PostgreSQL."""
 
+import hashlib
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,12 @@ import pyarrow.parquet as pq
 import pytest
 import sqlalchemy as sa
 
+from shipway.bundle.evaluations import report_key
 from shipway.bundle.store import bundle_key
 from shipway.contract.envelope import Envelope
 from shipway.contract.errors import Transient
 from shipway.contract.events import ModelApproved, ModelRejected, ReleasePromoted, ReleaseRolledBack
 from shipway.evaluator import handlers, store
-from shipway.evaluator.judge import report_key
 from shipway.evaluator.settings import JudgeSettings
 from shipway.evaluator.tables import candidates, metadata, verdicts
 from shipway.runtime.migrations import migrate
@@ -56,6 +57,12 @@ async def test_a_good_first_version_is_approved_with_what_a_release_needs(room: 
     report = msgspec.json.decode(room.store.get(report_key(digest), 10**6))
     assert report["approved"]
     assert report["holdout"]["rows"] == 240
+    assert report["data"]["windows"]["train"]["rows"] == 1440
+    (file,) = report["data"]["files"]
+    assert file["sha256"] == hashlib.sha256((room.folder / "data" / "rows.parquet").read_bytes()).hexdigest()
+    page = room.store.get(report_key(digest, "html"), 10**6).decode()
+    assert "m version 1" in page
+    assert page.count("<svg") >= 5
     assert not await room.judge().step()
 
 

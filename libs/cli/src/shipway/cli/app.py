@@ -19,6 +19,7 @@ from shipway.cli import (
     predict,
     predictions,
     provision,
+    report,
     stack,
     status,
     token,
@@ -45,6 +46,8 @@ app.add_typer(models.app, name="model", help="Declare models and look at them.")
 app.add_typer(data.app, name="data", help="Bring data into the object store.")
 app.command("train")(train.train)
 app.command("cancel")(train.cancel)
+app.command("report")(report.report)
+app.command("compare")(report.compare)
 app.command("predict")(predict.predict)
 app.add_typer(predictions.app, name="predictions", help="The record of what was predicted.")
 app.command("status")(status.status)

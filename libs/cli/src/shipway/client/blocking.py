@@ -81,6 +81,18 @@ class Shipway:
         """See AsyncShipway.model."""
         return self._run(self._client.model(name))
 
+    def report(self, name: str, version: int) -> dict[str, Any]:
+        """See AsyncShipway.report."""
+        return self._run(self._client.report(name, version))
+
+    def report_page(self, name: str, version: int) -> str:
+        """See AsyncShipway.report_page."""
+        return self._run(self._client.report_page(name, version))
+
+    def compare(self, name: str, a: int, b: int) -> dict[str, Any]:
+        """See AsyncShipway.compare."""
+        return self._run(self._client.compare(name, a, b))
+
     def usage(self, name: str) -> dict[str, Any]:
         """See AsyncShipway.usage."""
         return self._run(self._client.usage(name))

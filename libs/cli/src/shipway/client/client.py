@@ -13,6 +13,7 @@ from typing import Any, Self
 
 import httpx
 
+from shipway.client.comparison import compare
 from shipway.client.errors import Refused, ShipwayError, Unreachable
 from shipway.client.follow import Followed, following
 from shipway.client.journey import Journey
@@ -196,6 +197,19 @@ class AsyncShipway:
         """One model: its spec, versions, gates and figures."""
         return await self._look(f"/api/models/{name}")
 
+    async def report(self, name: str, version: int) -> dict[str, Any]:
+        """The evaluation report on a version: verdict, gates, figures, and which data they come from."""
+        return await self._look(f"/api/models/{name}/versions/{version}/report")
+
+    async def report_page(self, name: str, version: int) -> str:
+        """The same as one HTML page that needs nothing else."""
+        answer = await self._answer("GET", f"{self.addresses.monitor}/api/models/{name}/versions/{version}/report.html")
+        return answer.text
+
+    async def compare(self, name: str, a: int, b: int) -> dict[str, Any]:
+        """Two versions' reports side by side, see client.comparison."""
+        return compare(await self.report(name, a), await self.report(name, b))
+
     async def usage(self, name: str) -> dict[str, Any]:
         """How many predictions of each version were answered, failed and refused, by the prediction log."""
         return await self._look(f"/api/models/{name}/usage")
@@ -243,12 +257,16 @@ class AsyncShipway:
         return found
 
     async def _call(self, method: str, url: str, body: Any = None) -> Any:
+        response = await self._answer(method, url, body)
+        return response.json() if response.content else None
+
+    async def _answer(self, method: str, url: str, body: Any = None) -> httpx.Response:
         try:
             response = await self._http.request(method, url, json=body)
         except httpx.HTTPError as err:
             raise Unreachable(f"{url} does not answer: {err or type(err).__name__}") from err
         if response.is_success:
-            return response.json() if response.content else None
+            return response
         try:
             problem = response.json()
         except ValueError:

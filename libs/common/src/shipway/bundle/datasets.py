@@ -3,8 +3,10 @@
 All calls are blocking. ``allowed`` says which folders may be read, and how much of anything.
 """
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
@@ -83,6 +85,39 @@ def fingerprint(store: ObjectStore, spec: ModelSpec, allowed: DataSettings) -> l
             found = [(file, file.stat()) for file in _files(Path(place), allowed)]
         return [[str(file), f"{at.st_size} {at.st_mtime_ns} {at.st_ino}"] for file, at in found]
     return [[key, store.mark(key) or ""] for key in _keys(store, place)]
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A file of a source: its name, its size in bytes, and its SHA-256; None where that was too much to read."""
+
+    name: str
+    bytes: int
+    sha256: str | None
+
+
+def source_files(store: ObjectStore, spec: ModelSpec, allowed: DataSettings, most_bytes: int) -> list[SourceFile]:
+    """What the source holds now, by content. Files are hashed in order until ``most_bytes`` are read.
+
+    Raises:
+        Permanent: no data, or none that may be read. Transient: the source is away.
+    """
+    kind, _, place = spec.data.source.partition(":")
+    found: list[SourceFile] = []
+    left = most_bytes
+    with _reading(spec):
+        for path in _files(Path(place), allowed) if kind == "folder" else []:
+            size = path.stat().st_size
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest() if size <= left else None
+            found.append(SourceFile(str(path), size, digest))
+            left -= size
+        for key in _keys(store, place) if kind != "folder" else []:
+            size = store.size(key) or 0
+            digest = hashlib.sha256(store.get(key, allowed.max_file_bytes)).hexdigest() if size <= left else None
+            found.append(SourceFile(key, size, digest))
+            left -= size
+    return found
 
 
 def describe_window(spec: ModelSpec, windows: Windows) -> str:

@@ -87,7 +87,10 @@ async def gather(court: Court, candidate: Candidate, champion: ChampionRow | Non
     except msgspec.ValidationError as err:
         problem = f"the judging process told what can't be: {err}"
         raise ChildCrashed(problem, Evidence(opened, measuring_problem=problem, champion=reigning)) from err
-    return Evidence(opened, measured=measured, measuring_problem=end.reason or None, champion=reigning)
+    exhibits = end.result["exhibits"] if end.kind == "done" else {}
+    return Evidence(
+        opened, measured=measured, measuring_problem=end.reason or None, champion=reigning, exhibits=exhibits
+    )
 
 
 def _unopened(problem: str, reigning: Champion | None) -> Evidence:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from shipway.contract.signature import Signature
 from shipway.contract.spec import ModelSpec
@@ -132,7 +133,7 @@ class Champion:
 class Evidence:
     """All that a verdict is given on. A problem is None where there is none; later parts may be missing.
 
-    ``origin``: what made the version, as TrainingCompleted tells.
+    ``origin``: what made the version, as TrainingCompleted tells. ``exhibits`` are for the report, not for any gate.
     """
 
     opened: Opened | None
@@ -143,3 +144,4 @@ class Evidence:
     measuring_problem: str | None = None
     champion: Champion | None = None
     origin: str = "training"
+    exhibits: Mapping[str, Any] = field(default_factory=dict)

@@ -9,26 +9,25 @@ from typing import Any
 
 import msgspec
 
+from shipway.bundle.evaluations import report_key
 from shipway.contract.errors import Transient
 from shipway.contract.events import ModelApproved, ModelRejected
 from shipway.contract.signature import to_builtins
 from shipway.evaluator import metrics, store
 from shipway.evaluator.evidence import ChildCrashed, Court, Stopped, gather
 from shipway.evaluator.facts import Evidence
+from shipway.evaluator.report.document import document
+from shipway.evaluator.report.page import page
 from shipway.evaluator.store import Candidate, ChampionRow
-from shipway.evaluator.verdict import Verdict, judge
+from shipway.evaluator.verdict import judge
 from shipway.runtime import delivery, log, trace
 from shipway.runtime.database import Transaction
+from shipway.runtime.objects import ObjectStore
 from shipway.runtime.parts import Parts
 from shipway.runtime.waiting import happens
 
 _log = log.get(__name__)
 STOP_WITHIN_S = 15
-
-
-def report_key(digest: str) -> str:
-    """Where the report on a version lies in the object store."""
-    return f"evaluations/{digest}.json"
 
 
 class Judge:
@@ -77,7 +76,7 @@ class Judge:
         try:
             evidence = await gather(self._court, candidate, champion)
             event, report = _decide(candidate, champion, evidence)
-            await asyncio.to_thread(self._court.store.put, report_key(candidate.digest), report)
+            await asyncio.to_thread(_put, self._court.store, candidate.digest, report)
         except Transient as err:
             self.problem = str(err)
             _log.warning("judging waits", model=candidate.model, version=candidate.version, reason=str(err))
@@ -99,7 +98,7 @@ class Judge:
 
 def _decide(
     candidate: Candidate, champion: ChampionRow | None, evidence: Evidence
-) -> tuple[ModelApproved | ModelRejected, bytes]:
+) -> tuple[ModelApproved | ModelRejected, dict[str, Any]]:
     evidence = replace(evidence, origin=candidate.origin)
     verdict, measured, opened = judge(evidence), evidence.measured, evidence.opened
     common: dict[str, Any] = {
@@ -123,17 +122,12 @@ def _decide(
         )
     else:
         event = ModelRejected(**common, reason=verdict.reason)
-    return event, _report(common, verdict, evidence)
+    return event, document(common, verdict, evidence, datetime.now(UTC))
 
 
-def _report(common: dict[str, Any], verdict: Verdict, evidence: Evidence) -> bytes:
-    measured = evidence.measured
-    report = common | {"approved": verdict.approved, "reason": verdict.reason, "judged_at": datetime.now(UTC)}
-    report |= {"origin": evidence.origin, "hold": verdict.hold}
-    if measured is not None:
-        report["holdout"] = {"rows": measured.rows, "set_aside": measured.set_aside}
-        report["constant_metrics"] = _finite(measured.constant)
-    return msgspec.json.format(msgspec.json.encode(report), indent=1)
+def _put(store: ObjectStore, digest: str, report: dict[str, Any]) -> None:
+    store.put(report_key(digest, "html"), page(report).encode())
+    store.put(report_key(digest), msgspec.json.format(msgspec.json.encode(report), indent=1))
 
 
 def _finite(figures: Mapping[str, float]) -> dict[str, float]:

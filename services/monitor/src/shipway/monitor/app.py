@@ -5,6 +5,7 @@ from shipway.contract.topics import PRESENCE
 from shipway.monitor.api import add_routes
 from shipway.monitor.handlers import handlers, raw_handlers
 from shipway.monitor.historian import Historian
+from shipway.monitor.reports import add_report_routes
 from shipway.monitor.settings import MonitorSettings
 from shipway.monitor.watch import Watch
 from shipway.runtime.guard import open_guard
@@ -26,6 +27,7 @@ def body(settings: MonitorSettings) -> Body:
             filed = Historian(parts.database, open_store(settings.objects), settings.history)
             history = Reconciler("history", filed.step, min(settings.beat_s, settings.history.roll_s))
             add_routes(life.app, parts.database, presence, settings.silent_after_s)
+            add_report_routes(life.app, parts.database, open_store(settings.objects))
             raw = raw_handlers(settings.batches.bounds(), 1_000_000 * settings.history.staging_mb)
             async with consuming(life, parts, settings.kafka, handlers(), raw=raw):
                 life.spawn("presence", presence.run())

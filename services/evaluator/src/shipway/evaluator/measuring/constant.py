@@ -1,6 +1,7 @@
 """What a prediction that knows only the training labels would score: the least that a version must beat."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -26,6 +27,12 @@ class TrainingReport(msgspec.Struct):
 
     label: Labels
     rounds: int = 100
+    rows: int | None = None
+    validation_rows: int | None = None
+    set_aside_rows: dict[str, int] = {}
+    params: dict[str, Any] = {}
+    validation_metrics: dict[str, float] = {}
+    importance_gain: dict[str, float] = {}
 
 
 def training_report(files: Mapping[str, bytes]) -> TrainingReport:

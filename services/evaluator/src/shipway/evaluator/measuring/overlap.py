@@ -19,7 +19,10 @@ _SEED, _MISSING = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD1B54A32D192ED03)
 
 
 def row_hashes(table: pa.Table, columns: Sequence[str]) -> Hashes:
-    """A 64-bit hash of each row's values in these columns, by value and not by type: 1 and 1.0 are the same."""
+    """A 64-bit hash of each row's values in these columns, by value and not by type: 1 and 1.0 are the same.
+
+    Times count in microseconds.
+    """
     hashes = np.full(table.num_rows, _SEED)
     for name in sorted(columns):
         named = np.uint64(int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "little"))
@@ -60,12 +63,15 @@ def _bits(column: pa.ChunkedArray) -> Hashes:
         known = np.frombuffer(b"".join(words) or bytes(8), "<u8").astype(np.uint64)
         places = pc.fill_null(encoded.indices.cast(pa.int64()), -1).to_numpy(zero_copy_only=False)
         return np.where(places < 0, _MISSING, known[np.maximum(places, 0)])
+    if pa.types.is_timestamp(kind):
+        column = column.cast(pa.timestamp("us", kind.tz), safe=False).cast(pa.int64())
     values = np.asarray(column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False), dtype=np.float64)
     return np.where(np.isnan(values), _MISSING, (values + 0.0).view(np.uint64))
 
 
 def _is_number(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))
+    numbers = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_timestamp)
+    return any(fits(kind) for fits in numbers)
 
 
 def _mixed(bits: Hashes) -> Hashes:

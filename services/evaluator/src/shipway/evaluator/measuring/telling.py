@@ -14,13 +14,17 @@ from shipway.contract.signature import Signature
 Matrix = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
 BINS = 64
+MOST = 500
 _PRIOR_ROWS = 5.0
 
 
 def telling(
     signature: Signature, train: Matrix, train_labels: Matrix, rows: Matrix, labels: Matrix
 ) -> dict[str, float]:
-    """By feature, how much it tells; features (rows, features), labels (rows,). Empty where no rows are given."""
+    """By feature, how much it tells, the most first; features (rows, features), labels (rows,).
+
+    Empty where no rows are given; of very many features those that tell the most.
+    """
     if not len(train) or not len(rows):
         return {}
     found = {}
@@ -29,7 +33,7 @@ def telling(
         power = _power(signature, codes, train_labels, ours, labels)
         if np.isfinite(power):
             found[feature.name] = float(np.clip(power, 0.0, 1.0))
-    return found
+    return dict(sorted(found.items(), key=lambda item: -item[1])[:MOST])
 
 
 def _codes(train: Matrix, rows: Matrix, *, as_is: bool) -> tuple[Codes, Codes]:
