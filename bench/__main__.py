@@ -9,69 +9,53 @@ from statistics import median
 
 import numpy as np
 import targets
+from growth import measure_growth
 from load import Figure, measure, wrk
-from model import NAME, make_rows, make_spec
-from report import write_report
+from model import NAME, make_rows
+from report import Case, write_report
+from running import running, train
 from targets import Target
 
 from shipway.bundle.store import read_bundle
-from shipway.client import Addresses, AsyncShipway
-from shipway.contract.events import TrainingCompleted
 from shipway.embedded.ports import choose_ports
-from shipway.embedded.stack import prepare
 from shipway.embedded.supervisor import Supervisor
 from shipway.runtime.objects import open_store
-from shipway.runtime.settings import KafkaSettings, ObjectsSettings
+from shipway.runtime.settings import ObjectsSettings
 
-Case = tuple[str, int, int]
-"""Target, connections, rows a request."""
+# With many rows a request a few connections are full load.
+CONNECTIONS_OF_MANY = (1, 32)
 
 
 async def main() -> None:
     """Measures, and writes docs/performance.md with --write."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=3.0, help="of one measurement")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=2.0, help="of one measurement")
     parser.add_argument("--connections", type=int, nargs="+", default=[1, 8, 32, 128])
-    parser.add_argument("--rows", type=int, nargs="+", default=[1, 32])
-    parser.add_argument("--write", action="store_true", help="renew the tables in docs/performance.md")
+    parser.add_argument("--rows", type=int, nargs="+", default=[1, 32, 1000])
+    parser.add_argument("--part", choices=("all", "peers", "growth"), default="all", help="of the measurements")
+    parser.add_argument("--write", action="store_true", help="renew the tables and the plot in docs/")
     options = parser.parse_args()
     wrk()
     with tempfile.TemporaryDirectory(prefix="shipway-bench-") as name:
         folder = Path(name)
-        plan = prepare(folder / "shipway", predictors=1, usual_ports={}, durable=False)
-        async with Supervisor(plan) as supervisor:
-            await supervisor.wait_ready()
-            model_file = await _served(supervisor, folder)
-            with ExitStack() as stack:
-                everybody = _targets(stack, supervisor, model_file, folder)
-                _agree(everybody)
-                figures = await asyncio.to_thread(_rounds, everybody, options, folder)
-                memory = {target.name: target.memory_mb() for target in everybody}
-    write_report(figures, memory, options.write)
+        if options.part != "growth":
+            await _side_by_side(folder, options)
+        if options.part != "peers":
+            await measure_growth(folder, options.rounds, options.seconds, options.write)
 
 
-async def _served(supervisor: Supervisor, folder: Path) -> Path:
-    """Trains the model through Shipway; gives its file, for the others."""
-    state = supervisor.state()
-    assert state.gateway_url is not None and state.monitor_url is not None
-    where = Addresses(
-        state.gateway_url, state.monitor_url, KafkaSettings(bootstrap=state.kafka, idle_fetch_pause_ms=20)
-    )
-    async with AsyncShipway(where) as shipway:
-        await shipway.declare(make_spec(folder / "data"))
-        digest = ""
-        async with shipway.events() as events:
-            journeys = [journey async for journey in shipway.train(NAME)]
-            assert journeys[-1].succeeded, journeys[-1]
-            async for followed in events:
-                if followed.event is not None and isinstance(followed.event.payload, TrainingCompleted):
-                    digest = followed.event.payload.digest
-                    break
-    store = open_store(ObjectsSettings(url=supervisor.plan.objects_url))
-    file = folder / "model.txt"
-    file.write_bytes(read_bundle(store, digest).model_text)
-    return file
+async def _side_by_side(folder: Path, options: argparse.Namespace) -> None:
+    async with running(folder / "shipway") as supervisor:
+        approval = await train(supervisor, folder / "data")
+        store = open_store(ObjectsSettings(url=supervisor.plan.objects_url))
+        model_file = folder / "model.txt"
+        model_file.write_bytes(read_bundle(store, approval.digest).model_text)
+        with ExitStack() as stack:
+            everybody = _targets(stack, supervisor, model_file, folder)
+            _agree(everybody)
+            figures = await asyncio.to_thread(_rounds, everybody, options, folder)
+    write_report(figures, options.write)
 
 
 def _targets(stack: ExitStack, supervisor: Supervisor, model_file: Path, folder: Path) -> list[Target]:
@@ -114,7 +98,7 @@ def _rounds(everybody: list[Target], options: argparse.Namespace, folder: Path) 
     figures: dict[Case, list[Figure]] = {}
     for rows in options.rows:
         asked = make_rows(rows)
-        for connections in options.connections:
+        for connections in options.connections if rows == 1 else CONNECTIONS_OF_MANY:
             for number in range(options.rounds):
                 # Each round begins with another, so that none always comes after the same.
                 for target in everybody[number % len(everybody) :] + everybody[: number % len(everybody)]:

@@ -5,7 +5,8 @@ import math
 import re
 import shutil
 import subprocess
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from targets import Rows, Target
@@ -15,12 +16,14 @@ _UNITS = {"us": 0.001, "ms": 1.0, "s": 1000.0, "m": 60_000.0}
 
 @dataclass(frozen=True)
 class Figure:
-    """What was measured. Latencies in milliseconds."""
+    """What was measured. Latencies in milliseconds, ``cpu_us`` the target's CPU time for a request."""
 
     per_s: float
     p50_ms: float
     p99_ms: float
     errors: int
+    memory_mb: float = math.nan
+    cpu_us: float = math.nan
 
 
 def wrk() -> str:
@@ -35,10 +38,13 @@ def wrk() -> str:
     return found
 
 
-def measure(target: Target, rows: Rows, connections: int, seconds: float, folder: Path) -> Figure:
-    """Asks for the same rows, again and again, on every connection."""
+def measure(
+    target: Target, rows: Rows, connections: int, seconds: float, folder: Path, paths: Sequence[str] = ()
+) -> Figure:
+    """Asks for the same rows, again and again, on every connection; at ``paths`` in turn where there are some."""
     script = folder / "post.lua"
-    script.write_text(script_of(target.body(rows)))
+    script.write_text(script_of(target.body(rows), paths))
+    before = target.cpu_s()
     said = subprocess.run(
         [wrk(), "-t1", f"-c{connections}", f"-d{seconds:g}s", "--latency", "-s", str(script), target.url],
         capture_output=True,
@@ -47,12 +53,22 @@ def measure(target: Target, rows: Rows, connections: int, seconds: float, folder
     )
     if "syntax" in said.stderr:
         raise RuntimeError(f"wrk: {said.stderr}")
-    return parse(said.stdout)
+    found = parse(said.stdout)
+    cpu_us = 1e6 * (target.cpu_s() - before) / max(1.0, found.per_s * seconds)
+    return replace(found, memory_mb=target.memory_mb(), cpu_us=cpu_us)
 
 
-def script_of(body: object) -> str:
-    """What makes wrk post a body."""
-    return f"wrk.method='POST'\nwrk.body=[==[{json.dumps(body)}]==]\nwrk.headers['content-type']='application/json'\n"
+def script_of(body: object, paths: Sequence[str] = ()) -> str:
+    """What makes wrk post a body, at the URL's path or at these in turn."""
+    head = f"wrk.method='POST'\nwrk.body=[==[{json.dumps(body)}]==]\nwrk.headers['content-type']='application/json'\n"
+    if not paths:
+        return head
+    listed = ",".join(f"'{path}'" for path in paths)
+    return f"""{head}
+local paths, asked, at = {{{listed}}}, {{}}, 0
+function init() for i, path in ipairs(paths) do asked[i] = wrk.format(nil, path) end end
+function request() at = at % #asked + 1; return asked[at] end
+"""
 
 
 def parse(said: str) -> Figure:

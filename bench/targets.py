@@ -41,6 +41,11 @@ class Target:
         found = {p.pid: p for pid in self.pids for p in _family(pid)}
         return sum(_memory(process) for process in found.values()) / 1e6
 
+    def cpu_s(self) -> float:
+        """CPU seconds of its processes and their children so far."""
+        found = {p.pid: p for pid in self.pids for p in _family(pid)}
+        return sum(_cpu_s(process) for process in found.values())
+
 
 def _family(pid: int) -> list[psutil.Process]:
     try:
@@ -56,6 +61,14 @@ def _memory(process: psutil.Process) -> int:
     except psutil.Error:
         return 0
     return int(getattr(info, "pss", info.rss))
+
+
+def _cpu_s(process: psutil.Process) -> float:
+    try:
+        times = process.cpu_times()
+    except psutil.Error:
+        return 0.0
+    return float(times.user + times.system)
 
 
 def post(url: str, body: dict[str, Any]) -> Any:
@@ -111,8 +124,8 @@ def bare(model_file: Path, port: int) -> Iterator[Target]:
 
 
 @contextmanager
-def mlserver(model_file: Path, port: int, folder: Path) -> Iterator[Target]:
-    """MLServer with its LightGBM runtime, one worker, as its documentation has it."""
+def mlserver(model_file: Path, port: int, folder: Path, names: Sequence[str] = (NAME,)) -> Iterator[Target]:
+    """MLServer with its LightGBM runtime, one worker, as its documentation has it; one model under these names."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "settings.json").write_text(
         json.dumps(
@@ -127,18 +140,20 @@ def mlserver(model_file: Path, port: int, folder: Path) -> Iterator[Target]:
             }
         )
     )
-    (folder / "model-settings.json").write_text(
-        json.dumps(
-            {
-                "name": NAME,
-                "implementation": "mlserver_lightgbm.LightGBMModel",
-                "parameters": {"uri": str(model_file), "version": "1"},
-            }
+    for name in names:
+        (folder / name).mkdir(exist_ok=True)
+        (folder / name / "model-settings.json").write_text(
+            json.dumps(
+                {
+                    "name": name,
+                    "implementation": "mlserver_lightgbm.LightGBMModel",
+                    "parameters": {"uri": str(model_file), "version": "1"},
+                }
+            )
         )
-    )
     command = [str(PEERS / "mlserver" / "bin" / "mlserver"), "start", str(folder)]
     with _running(command, {}, port) as pid:
-        yield Target("MLServer", f"http://127.0.0.1:{port}/v2/models/{NAME}/infer", tensor, of_tensor, (pid,))
+        yield Target("MLServer", f"http://127.0.0.1:{port}/v2/models/{names[0]}/infer", tensor, of_tensor, (pid,))
 
 
 @contextmanager
