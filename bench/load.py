@@ -71,13 +71,21 @@ function request() at = at % #asked + 1; return asked[at] end
 """
 
 
-def parse(said: str) -> Figure:
-    """The figures in what wrk prints."""
-    quantiles = dict(re.findall(r"^\s+(50|99)%\s+(\S+)$", said, re.MULTILINE))
+def counts(said: str) -> tuple[int, int]:
+    """Answers and failures in what wrk prints."""
+    answers = re.search(r"(\d+) requests in", said)
     refused = re.search(r"Non-2xx or 3xx responses: (\d+)", said)
     broken = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", said)
     errors = int(refused[1]) if refused else 0
     errors += sum(map(int, broken.groups())) if broken else 0
+    assert answers is not None, said
+    return int(answers[1]), errors
+
+
+def parse(said: str) -> Figure:
+    """The figures in what wrk prints."""
+    quantiles = dict(re.findall(r"^\s+(50|99)%\s+(\S+)$", said, re.MULTILINE))
+    _, errors = counts(said)
     rate = re.search(r"Requests/sec:\s+([\d.]+)", said)
     assert rate is not None, said
     return Figure(float(rate[1]), _ms(quantiles.get("50", "")), _ms(quantiles.get("99", "")), errors)

@@ -7,22 +7,25 @@ approved, once the one before serves. Every request of the whole time counts, wi
 import argparse
 import asyncio
 import contextlib
-import itertools
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 import uuid
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
 import httpx
 import msgspec
 import psutil
-from load import wrk
+from load import counts, script_of, wrk
 from model import FEATURES, NAME, make_rows, make_spec
 from report import write_section
+from steady import Load
+from targets import named
 
 from shipway.client import Addresses, AsyncShipway
 from shipway.contract.events import ModelApproved, ReleasePromoted
@@ -32,47 +35,7 @@ from shipway.runtime.kafka import Producer
 from shipway.runtime.settings import KafkaSettings
 
 INSTANCES = 2
-LOOK_S = 0.005
-
-
-@dataclass
-class Load:
-    """So many requests a second, each sent when it is due, however long others take; latencies in ms."""
-
-    url: str
-    per_s: float
-    sent: int = 0
-    failed: list[str] = field(default_factory=list)
-    latencies: list[float] = field(default_factory=list)
-
-    async def run(self) -> None:
-        """Sends until cancelled, then waits for what is under way."""
-        rows = itertools.cycle([{"row": dict(zip(FEATURES, row, strict=True))} for row in make_rows(100)])
-        clock = asyncio.get_running_loop().time
-        async with httpx.AsyncClient(timeout=10, trust_env=False) as client, asyncio.TaskGroup() as group:
-            due = clock()
-            with contextlib.suppress(asyncio.CancelledError):
-                while True:
-                    group.create_task(self._send(client, next(rows)))
-                    due = max(due + 1 / self.per_s, clock() - 1)
-                    await asyncio.sleep(max(0.0, due - clock()))
-
-    async def _send(self, client: httpx.AsyncClient, body: object) -> None:
-        self.sent += 1
-        begun = time.perf_counter()
-        try:
-            answer = await client.post(self.url, json=body)
-        except httpx.HTTPError as err:
-            self.failed.append(f"{type(err).__name__} {err}")
-        else:
-            if answer.status_code != 200:
-                self.failed.append(f"{answer.status_code} {answer.text[:200]}")
-            self.latencies.append(1000 * (time.perf_counter() - begun))
-
-    def quantile(self, share: float) -> float:
-        """A quantile of the latencies."""
-        ordered = sorted(self.latencies)
-        return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else float("nan")
+LOOK_S = 0.02
 
 
 @dataclass(frozen=True)
@@ -115,14 +78,18 @@ async def _measure(supervisor: Supervisor, folder: Path, options: argparse.Names
         for _ in range(2):
             journeys = [journey async for journey in shipway.train(NAME)]
             assert journeys[-1].succeeded, journeys[-1]
-        load = Load(f"{state.gateway_url}/predict/{NAME}", options.per_s)
-        full = _full_load(load.url, folder) if options.full else contextlib.nullcontext()
+        bodies = [{"row": dict(zip(FEATURES, row, strict=True))} for row in make_rows(100)]
+        load = Load(f"{state.gateway_url}/predict/{NAME}", bodies, options.per_s)
+        full: contextlib.AbstractContextManager[list[int]] = (
+            _full_load(load.url, folder) if options.full else contextlib.nullcontext([])
+        )
         loading = asyncio.create_task(load.run())
         pids = [supervisor.pid(f"predictor-{i + 1}") or 0 for i in range(INSTANCES)]
         producer = Producer(kafka, "swaps")
         await producer.start()
+        client = httpx.AsyncClient(base_url=state.gateway_url, timeout=10, trust_env=False)
         try:
-            with full:
+            with full as busy:
                 await asyncio.sleep(2)
                 load.latencies.clear()
                 begun = time.monotonic()
@@ -132,7 +99,7 @@ async def _measure(supervisor: Supervisor, folder: Path, options: argparse.Names
                 swaps, memory = [], [_memory_mb(pids)]
                 for number in range(3, 3 + options.swaps):
                     promoted[number] = asyncio.Event()
-                    swaps.append(await _swap(state.gateway_url, producer, approvals[number % 2], number, promoted))
+                    swaps.append(await _swap(client, producer, approvals[number % 2], number, promoted))
                     memory.append(_memory_mb(pids))
                     print(f"version {number}: {swaps[-1]}, {memory[-1]:.0f} MB", file=sys.stderr, flush=True)
                 seconds = time.monotonic() - begun
@@ -141,6 +108,7 @@ async def _measure(supervisor: Supervisor, folder: Path, options: argparse.Names
             await asyncio.gather(loading, return_exceptions=True)
             watching.cancel()
             await producer.stop()
+            await client.aclose()
     routed = sorted(swap.routed_everywhere for swap in swaps)
     late = len(memory) // 2
     return [
@@ -149,8 +117,10 @@ async def _measure(supervisor: Supervisor, folder: Path, options: argparse.Names
         "|---|---:|",
         f"| requests in {seconds:.0f} s | {load.sent:,} |",
         f"| failed | {len(load.failed)}{' (' + load.failed[0] + ')' if load.failed else ''} |",
+        *([f"| of wrk: answered, failed | {busy[0]:,}, {busy[1]} |"] if busy else []),
         f"| p50, p99 without swaps | {before[0]:.2f}, {before[1]:.2f} ms |",
         f"| p50, p99 with swaps | {load.quantile(0.5):.2f}, {load.quantile(0.99):.2f} ms |",
+        f"| p99 with swaps over that without | {load.quantile(0.99) / before[1]:.2f} |",
         f"| approval to every instance serving: median, most | {median(routed):.0f}, {routed[-1]:.0f} ms |",
         f"| both predictors' memory at the start, half-way, at the end | "
         f"{memory[0]:.0f}, {memory[late]:.0f}, {memory[-1]:.0f} MB |",
@@ -168,13 +138,17 @@ async def _watch(shipway: AsyncShipway, approvals: list[ModelApproved], promoted
 
 
 async def _swap(
-    gateway: str, producer: Producer, approval: ModelApproved, number: int, promoted: dict[int, asyncio.Event]
+    client: httpx.AsyncClient,
+    producer: Producer,
+    approval: ModelApproved,
+    number: int,
+    promoted: dict[int, asyncio.Event],
 ) -> Swap:
     begun = time.perf_counter()
     event = msgspec.structs.replace(approval, version=number, request_id=uuid.uuid4().hex)
     await producer.publish("shipway/evaluator", event)
-    async with httpx.AsyncClient(timeout=10, trust_env=False) as client, asyncio.timeout(60):
-        while not _routed(await client.get(f"{gateway}/models/{NAME}"), number):
+    async with asyncio.timeout(60):
+        while not _routed(await client.get(f"/models/{NAME}"), number):
             await asyncio.sleep(LOOK_S)
         routed = 1000 * (time.perf_counter() - begun)
         await promoted[number].wait()
@@ -190,21 +164,19 @@ def _routed(answer: httpx.Response, number: int) -> bool:
 
 
 @contextlib.contextmanager
-def _full_load(url: str, folder: Path):  # type: ignore[no-untyped-def]
-    from load import script_of
-    from targets import named
-
+def _full_load(url: str, folder: Path) -> Iterator[list[int]]:
+    """wrk on 16 connections meanwhile; at the end the list has its answers and its failures."""
     script = folder / "full.lua"
     script.write_text(script_of(named(make_rows(1))))
     process = subprocess.Popen(
         [wrk(), "-t1", "-c16", "-d3600s", "-s", str(script), url], stdout=subprocess.PIPE, text=True
     )
+    counted: list[int] = []
     try:
-        yield
+        yield counted
     finally:
-        process.send_signal(2)
-        said = process.communicate()[0]
-        print(said, file=sys.stderr)
+        process.send_signal(signal.SIGINT)
+        counted += counts(process.communicate()[0])
 
 
 def _memory_mb(pids: list[int]) -> float:

@@ -115,34 +115,55 @@ def waiting() -> list[psutil.Process]:
     return [child for child in psutil.Process().children() if "trial_child" in " ".join(child.cmdline())]
 
 
-def test_a_child_waits_for_each_model_and_none_is_used_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_process_waits_and_outlives_every_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trial.tempfile, "tempdir", str(tmp_path))
-    trials = Trials(timeout_s=10)
+    trials = Trials(timeout_s=1)
     trials.warm()
     used = set()
     for model, error in (
         (MODEL, None),
         (MODEL[: len(MODEL) // 3], "SIGABRT"),
         (b"tree", "LightGBMError"),
+        (CYCLIC, "did not answer"),
         (MODEL, None),
     ):
-        [child] = waiting()
-        used.add(child.pid)
+        [origin] = waiting()
+        used.add(origin.pid)
         with pytest.raises(Permanent, match=error) if error else nullcontext():
             trials.try_model(model, ROWS, SCORES)
-    assert len(used) == 4
+        assert origin.children() == []
+    assert len(used) == 1
     trials.close()
     trials.warm()
     assert waiting() == []
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_child_whose_parent_died_takes_its_folder_with_it(tmp_path: Path) -> None:
-    lonely = (
-        "import os, signal, sys, tempfile; tempfile.tempdir = sys.argv[1];"
-        "from shipway.bundle.trial import Trials; Trials().warm(); os.kill(os.getpid(), signal.SIGKILL)"
-    )
-    subprocess.run([sys.executable, "-c", lonely, str(tmp_path)], check=False)
+def test_a_process_that_is_gone_is_an_outage_and_replaced() -> None:
+    trials = Trials(timeout_s=10)
+    trials.warm()
+    [origin] = waiting()
+    origin.kill()
+    with pytest.raises(Transient, match="is gone"):
+        trials.try_model(MODEL, ROWS, SCORES)
+    trials.try_model(MODEL, ROWS, SCORES)
+    trials.close()
+
+
+def test_nothing_outlives_a_service_that_was_killed_in_a_trial(tmp_path: Path) -> None:
+    lonely = """
+import os, signal, sys, tempfile, threading, time
+from pathlib import Path
+import numpy as np
+from shipway.bundle.trial import Trials
+tempfile.tempdir = sys.argv[1]
+golden = np.zeros((20, 1)), np.zeros((20, 3))
+threading.Thread(target=Trials().try_model, args=(sys.stdin.buffer.read(), *reversed(golden)), daemon=True).start()
+while not list(Path(sys.argv[1]).glob("*/stderr.txt")):
+    time.sleep(0.01)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    subprocess.run([sys.executable, "-c", lonely, str(tmp_path)], input=CYCLIC, check=False)
     deadline = time.monotonic() + 20
     while list(tmp_path.iterdir()):
         assert time.monotonic() < deadline

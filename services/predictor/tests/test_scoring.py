@@ -79,7 +79,7 @@ def resident_mb() -> float:
     return pages * 4096 / 1e6
 
 
-def test_unloading_gives_the_memory_back() -> None:
+def test_memory_is_flat_over_two_hundred_swaps() -> None:
     text = train("regression", rounds=300)
 
     def swap() -> None:
@@ -88,9 +88,39 @@ def test_unloading_gives_the_memory_back() -> None:
         scorer.score(ROWS)
         scorer.close()
 
-    for _ in range(10):
+    for _ in range(20):
         swap()
     before = resident_mb()
-    for _ in range(60):
+    for _ in range(200):
         swap()
-    assert resident_mb() - before < 0.5 * 60 * len(text) / 1e6, "half of what a leak of every model would take"
+    assert resident_mb() - before < 5 * len(text) / 1e6, "as much as five of the two hundred models"
+
+
+def test_several_models_and_versions_are_scored_at_once_each_by_itself() -> None:
+    """Threads ask four of them in turn, while others are loaded and unloaded beside."""
+    texts = [train("binary", rounds=r) for r in (5, 10)] + [train("regression", rounds=r) for r in (5, 10)]
+    scorers = [Scorer(text, 5, 1) for text in texts]
+    right = [scorer.score(ROWS) for scorer in scorers]
+    assert len({float(scores.sum()) for scores in right}) == 4, "their scores tell them apart"
+    wrong: list[str] = []
+    ending = threading.Event()
+
+    def ask() -> None:
+        while not ending.is_set():
+            for number, scorer in enumerate(scorers):
+                wrong.extend(
+                    f"scorer {number} gave another's scores"
+                    for count in (3, 64)
+                    if not np.array_equal(scorer.score(np.ascontiguousarray(ROWS[:count])), right[number][:count])
+                )
+
+    threads = [threading.Thread(target=ask) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for _ in range(20):
+        for text in texts:
+            Scorer(text, 5, 1).close()
+    ending.set()
+    for thread in threads:
+        thread.join(10)
+    assert not wrong

@@ -41,6 +41,13 @@ def check(status: int) -> None:
         raise LightGBMError(library().LGBM_GetLastError().decode("utf-8", "replace"))
 
 
+def give_memory_back() -> None:
+    """Returns freed memory to the machine, where the C library keeps it otherwise (glibc does). Takes milliseconds."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
 class Booster:
     """A loaded model. ``close`` gives its memory back; it must not be used after that."""
 

@@ -4,7 +4,9 @@ The structural proof (modelfile) comes first; this is the second wall, for what 
 child writes is as little trusted as the model: a hostile file may have taken it over.
 """
 
+import json
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -24,45 +26,59 @@ RTOL, ATOL = 1e-6, 1e-9
 # No passwords or keys of the service's go to the child.
 _PASSED_ON = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TMPDIR")
 _TOLD_BYTES = 4096
+# A child that is late is killed by the process that forked it; this is for one that does not.
+_GRACE_S = 20.0
 _OUT_OF_MEMORY = ("bad_alloc", "MemoryError", "Cannot allocate memory")
 
 
 class Trials:
-    """Tries models, each in a child process of its own, and keeps one child waiting, its libraries loaded.
+    """Tries models, each in a child process of its own, forked by a process that waits with its libraries loaded.
 
-    A child starts in a third of a second, which a release would wait for otherwise. Threads may share this.
+    Such a process takes a third of a second to start, which a release would wait for otherwise, and which would be
+    taken from predictions. Threads may share this.
     """
 
     def __init__(self, *, timeout_s: float = 30.0, memory_mb: int = 4096) -> None:
         self._timeout_s = timeout_s
         self._memory_mb = memory_mb
-        self._spare: _Child | None = None
+        self._waiting: list[_Origin] = []
         self._taking = threading.Lock()
         self._closed = False
 
     def warm(self) -> None:
-        """Sees to it that a child waits. A machine without room for one is no error: the trial will say so."""
-        with self._taking:
-            if self._spare is None and not self._closed:
-                with suppress(OSError):
-                    self._spare = _Child()
+        """Sees to it that a process waits. A machine without room for one is no error: the trial will say so."""
+        if not self._waiting:
+            with suppress(OSError):
+                self._put_back(_Origin())
 
     def try_model(self, model_text: bytes, golden_rows: Matrix, golden_scores: Matrix) -> None:
-        """As try_in_child; makes ready for the next one."""
+        """As try_in_child."""
         with self._taking:
-            child, self._spare = self._spare, None
+            origin = self._waiting.pop() if self._waiting else None
         try:
-            _try(child, model_text, golden_rows, golden_scores, self._timeout_s, self._memory_mb)
+            origin = origin or _Origin()
+            _try(origin, model_text, golden_rows, golden_scores, self._timeout_s, self._memory_mb)
+        except OSError as err:
+            raise _can_not(err) from err
         finally:
-            self.warm()
+            if origin is not None:
+                self._put_back(origin)
 
     def close(self) -> None:
-        """Ends the child that waits."""
+        """Ends the processes that wait."""
         with self._taking:
             self._closed = True
-            if self._spare is not None:
-                self._spare.end()
-                self._spare = None
+            waiting, self._waiting = self._waiting, []
+        for origin in waiting:
+            origin.end()
+
+    def _put_back(self, origin: "_Origin") -> None:
+        with self._taking:
+            kept = origin.alive and not self._closed
+            if kept:
+                self._waiting.append(origin)
+        if not kept:
+            origin.end()
 
 
 def try_in_child(
@@ -86,29 +102,34 @@ def try_in_child(
         Permanent: it crashed, hung, took too much memory, or gave other scores; the message says which.
         Transient: this machine could not do the trial, for want of disk or processes.
     """
-    _try(None, model_text, golden_rows, golden_scores, timeout_s, memory_mb)
+    trials = Trials(timeout_s=timeout_s, memory_mb=memory_mb)
+    try:
+        trials.try_model(model_text, golden_rows, golden_scores)
+    finally:
+        trials.close()
 
 
 def _try(
-    child: "_Child | None",
+    origin: "_Origin",
     model_text: bytes,
     golden_rows: Matrix,
     golden_scores: Matrix,
     timeout_s: float,
     memory_mb: int,
 ) -> None:
+    folder = Path(tempfile.mkdtemp(prefix="shipway-trial-"))
     try:
-        child = child or _Child()
-        try:
-            (child.folder / "model.txt").write_bytes(model_text)
-            np.save(child.folder / "rows.npy", np.ascontiguousarray(golden_rows))
-            child.run(golden_scores.shape[1], timeout_s, memory_mb)
-            scores = read_scores(child.folder / "scores.npy", golden_scores.shape)
-        finally:
-            child.end()
-    except OSError as err:
-        raise Transient(f"trial: this machine could not do it: {err}") from err
+        (folder / "model.txt").write_bytes(model_text)
+        np.save(folder / "rows.npy", np.ascontiguousarray(golden_rows))
+        origin.run(folder, golden_scores.shape[1], timeout_s, memory_mb)
+        scores = read_scores(folder / "scores.npy", golden_scores.shape)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
     compare(scores, golden_scores)
+
+
+def _can_not(err: OSError) -> Transient:
+    return Transient(f"trial: this machine could not do it: {err}")
 
 
 def read_scores(path: Path, shape: tuple[int, ...]) -> Matrix:
@@ -143,58 +164,69 @@ def compare(scores: Matrix, golden: Matrix) -> None:
         raise Permanent(f"trial: golden row {row} gave {scores[row].tolist()}; {golden[row].tolist()} was expected")
 
 
-class _Child:
-    """A process that has its libraries loaded, and waits for one model in its folder."""
+class _Origin:
+    """A process that has its libraries loaded, and forks a child for each model (see trial_child)."""
 
     def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="shipway-trial-"))
         passed_on = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-        try:
-            # Into a file with a size limit: a child that never stops talking must not fill this process's memory.
-            with (self.folder / "stderr.txt").open("wb") as told:
-                self._process = subprocess.Popen(
-                    [sys.executable, "-m", "shipway.bundle.trial_child", str(self.folder)],
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.DEVNULL,
-                    stderr=told,
-                    env=passed_on | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
-                )
-        except OSError:
-            shutil.rmtree(self.folder, ignore_errors=True)
-            raise
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "shipway.bundle.trial_child"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            bufsize=0,
+            env=passed_on | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+        )
 
-    def run(self, outputs: int, timeout_s: float, memory_mb: int) -> None:
-        """Lets it go. The clock on the wall ends a hang; its CPU limit is for a child whose parent has died.
+    @property
+    def alive(self) -> bool:
+        """Whether it can fork another one."""
+        return self._process.poll() is None
+
+    def run(self, folder: Path, outputs: int, timeout_s: float, memory_mb: int) -> None:
+        """Lets a child go. Its CPU limit is for one whose parents have both died.
 
         Raises:
-            Permanent: it did not end well.
+            Permanent: it did not end well. OSError: it never began.
         """
-        try:
-            self._process.communicate(f"{outputs} {memory_mb} {int(timeout_s) + 2}\n".encode(), timeout_s)
-        except subprocess.TimeoutExpired as err:
-            raise Permanent(f"trial: the model did not answer in {timeout_s:g} s") from err
-        code = self._process.returncode
-        if code == 0:
+        order = {"folder": str(folder), "outputs": outputs, "memory_mb": memory_mb, "seconds": timeout_s}
+        how, _, number = self._answer(json.dumps(order), timeout_s + _GRACE_S).partition(" ")
+        if how == "late":
+            raise Permanent(f"trial: the model did not answer in {timeout_s:g} s")
+        if number == "0" and how == "exit":
             return
-        text = _tail(self.folder / "stderr.txt")
+        text = _tail(folder / "stderr.txt")
         if any(sign in text for sign in _OUT_OF_MEMORY):
             raise Permanent(f"trial: the model needs more than {memory_mb} MB")
-        if code < 0:
-            raise Permanent(f"trial: the model crashed a process ({_signal_name(-code)})")
-        last = text.strip().splitlines()[-1:] or [f"no message, exit code {code}"]
+        if how == "signal":
+            raise Permanent(f"trial: the model crashed a process ({_signal_name(int(number))})")
+        last = text.strip().splitlines()[-1:] or [f"no message, exit code {number}"]
         raise Permanent(f"trial: the model could not be used: {last[0][:300]}")
 
+    def _answer(self, order: str, within_s: float) -> str:
+        process = self._process
+        assert process.stdin is not None and process.stdout is not None
+        process.stdin.write(order.encode())
+        if not select.select([process.stdout], [], [], within_s)[0]:
+            self.end()
+        answer = bytes(process.stdout.readline()).decode("ascii", "replace").strip() if self.alive else ""
+        if not answer:
+            self.end()
+            raise OSError("the process that was to try it is gone")
+        return answer
+
     def end(self) -> None:
-        """Kills it if it is still there, and removes its folder."""
+        """Kills it, and its child with it."""
         self._process.kill()
         self._process.wait()
-        if self._process.stdin is not None:
-            with suppress(OSError):
-                self._process.stdin.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                pipe.close()
 
 
 def _tail(path: Path) -> str:
+    if not path.exists():
+        return ""
     with path.open("rb") as told:
         told.seek(max(0, path.stat().st_size - _TOLD_BYTES))
         return told.read(_TOLD_BYTES).decode("utf-8", "replace")

@@ -42,7 +42,7 @@ def load(store: ObjectStore, digest: str, trials: Trials) -> LoadedModel:
         Permanent: it must not be served; the message says why. Transient: the store is away.
     """
     bundle = read_bundle(store, digest)
-    _check_library(bundle.manifest.library_versions)
+    check_library(bundle.manifest.library_versions)
     features, outputs = len(bundle.signature.features), bundle.signature.outputs_per_row
     check_model_text(bundle.model_text, features=features, outputs=outputs)
     trials.try_model(bundle.model_text, bundle.golden_rows, bundle.golden_scores)
@@ -64,7 +64,12 @@ def _warm_up(scorer: Scorer, rows: np.ndarray, golden: np.ndarray) -> None:
         raise
 
 
-def _check_library(versions: dict[str, str]) -> None:
+def check_library(versions: dict[str, str]) -> None:
+    """Holds what a bundle was made with against what serves here: another LightGBM may read its model another way.
+
+    Raises:
+        InvalidField: they differ by more than a patch.
+    """
     trained, ours = versions.get("lightgbm", "unknown"), installed("lightgbm")
     if trained.split(".")[:2] != ours.split(".")[:2]:
         raise InvalidField("library_versions.lightgbm", f"trained with {trained}, but {ours} serves here; retrain it")

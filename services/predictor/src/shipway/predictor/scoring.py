@@ -10,7 +10,7 @@ import threading
 import numpy as np
 import numpy.typing as npt
 
-from shipway.bundle.capi import Booster, LightGBMError, check, library
+from shipway.bundle.capi import Booster, LightGBMError, check, give_memory_back, library
 
 Matrix = npt.NDArray[np.float64]
 FAST_ROWS = 16
@@ -95,6 +95,7 @@ class Scorer:
             fast.free()
         self._fast_rows.clear()
         self._booster.close()
+        give_memory_back()
 
     def _score_fast(self, rows: Matrix) -> Matrix:
         fast: _FastRow | None = getattr(self._local, "fast", None)

@@ -1,0 +1,110 @@
+"""So many requests a second, each sent when it is due, however long others take, over connections of plain HTTP/1.1.
+
+A client library would take a millisecond of the machine for each of them, and its own waiting would be measured.
+"""
+
+import asyncio
+import itertools
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import cast
+from urllib.parse import urlsplit
+
+ANSWER_WITHIN_S = 10.0
+_HEAD_END = b"\r\n\r\n"
+_LENGTH = re.compile(rb"(?i)\r\ncontent-length: *(\d+)")
+
+
+@dataclass
+class Load:
+    """The load. ``latencies`` are in ms, from when a request was due; nothing is ever sent again."""
+
+    url: str
+    bodies: Sequence[object]
+    per_s: float
+    sent: int = 0
+    failed: list[str] = field(default_factory=list)
+    latencies: list[float] = field(default_factory=list)
+    _idle: list["_Connection"] = field(default_factory=list)
+
+    async def run(self) -> None:
+        """Sends until cancelled, then waits for what is under way."""
+        at = urlsplit(self.url)
+        head = f"POST {at.path} HTTP/1.1\r\nhost: {at.netloc}\r\ncontent-type: application/json\r\ncontent-length: "
+        encoded = [json.dumps(body).encode() for body in self.bodies]
+        requests = itertools.cycle([head.encode() + b"%d" % len(one) + _HEAD_END + one for one in encoded])
+        clock = asyncio.get_running_loop().time
+        due = clock()
+        sending: set[asyncio.Task[None]] = set()
+        try:
+            while True:
+                task = asyncio.create_task(self._send(at.hostname or "", at.port or 80, next(requests), due))
+                sending.add(task)
+                task.add_done_callback(sending.discard)
+                due += 1 / self.per_s
+                await asyncio.sleep(max(0.0, due - clock()))
+        finally:
+            await asyncio.gather(*sending)
+            for connection in self._idle:
+                connection.close()
+
+    def quantile(self, share: float) -> float:
+        """A quantile of the latencies."""
+        ordered = sorted(self.latencies)
+        return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else float("nan")
+
+    async def _send(self, host: str, port: int, request: bytes, due: float) -> None:
+        self.sent += 1
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(ANSWER_WITHIN_S):
+                connection = self._idle.pop() if self._idle else None
+                if connection is None or connection.lost:
+                    _, connection = await loop.create_connection(_Connection, host, port)
+                status, body = await connection.ask(request)
+        except (OSError, TimeoutError) as err:
+            self.failed.append(f"{type(err).__name__} {err}")
+            return
+        self._idle.append(connection)
+        if status != 200:
+            self.failed.append(f"{status} {body[:200]!r}")
+        self.latencies.append(1000 * (loop.time() - due))
+
+
+class _Connection(asyncio.Protocol):
+    """One request after another."""
+
+    def __init__(self) -> None:
+        self.lost = False
+        self._got = b""
+        self._answer: asyncio.Future[tuple[int, bytes]] | None = None
+
+    async def ask(self, request: bytes) -> tuple[int, bytes]:
+        """An answer's status and body."""
+        self._got, self._answer = b"", asyncio.get_running_loop().create_future()
+        self._transport.write(request)
+        return await self._answer
+
+    def close(self) -> None:
+        """Ends it."""
+        self._transport.close()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See asyncio.Protocol."""
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        """See asyncio.Protocol."""
+        self._got += data
+        head, found, body = self._got.partition(_HEAD_END)
+        length = _LENGTH.search(head)
+        if found and length and len(body) >= int(length[1]) and self._answer is not None and not self._answer.done():
+            self._answer.set_result((int(head.split(b" ", 2)[1]), body))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """See asyncio.Protocol."""
+        self.lost = True
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(ConnectionResetError("the connection ended without an answer"))
