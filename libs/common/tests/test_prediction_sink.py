@@ -1,7 +1,9 @@
 """answered + inherited = logged + dropped + waiting, whatever the broker, the disk and the process do."""
 
 import asyncio
+import dataclasses
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -19,6 +21,7 @@ from prometheus_client import Counter
 
 from shipway.contract.envelope import WireMessage
 from shipway.contract.errors import InvalidField, Permanent, Transient
+from shipway.contract.events import MAX_BYTES
 from shipway.contract.predictionlog import PredictionRecord, decode_batch
 from shipway.runtime.prediction_metrics import ANSWERED, DROPPED, INHERITED, LOGGED
 from shipway.runtime.prediction_sink import PredictionSink
@@ -73,6 +76,25 @@ async def step(sink: PredictionSink) -> None:
         await sink._spool_batch()
     with suppress(Transient):
         await sink._deliver_batch()
+
+
+async def test_records_of_wide_models_go_in_messages_that_brokers_take() -> None:
+    model, rng, sizes = uuid.uuid4().hex, random.Random(1), []
+    wide = [dataclasses.replace(record(n, model), features=[rng.random() for _ in range(800)]) for n in range(500)]
+    spool = Spool(None, max_bytes=10**8, memory_bytes=10**8)
+    broker = Broker()
+    broker.mood = "send"
+
+    async def send(message: WireMessage) -> None:
+        sizes.append(len(message.value or b""))
+        await broker.send(message)
+
+    sink = PredictionSink(send, spool, source="s", instance="i")
+    sink.put_answered(wide)
+    await sink.close()
+    assert broker.ids == [r.prediction_id for r in wide]
+    assert len(sizes) > 3 and max(sizes) <= MAX_BYTES < 2.5 * max(sizes)
+    assert count(LOGGED, model) == count(ANSWERED, model) == len(wide)
 
 
 @given(

@@ -17,6 +17,7 @@ from prometheus_client import Counter
 
 from shipway.contract.envelope import WireMessage
 from shipway.contract.errors import Permanent, Transient
+from shipway.contract.events import MAX_BYTES
 from shipway.contract.predictionlog import PredictionRecord, encode_batch
 from shipway.runtime import log
 from shipway.runtime.batchfile import Batch
@@ -149,21 +150,26 @@ class PredictionSink:
             records = list(islice(self._waiting, self._batch_rows))
             if not records:
                 return
-            self._being_written = len(records)
-            place = await asyncio.to_thread(self._spool.write, self._batch(records))
-            self._being_written = 0
-            for _ in records:
+            batch, self._being_written = self._batch(records)
+            place = await asyncio.to_thread(self._spool.write, batch)
+            for _ in range(self._being_written):
                 self._waiting.popleft()
+            self._being_written = 0
             self._spool.push(place)
             self._spooled.set()
             for old in self._spool.overflow(self._in_hand):
                 self._count(DROPPED, "dropped", old)
 
-    def _batch(self, records: list[PredictionRecord]) -> Batch:
+    def _batch(self, records: list[PredictionRecord]) -> tuple[Batch, int]:
+        """As many of the records, from the first on, as a broker takes in one message; and how many."""
         message = encode_batch(records, self._source, self._instance)
+        while len(message.value or b"") > MAX_BYTES and len(records) > 1:
+            records = records[: len(records) // 2]
+            message = encode_batch(records, self._source, self._instance)
         answered = _by_version(records)
         of_versions = [(model, version, count) for (model, version), count in answered.items()]
-        return Batch(message.key, message.value, message.headers, of_versions, len(records) - answered.total())
+        others = len(records) - answered.total()
+        return Batch(message.key, message.value, message.headers, of_versions, others), len(records)
 
     async def _deliver_batch(self) -> None:
         """Sends the oldest batch. It keeps its id however often it is tried, and whoever tries: it counts once."""
