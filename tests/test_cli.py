@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from world import World, eventually, features_of, make_rows
 
+from shipway.contract import events as e
 from shipway.contract.topics import TRAINING_REQUESTS
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -93,6 +94,33 @@ async def test_looking_around(shipway_world: World) -> None:
     assert {s["name"] for s in status["services"] if s["ready"]} >= {"gateway", "monitor", "predictor-1", "predictor-2"}
     assert all(f["well"] for f in await read_json(shipway_world, "doctor"))
     assert "looked-at" in await shipway(shipway_world, "status")
+
+
+@pytest.mark.timeout(180)
+async def test_a_hand_on_releases(shipway_world: World) -> None:
+    await shipway_world.declare("by-hand", release__approval="manual", release__canary=[])
+
+    async def approved(version: int) -> bool:
+        await shipway_world.event(e.ModelApproved, model="by-hand", version=version)
+        answer = await shipway_world.shipway.command("by-hand", "approve", version=version, reason="seen")
+        return answer.done
+
+    for version in (1, 2):
+        await read_json(shipway_world, "train", "by-hand")
+        await eventually(lambda version=version: approved(version), "it waits for approval, and is approved")  # type: ignore[misc]
+        await shipway_world.event(e.ReleasePromoted, model="by-hand", version=version)
+    frozen = await read_json(shipway_world, "freeze", "by-hand", "--reason", "holidays")
+    assert (frozen["done"], frozen["reason"]) == (True, "holidays")
+    refused = await shipway(shipway_world, "retire", "by-hand", "2", expect=2)
+    assert "version 2 is needed: it is champion" in refused and "Traceback" not in refused
+    row = features_of(make_rows("binary", 1, seed=4)[0])
+
+    async def back() -> bool:
+        return (await shipway_world.shipway.predict("by-hand", [row])).version == 1
+
+    assert "version 1 is the champion again" in await shipway(shipway_world, "rollback", "by-hand", "--reason", "bad")
+    await eventually(back, "the last good version answers again", within_s=5)
+    assert "no version of nobodys was ever approved" in await shipway(shipway_world, "freeze", "nobodys", expect=2)
 
 
 async def test_dead_letters_are_listed_shown_and_sent_again(shipway_world: World) -> None:

@@ -35,6 +35,10 @@ def rolled_back(version: int, champion: int | None) -> e.ReleaseRolledBack:
     return e.ReleaseRolledBack(version=version, champion_version=champion, champion_digest=None, **RELEASE)
 
 
+def answered(action: str, *, done: bool) -> e.CommandAnswered:
+    return e.CommandAnswered(model="m", command_id="c", action=action, version=2, done=done, answer="because")
+
+
 @given(states, states, moments)
 def test_training_and_evaluation_only_move_forward(now: str, new: str, at: datetime) -> None:
     change = VersionChange(1, new, True)
@@ -93,6 +97,9 @@ def test_a_candidate_that_is_rolled_back_leaves_the_champion() -> None:
         (rolled_back(2, 1), "rolled_back"),
         (e.ReleaseSuperseded(model="m", version=2, release_id="r", by_version=3), "superseded"),
         (e.ModelRetired(model="m", version=2, policy="p", reason="old"), "retired"),
+        (answered("restore", done=True), "standby"),
+        (answered("restore", done=False), None),
+        (answered("pin", done=True), None),
         (e.ModelDegraded(model="m", version=2, figure="f", value=1, limit=0, reason="bad"), None),
     ],
 )

@@ -183,6 +183,9 @@ async def test_an_approval_that_is_known_makes_no_second_release(world: World) -
         (approval(1, release={"canary": [0.5, 0.1]}), "canary: must be rising shares"),
         (approval(1, release={"min_instances": 0}), "release.min_instances: "),
         (approval(1, prediction_log={"sample": 2}), "prediction_log.sample: "),
+        (e.OperatorCommand(model="m", command_id="", action="freeze"), "command_id: must be 1 to 200"),
+        (e.OperatorCommand(model="m", command_id="c", action="pin", version=0), "version: must be 1 to"),
+        (e.OperatorCommand(model="m", command_id="c", action="pin", reason="\x1b[2J"), "reason: must be 0 to"),
         (e.ModelRetired(model="flights", version=9, policy="x", reason="y"), "version: flights has no approved"),
         (
             e.ModelDegraded(model="flights", version=9, figure="x", value=1, limit=0, reason="y"),
@@ -195,6 +198,85 @@ async def test_bad_events_are_refused_with_the_field(world: World, event: e.Even
         await world.hears(event)
     await world.rollouts.step()
     assert await world.outbox() == []
+
+
+def command(action: Any, version: int | None = None, **changes: Any) -> e.OperatorCommand:
+    values = {"model": "flights", "command_id": f"{action}-1", "reason": "because", "requested_by": "ann"}
+    return e.OperatorCommand(action=action, version=version, **(values | changes))
+
+
+async def answers(world: World) -> list[tuple[str, bool, str]]:
+    said = [x.payload for x in await world.outbox() if isinstance(x.payload, e.CommandAnswered)]
+    return [(x.command_id, x.done, x.answer) for x in said]
+
+
+async def test_an_order_is_carried_out_once_and_told_in_its_own_trace(world: World) -> None:
+    await world.hears(approval(1))
+    world.says("p", 1)
+    await world.rollouts.step()
+    await world.hears(approval(2, release={"approval": "manual", "canary": [0.2]}))
+    world.says("p", 1, 2)
+    await world.rollouts.step()
+    assert len((await world.desired()).versions) == 1, "it waits for approval"
+    own = TRACE.replace("ab" * 16, "ef" * 16)
+    await world.hears(command("approve"), own)
+    await world.hears(command("approve"), own)
+    await world.rollouts.step()
+    assert await answers(world) == [("approve-1", True, "version 2 is released when its turn comes")]
+    assert [x.traceparent for x in await world.outbox() if isinstance(x.payload, e.CommandAnswered)] != [None]
+    assert {
+        trace.trace_id(x.traceparent) for x in await world.outbox() if isinstance(x.payload, e.CommandAnswered)
+    } == {"ef" * 16}
+    assert (await world.desired()).traffic[-1] == e.Traffic(version=2, share=0.2)
+    await world.rollouts.step()
+    assert len(await answers(world)) == 1
+
+
+async def test_what_operators_said_outlives_the_process(world: World) -> None:
+    await world.hears(approval(1))
+    world.says("p", 1, 2)
+    await world.rollouts.step()
+    await world.hears(approval(2, hold="found by a search"))
+    await world.hears(command("pin"))
+    await world.hears(command("freeze"))
+    await world.rollouts.step()
+    async with world.database.begin() as tx:
+        (stored,) = await store.load(tx)
+    assert stored.model.frozen is not None
+    assert (stored.model.frozen.kind, stored.model.frozen.reason, stored.model.frozen.since) == (
+        "freeze",
+        "ann: because",
+        START,
+    )
+    assert stored.model.releases[2].hold is not None
+    assert stored.model.releases[2].hold.reason == "found by a search"
+    other = World(world.database)
+    other.says("p", 1, 2)
+    await other.hears(command("unfreeze"))
+    await other.hears(command("approve", 2))
+    await other.rollouts.step()
+    assert [v.version for v in (await other.desired()).versions] == [1, 2]
+
+
+async def test_a_version_that_is_gone_comes_back_by_order(world: World) -> None:
+    for version in (1, 2, 3):
+        await world.hears(approval(version, release={"canary": []}))
+        world.says("p", *range(1, version + 1))
+        await world.rollouts.step()
+    await world.hears(command("retire", 1))
+    world.now += timedelta(seconds=9)
+    world.says("p", 1, 2, 3)
+    await world.rollouts.step()
+    assert [v.version for v in (await world.desired()).versions] == [3, 2]
+    await world.hears(next(x.payload for x in await world.outbox() if isinstance(x.payload, e.ModelRetired)))
+    await world.hears(command("restore", 1))
+    await world.rollouts.step()
+    assert [v.version for v in (await world.desired()).versions] == [3, 2, 1]
+
+
+async def test_an_order_for_a_model_that_is_not_known_is_refused_at_once(world: World) -> None:
+    await world.hears(command("freeze", model="nobodys"))
+    assert await answers(world) == [("freeze-1", False, "no version of nobodys was ever approved")]
 
 
 async def test_looking_again_writes_nothing(world: World) -> None:

@@ -19,6 +19,7 @@ from shipway.cli import (
     predict,
     predictions,
     provision,
+    release,
     report,
     stack,
     status,
@@ -48,6 +49,8 @@ app.command("train")(train.train)
 app.command("cancel")(train.cancel)
 app.command("report")(report.report)
 app.command("compare")(report.compare)
+for name, command in release.COMMANDS.items():
+    app.command(name, rich_help_panel="Releases")(command)
 app.command("predict")(predict.predict)
 app.add_typer(predictions.app, name="predictions", help="The record of what was predicted.")
 app.command("status")(status.status)

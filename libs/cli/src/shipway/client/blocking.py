@@ -8,6 +8,7 @@ from typing import Any, Self, TypeVar
 
 from shipway.client.client import Addresses, AsyncShipway, Predictions
 from shipway.client.journey import Journey
+from shipway.contract.events import CommandAnswered, OperatorAction
 from shipway.contract.spec import ModelSpec
 
 T = TypeVar("T")
@@ -60,6 +61,12 @@ class Shipway:
     def cancel(self, model: str, request_id: str) -> None:
         """See AsyncShipway.cancel."""
         self._run(self._client.cancel(model, request_id))
+
+    def command(
+        self, model: str, action: OperatorAction, *, version: int | None = None, reason: str = ""
+    ) -> CommandAnswered:
+        """See AsyncShipway.command."""
+        return self._run(self._client.command(model, action, version=version, reason=reason))
 
     def predict(
         self, model: str, rows: Sequence[Mapping[str, Any]], *, client_ids: Sequence[str] | None = None

@@ -13,6 +13,7 @@ from typing import Any, Self
 
 import httpx
 
+from shipway.client.command import give, new_command_id
 from shipway.client.comparison import compare
 from shipway.client.errors import Refused, ShipwayError, Unreachable
 from shipway.client.follow import Followed, following
@@ -22,7 +23,15 @@ from shipway.contract import topics
 from shipway.contract.commandseal import seal
 from shipway.contract.envelope import Envelope, encode
 from shipway.contract.errors import Transient
-from shipway.contract.events import ModelDeclared, Payload, TrainingCancelRequested, TrainingRequested
+from shipway.contract.events import (
+    CommandAnswered,
+    ModelDeclared,
+    OperatorAction,
+    OperatorCommand,
+    Payload,
+    TrainingCancelRequested,
+    TrainingRequested,
+)
 from shipway.contract.signature import Signature, parse_signature
 from shipway.contract.spec import ModelSpec, parse_toml, to_builtins
 from shipway.runtime import trace
@@ -165,6 +174,35 @@ class AsyncShipway:
                 await producer.send(topics.OPERATOR_COMMANDS.name, message.key, message.value, message.headers)
             except Transient as err:
                 raise Unreachable(str(err)) from err
+
+    async def command(
+        self,
+        model: str,
+        action: OperatorAction,
+        *,
+        version: int | None = None,
+        reason: str = "",
+        answer_within_s: float = 30.0,
+    ) -> CommandAnswered:
+        """Gives a command over a model's releases, and waits until it is obeyed, or refused (``done`` is False).
+
+        Signed where there is an operator key; ``version``: by default the one that the command is plainly about.
+
+        Raises:
+            ShipwayError: it does not count, such as without the right signature.
+            Unreachable: the broker or the releaser does not answer.
+        """
+        asked = OperatorCommand(
+            model=model,
+            command_id=new_command_id(),
+            action=action,
+            version=version,
+            reason=reason,
+            requested_by=_whoami(),
+        )
+        async with self._producing() as producer:
+            key = self.addresses.operator_key
+            return await give(self.addresses.kafka, producer, asked, key, answer_within_s)
 
     async def predict(
         self, model: str, rows: Sequence[Mapping[str, Any]], *, client_ids: Sequence[str] | None = None

@@ -143,7 +143,7 @@ class ModelRejected(Event, frozen=True, kw_only=True):
 
 
 class ReleaseProgressed(Event, frozen=True, kw_only=True):
-    """A release went from one state to another."""
+    """A release went from one state to another: by which rule or person (``by``), and on which ``figures``."""
 
     type: ClassVar[str] = "shipway.ReleaseProgressed.v1"
     version: int
@@ -153,6 +153,8 @@ class ReleaseProgressed(Event, frozen=True, kw_only=True):
     candidate_share: float
     generation: int
     reason: str
+    by: str = ""
+    figures: dict[str, float] = {}
 
 
 class ModelReleased(Event, frozen=True, kw_only=True):
@@ -234,6 +236,45 @@ class TrainingCancelRequested(Event, frozen=True, kw_only=True):
 
     type: ClassVar[str] = "shipway.TrainingCancelRequested.v1"
     request_id: str
+    requested_by: str = "unknown"
+
+
+OperatorAction = Literal[
+    "approve",
+    "promote",
+    "roll_back",
+    "hold",
+    "resume",
+    "freeze",
+    "unfreeze",
+    "pin",
+    "unpin",
+    "retire",
+    "restore",
+]
+
+
+class OperatorCommand(Event, frozen=True, kw_only=True):
+    """A person's command over a model's releases. ``version``: none where the command says which by itself."""
+
+    type: ClassVar[str] = "shipway.OperatorCommand.v1"
+    command_id: str
+    action: OperatorAction
+    version: int | None = None
+    reason: str = ""
+    requested_by: str = "unknown"
+
+
+class CommandAnswered(Event, frozen=True, kw_only=True):
+    """What became of an operator's command: ``done``, or refused; ``answer`` says what was done, or why not."""
+
+    type: ClassVar[str] = "shipway.CommandAnswered.v1"
+    command_id: str
+    action: str
+    version: int | None
+    done: bool
+    answer: str
+    reason: str = ""
     requested_by: str = "unknown"
 
 
@@ -356,6 +397,8 @@ EVENT_TYPES: dict[str, type[Payload]] = {
         TrainingCompleted,
         TrainingFailed,
         TrainingCancelRequested,
+        OperatorCommand,
+        CommandAnswered,
         ModelApproved,
         ModelRejected,
         ReleaseProgressed,

@@ -346,6 +346,18 @@ class Release(_Section):
     on_insufficient: Literal["promote", "roll_back"] = Field(
         default="promote", description="what too little traffic to judge by ends in"
     )
+    # Those below are left out where they are not said, so that a service of an older release reads what a newer one
+    # writes.
+    approval: Literal["auto", "manual"] = Field(
+        default="auto",
+        exclude_if=lambda approval: approval == "auto",
+        description="manual: each version waits for `shipway approve` before it is released",
+    )
+    hold_limit: Duration = Field(
+        default=timedelta(days=7),
+        exclude_if=lambda limit: limit == timedelta(days=7),
+        description="a release that waits so long for a person (approval, hold, freeze) is rolled back",
+    )
 
     @model_validator(mode="after")
     def _rising(self) -> "Release":

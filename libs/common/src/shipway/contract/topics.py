@@ -73,6 +73,7 @@ RELEASE_EVENTS = Topic(
         e.ReleaseRolledBack,
         e.ReleaseSuperseded,
         e.RetirementDeferred,
+        e.CommandAnswered,
     ),
     "model",
     ("releaser",),
@@ -82,10 +83,16 @@ RETIREMENT_EVENTS = Topic(
     "shipway.retirement-events",
     (e.ModelDegraded, e.ModelRetired),
     "model",
-    ("monitor",),
+    ("monitor", "releaser"),
     ("releaser", "monitor"),
 )
-OPERATOR_COMMANDS = Topic("shipway.operator-commands", (e.TrainingCancelRequested,), "model", ("client",), ("trainer",))
+OPERATOR_COMMANDS = Topic(
+    "shipway.operator-commands",
+    (e.TrainingCancelRequested, e.OperatorCommand),
+    "model",
+    ("client",),
+    ("trainer", "releaser"),
+)
 DESIRED_STATE = Topic(
     "shipway.desired-state",
     (e.DesiredState,),

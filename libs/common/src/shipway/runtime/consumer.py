@@ -211,11 +211,11 @@ class Consumer:
         if (proper := topic_of(event.payload).name) != record.topic:
             # Who may write to one topic must not thereby say what belongs on another.
             raise InvalidField("ce_type", f"{event.payload.type} belongs on {proper}, not on {record.topic}")
-        self._admit(record, event)
         handler = self._handlers.get(event.payload.type)
         if handler is None:
             metrics.CONSUMED.labels(event.payload.type, "passed over").inc()
             return
+        self._admit(record, event)
 
         async def effect(tx: Transaction) -> None:
             await handler(tx, event.payload, event)

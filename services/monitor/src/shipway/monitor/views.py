@@ -79,6 +79,9 @@ def version_change(event: e.Payload) -> VersionChange | None:
         case e.ReleaseSuperseded():
             reason = f"version {event.by_version} is newer"
             return VersionChange(event.version, "superseded", False, {"share": 0.0, "reason": reason})
+        case e.CommandAnswered() if event.done and event.action == "restore" and event.version is not None:
+            columns = {"reason": event.answer, "retirement_asked_at": None}
+            return VersionChange(event.version, "standby", False, columns)
         case e.ModelRetired():
             return VersionChange(event.version, "retired", False, {"share": 0.0, "reason": event.reason})
         case _:

@@ -6,6 +6,7 @@ from shipway.releaser.handlers import HANDLERS
 from shipway.releaser.republish import republish, republish_for_ever
 from shipway.releaser.rollouts import Rollouts
 from shipway.releaser.settings import ReleaserSettings
+from shipway.runtime.commands import command_admission
 from shipway.runtime.lifecycle import Body, Life
 from shipway.runtime.parts import connected, consuming
 from shipway.runtime.reconciler import Reconciler
@@ -29,7 +30,8 @@ def body(settings: ReleaserSettings) -> Body:
             reconciler = Reconciler("rollouts", rollouts.step, settings.rollout.beat_s)
             life.readiness.check("presence", lambda: presence.problem)
             life.readiness.check("rollouts", lambda: reconciler.problem)
-            async with consuming(life, parts, settings.kafka, HANDLERS, after_commit=reconciler.wake):
+            admit = command_admission(settings.auth)
+            async with consuming(life, parts, settings.kafka, HANDLERS, admit=admit, after_commit=reconciler.wake):
                 life.spawn("presence", presence.run())
                 life.spawn("rollouts", reconciler.run())
                 life.spawn("republish", republish_for_ever(parts, settings.rollout.republish_s))

@@ -15,7 +15,9 @@ from shipway.releaser import store
 from shipway.runtime import log, trace
 from shipway.runtime.consumer import Handler
 from shipway.runtime.database import Transaction
+from shipway.runtime.delivery import emit
 
+SOURCE = "shipway/releaser"
 _log = log.get(__name__)
 S = TypeVar("S", bound=BaseModel)
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -51,34 +53,76 @@ async def on_degraded(tx: Transaction, event: e.ModelDegraded, _envelope: Envelo
     await store.flag(tx, event.model, event.version, column="degraded", reason=event.reason)
 
 
-async def on_retired(tx: Transaction, event: e.ModelRetired, _envelope: Envelope) -> None:
-    """The version is on record as to be retired.
+async def on_retired(tx: Transaction, event: e.ModelRetired, envelope: Envelope) -> None:
+    """The version is on record as to be retired; what the releaser itself said is on record already.
 
     Raises:
         InvalidField: there is no such version.
     """
     _check(event)
+    if envelope.source == SOURCE:
+        return
     reason = f"{event.policy}: {event.reason}"
     await store.flag(tx, event.model, event.version, column="retiring", reason=reason)
+
+
+async def on_command(tx: Transaction, command: e.OperatorCommand, _envelope: Envelope) -> None:
+    """The command waits for the loop that decides; of a model that is not known here it is refused at once.
+
+    Raises:
+        InvalidField: it is no command that could be kept, or answered.
+    """
+    _check_model(command.model)
+    if command.version is not None:
+        _check_version(command.version)
+    for field, text, least, most in (
+        ("command_id", command.command_id, 1, 200),
+        ("reason", command.reason, 0, 1000),
+        ("requested_by", command.requested_by, 1, 200),
+    ):
+        if not least <= len(text) <= most or not text.isprintable():
+            raise InvalidField(field, f"must be {least} to {most} printable characters")
+    if await store.order(tx, command, trace.current()):
+        return
+    refused = e.CommandAnswered(
+        model=command.model,
+        command_id=command.command_id,
+        action=command.action,
+        version=command.version,
+        done=False,
+        answer=f"no version of {command.model} was ever approved",
+        reason=command.reason,
+        requested_by=command.requested_by,
+    )
+    await emit(tx, SOURCE, refused)
 
 
 HANDLERS: dict[type[e.Payload], Handler] = {
     e.ModelApproved: on_approved,
     e.ModelDegraded: on_degraded,
     e.ModelRetired: on_retired,
+    e.OperatorCommand: on_command,
 }
 
 
 def _check(event: e.ModelApproved | e.ModelDegraded | e.ModelRetired) -> None:
-    if not spec.NAME.fullmatch(event.model):
+    _check_model(event.model)
+    _check_version(event.version)
+
+
+def _check_model(model: str) -> None:
+    if not spec.NAME.fullmatch(model):
         raise InvalidField("model", "must be lower-case letters, digits and dashes, starting with a letter, 63 at most")
-    if not 1 <= event.version <= _LARGEST_VERSION:
+
+
+def _check_version(version: int) -> None:
+    if not 1 <= version <= _LARGEST_VERSION:
         raise InvalidField("version", f"must be 1 to {_LARGEST_VERSION}")
 
 
 def _section(section: type[S], name: str, raw: object) -> S:
     try:
-        return section.model_validate(raw)
+        return section.model_validate(raw, extra="ignore")  # a newer release may have written it
     except ValidationError as err:
         first = err.errors(include_url=False)[0]
         field = ".".join([name, *(str(part) for part in first["loc"])])

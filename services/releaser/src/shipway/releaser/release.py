@@ -3,8 +3,9 @@
     approved -> loading -> canary (step by step) -> active | rolled_back        approved -> superseded
 
 Level-triggered: ``decide`` looks at a model as it is and takes every step that is due, however it came to be
-so; calling it again changes nothing. The steps are the functions of RULES, each for one rule. No state waits
-for ever: loading and every canary step have a deadline, and a waiting release waits for those of one other.
+so; calling it again changes nothing. The steps are the functions of RULES, each for one rule: here, in ``proving``
+and in ``departure``; what operators command is in ``orders``. No state waits for ever: loading and every canary step
+have a deadline, a waiting release waits for those of one other, and what waits for a person has a limit.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,23 +15,23 @@ from datetime import datetime
 import msgspec
 
 from shipway.contract import events as e
-from shipway.contract.spec import format_duration
+from shipway.releaser import departure, orders, proving
 from shipway.releaser.desired import wanted
 from shipway.releaser.evidence import observed, readiness
-from shipway.releaser.state import Instance, Limits, Model, ReleaseEvent, Version
+from shipway.releaser.state import Cause, Instance, Limits, Model, ReleaseEvent
 from shipway.releaser.steps import (
     Change,
     Situation,
     in_role,
-    promoted,
     reverted,
     rolled_back,
     started,
-    step_limit,
-    stepped,
     superseded,
     with_release,
 )
+
+# For each version and order: it may go through every state, and its release through every canary step.
+_STEPS_AT_MOST = 40
 
 
 @dataclass(frozen=True)
@@ -42,13 +43,20 @@ class Decision:
 
 
 def decide(model: Model, instances: Sequence[Instance], now: datetime, limits: Limits) -> Decision:
-    """Every step that is due at ``now``, given the live instances."""
+    """Every step that is due at ``now``, given the live instances.
+
+    Raises:
+        AssertionError: the rules do not come to rest, which is a bug in them.
+    """
     current = _with_evidence(model, instances)
     said: list[ReleaseEvent] = []
-    while (change := _next(Situation(current, instances, now, limits))) is not None:
+    for _ in range(_STEPS_AT_MOST * (1 + len(model.versions) + len(model.orders))):
+        change = _next(Situation(current, instances, now, limits))
+        if change is None:
+            return Decision(current, tuple(said))
         current = _settled(current, change.model, now)
         said += [_stamped(event, current.generation) for event in change.events]
-    return Decision(current, tuple(said))
+    raise AssertionError(f"the rules do not come to rest over {model.name}: {said[-3:]}")
 
 
 def _next(at: Situation) -> Change | None:
@@ -74,12 +82,12 @@ def _settled(before: Model, after: Model, now: datetime) -> Model:
 
 
 def _stamped(event: ReleaseEvent, generation: int) -> ReleaseEvent:
-    if isinstance(event, e.ReleaseSuperseded | e.RetirementDeferred):
-        return event
-    return msgspec.structs.replace(event, generation=generation)
+    if isinstance(event, e.ReleaseProgressed | e.ModelReleased | e.ReleasePromoted | e.ReleaseRolledBack):
+        return msgspec.structs.replace(event, generation=generation)
+    return event
 
 
-# --- rules, in the order in which they apply ---
+# --- rules; RULES has them in the order in which they apply ---
 
 
 def _degraded_candidate(at: Situation) -> Change | None:
@@ -87,7 +95,7 @@ def _degraded_candidate(at: Situation) -> Change | None:
     if release is None:
         return None
     degraded = at.model.versions[release.version].degraded
-    return rolled_back(at, release, f"degraded: {degraded}") if degraded is not None else None
+    return rolled_back(at, release, Cause(f"degraded: {degraded}", "rule degraded")) if degraded is not None else None
 
 
 def _degraded_champion(at: Situation) -> Change | None:
@@ -100,7 +108,7 @@ def _degraded_champion(at: Situation) -> Change | None:
     release = at.model.releases[champion.number]
     if not ready or len(ready) < min(release.policy.min_instances, len(at.instances)):
         return None
-    return reverted(at, release, fallback.number, f"degraded: {champion.degraded}")
+    return reverted(at, release, fallback.number, Cause(f"degraded: {champion.degraded}", "rule degraded"))
 
 
 def _last_good_is_good(at: Situation) -> Change | None:
@@ -116,128 +124,34 @@ def _last_good_is_good(at: Situation) -> Change | None:
 
 
 def _passed_over(at: Situation) -> Change | None:
-    """A waiting release gives way to a newer approved one, and to a champion that is newer than it."""
-    newest = [v.number for v in at.model.with_role("waiting")][:1]
+    """A waiting release gives way to a newer one that waits for nobody, and to a champion that is newer than it."""
+    free = [v.number for v in at.model.with_role("waiting") if at.model.releases[v.number].hold is None]
     champion = [at.model.champion.number] if at.model.champion is not None else []
-    by_version = max(newest + champion, default=0)
+    by_version = max(free[:1] + champion, default=0)
     for version in at.model.with_role("waiting"):
         if version.number < by_version:
             return superseded(at, at.model.releases[version.number], by_version)
     return None
 
 
-def _retired_while_waiting(at: Situation) -> Change | None:
-    for version in at.model.with_role("waiting"):
-        if version.retiring is not None:
-            release = at.model.releases[version.number]
-            return rolled_back(at, release, f"retired before its release began: {version.retiring}")
-    return None
-
-
-def _loading(at: Situation) -> Change | None:
-    release = at.model.in_progress
-    if release is None or release.state != "loading" or release.deadline is None:
-        return None
-    policy, overdue = release.policy, at.now >= release.deadline
-    found = readiness(at.model.versions[release.version], at.instances)
-    if len(found.ready) >= policy.min_instances and (overdue or not (found.waiting or found.failed)):
-        reason = f"ready on {len(found.ready)} of {len(at.instances)} instances"
-        if at.model.champion is None:
-            return promoted(at, release, f"{reason}; no champion before it")
-        return stepped(at, release, 0, reason) if policy.canary else promoted(at, release, f"{reason}; no canary")
-    if found.failed and found.possible() < policy.min_instances:
-        return rolled_back(at, release, f"can't be ready on {_instances(policy.min_instances)}: {found.in_words()}")
-    if overdue:
-        limit = format_duration(policy.loading_deadline)
-        wanted_on = f"ready on {len(found.ready)} of the {_instances(policy.min_instances)} that it needs"
-        return rolled_back(at, release, f"{wanted_on} after {limit}: {found.in_words()}")
-    return None
-
-
-def _canary(at: Situation) -> Change | None:
-    release = at.model.in_progress
-    if release is None or release.state != "canary" or release.deadline is None:
-        return None
-    policy, found = release.policy, readiness(at.model.versions[release.version], at.instances)
-    evidence, overdue = release.evidence, at.now >= release.deadline
-    failing = evidence.error_share > policy.max_error_share
-    judged = evidence.requests >= policy.min_requests
-    figures = f"{evidence.errors} of {evidence.requests} answers failed ({evidence.error_share:.1%})"
-    held = len(found.ready) >= policy.min_instances
-    if failing and (judged or overdue):
-        return rolled_back(at, release, f"{figures}, the limit is {policy.max_error_share:.1%}")
-    if not held and ((found.failed and found.possible() < policy.min_instances) or overdue):
-        lost = f"ready on only {len(found.ready)} of the {_instances(policy.min_instances)} that it needs"
-        return rolled_back(at, release, f"{lost}: {found.in_words()}")
-    if held and judged and at.now >= release.since + policy.step:
-        return stepped(at, release, release.step + 1, figures)
-    if not overdue:
-        return None
-    little = f"{evidence.requests} of the {policy.min_requests} answers needed to judge by"
-    reason = f"{little} after {format_duration(step_limit(release))}; on_insufficient is {policy.on_insufficient}"
-    if policy.on_insufficient == "roll_back":
-        return rolled_back(at, release, reason)
-    return stepped(at, release, release.step + 1, reason)
-
-
 def _start(at: Situation) -> Change | None:
-    waiting = at.model.with_role("waiting")
-    if at.model.in_progress is not None or not waiting:
+    waiting = [v for v in at.model.with_role("waiting") if at.model.releases[v.number].hold is None]
+    if at.model.in_progress is not None or at.model.frozen is not None or not waiting:
         return None
-    return started(at, at.model.releases[waiting[0].number])
-
-
-def _retirement(at: Situation) -> Change | None:
-    """A retired version goes as soon as it is not needed; that it is needed is said once."""
-    for version in at.model.versions.values():
-        if version.retiring is None or version.role in ("waiting", "leaving", "gone"):
-            continue
-        needed = _needed(at, version)
-        if needed is None:
-            return Change(in_role(at.model, version.number, "leaving"))
-        if not version.deferred:
-            deferred = e.RetirementDeferred(model=at.model.name, version=version.number, reason=needed)
-            return Change(_deferred(at.model, version), (deferred,))
-    return None
-
-
-def _deferred(model: Model, version: Version) -> Model:
-    return replace(model, versions={**model.versions, version.number: replace(version, deferred=True)})
-
-
-def _needed(at: Situation, version: Version) -> str | None:
-    champion = at.model.champion
-    if version.role == "candidate":
-        return "its release is not over"
-    if version.role == "champion":
-        return "it is the champion"
-    if champion is None or not readiness(champion, at.instances).ready:
-        return "the champion is not ready on any live instance"
-    return None
-
-
-def _departure(at: Situation) -> Change | None:
-    """Drained versions are let go, and the oldest on standby when there are too many."""
-    for version in at.model.with_role("leaving"):
-        if version.routed_until is None or at.now >= version.routed_until + at.limits.drain:
-            return Change(in_role(at.model, version.number, "gone"))
-    too_many = at.model.with_role("standby")[at.limits.standby :]
-    return Change(in_role(at.model, too_many[-1].number, "leaving")) if too_many else None
+    return started(at, at.model.releases[waiting[0].number], Cause("its turn has come", "rule start"))
 
 
 RULES: tuple[Callable[[Situation], Change | None], ...] = (
+    orders.ordered,
     _degraded_candidate,
     _degraded_champion,
     _last_good_is_good,
-    _retired_while_waiting,
+    departure.retired_while_waiting,
     _passed_over,
-    _loading,
-    _canary,
+    proving.held_too_long,
+    proving.loading,
+    proving.canary,
     _start,
-    _retirement,
-    _departure,
+    departure.retirement,
+    departure.departure,
 )
-
-
-def _instances(count: int) -> str:
-    return f"{count} instance{'' if count == 1 else 's'}"

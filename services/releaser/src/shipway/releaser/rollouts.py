@@ -85,7 +85,10 @@ class Rollouts:
 async def _write(tx: Transaction, source: str, stored: Stored, decision: Decision) -> None:
     last: str | None = None
     for event in decision.events:
-        last = stored.traceparents.get(event.version)
+        if isinstance(event, e.CommandAnswered):
+            last = stored.order_traces.get(event.command_id)
+        else:
+            last = stored.traceparents.get(event.version)
         with trace.within(last):
             await emit(tx, source, event)
     desired = await store.save(tx, stored.model, decision.model, last)
@@ -109,6 +112,9 @@ def _tell(stored: Stored, decision: Decision, now: datetime) -> None:
     """Metrics and log, once the transaction has committed."""
     _show(decision.model)
     for event in decision.events:
+        if isinstance(event, e.CommandAnswered):
+            told = {name: getattr(event, name) for name in ("model", "action", "version", "done", "answer", "reason")}
+            _log.warning("operator's command", **told, by=event.requested_by)
         if isinstance(event, e.ReleaseProgressed):
             with trace.within(stored.traceparents.get(event.version)):
                 _log.info(
@@ -120,6 +126,7 @@ def _tell(stored: Stored, decision: Decision, now: datetime) -> None:
                     candidate_share=event.candidate_share,
                     generation=event.generation,
                     reason=event.reason,
+                    by=event.by,
                 )
             if event.to_state in ENDED:
                 ENDED_RELEASES.labels(event.model, event.to_state).inc()

@@ -3,6 +3,7 @@
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_settings import SettingsConfigDict
 
+from shipway.runtime.authsettings import CommandSettings
 from shipway.runtime.settings import DatabaseSettings, HttpSettings, ServiceSettings
 
 
@@ -26,3 +27,4 @@ class ReleaserSettings(ServiceSettings):
     http: HttpSettings = HttpSettings(port=8103)
     database: DatabaseSettings = DatabaseSettings()
     rollout: RolloutSettings = RolloutSettings()
+    auth: CommandSettings = CommandSettings()

@@ -18,6 +18,8 @@ ReleaseEvent = (
     | e.ReleaseRolledBack
     | e.ReleaseSuperseded
     | e.RetirementDeferred
+    | e.ModelRetired
+    | e.CommandAnswered
 )
 IN_PROGRESS: tuple[State, ...] = ("loading", "canary")
 ENDED: tuple[State, ...] = ("active", "rolled_back", "superseded")
@@ -72,11 +74,40 @@ class Evidence:
 
 
 @dataclass(frozen=True)
+class Hold:
+    """What a release waits for a person for: its ``approval``, or the end of an ``operator``'s hold or of a freeze."""
+
+    kind: Literal["approval", "operator", "freeze"]
+    reason: str
+    since: datetime
+
+
+@dataclass(frozen=True)
+class Order:
+    """An operator's command that waits to be obeyed or refused; ``version`` is None where none was named."""
+
+    id: str
+    action: e.OperatorAction
+    version: int | None
+    reason: str
+    by: str
+
+
+@dataclass(frozen=True)
+class Cause:
+    """Why a release moves: in words, by which rule or person, and on which figures."""
+
+    reason: str
+    by: str
+    figures: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Version:
     """A version and its place. ``degraded`` and ``retiring`` hold the reason once that was said of it.
 
     ``leaving`` is still held, until ``routed_until`` (when it last had a share of traffic) is long enough ago;
-    ``gone`` is no longer held.
+    ``gone`` is no longer held. ``pinned`` holds the reason why a person wants it kept, where one does.
     """
 
     number: int
@@ -86,6 +117,7 @@ class Version:
     retiring: str | None = None
     deferred: bool = False
     routed_until: datetime | None = None
+    pinned: str | None = None
 
 
 @dataclass(frozen=True)
@@ -101,6 +133,7 @@ class Release:
     deadline: datetime | None = None
     evidence: Evidence = Evidence()
     reason: str = ""
+    hold: Hold | None = None
 
     @property
     def share(self) -> float:
@@ -120,13 +153,18 @@ class Desired:
 
 @dataclass(frozen=True)
 class Model:
-    """All that is decided over together. Versions that are gone may be left out, and their releases."""
+    """All that is decided over together. Versions that are gone may be left out, and their releases.
+
+    ``frozen``: no release starts or goes on. ``orders`` are what operators wait for, the oldest first.
+    """
 
     name: str
     generation: int = 0
     desired: Desired = Desired()
     versions: Mapping[int, Version] = field(default_factory=dict)
     releases: Mapping[int, Release] = field(default_factory=dict)
+    frozen: Hold | None = None
+    orders: tuple[Order, ...] = ()
 
     def with_role(self, role: Role) -> list[Version]:
         """The versions in that role, newest first."""

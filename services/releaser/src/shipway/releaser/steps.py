@@ -6,7 +6,20 @@ from datetime import datetime, timedelta
 
 from shipway.contract import events as e
 from shipway.releaser.evidence import observed, readiness
-from shipway.releaser.state import ENDED, Evidence, Instance, Limits, Model, Release, ReleaseEvent, Role, State
+from shipway.releaser.state import (
+    ENDED,
+    IN_PROGRESS,
+    Cause,
+    Evidence,
+    Hold,
+    Instance,
+    Limits,
+    Model,
+    Release,
+    ReleaseEvent,
+    Role,
+    State,
+)
 
 
 @dataclass(frozen=True)
@@ -27,24 +40,24 @@ class Change:
     events: tuple[ReleaseEvent, ...] = ()
 
 
-def started(at: Situation, release: Release) -> Change:
+def started(at: Situation, release: Release, cause: Cause) -> Change:
     """Instances are to load the version; it has no share of the traffic yet."""
     model = in_role(at.model, release.version, "candidate")
     deadline = at.now + release.policy.loading_deadline
-    return _moved(at, model, replace(release, deadline=deadline), "loading", "its turn has come")
+    return _moved(at, model, replace(release, deadline=deadline), "loading", cause)
 
 
-def stepped(at: Situation, release: Release, step: int, reason: str) -> Change:
+def stepped(at: Situation, release: Release, step: int, cause: Cause) -> Change:
     """On to canary step ``step``, where the counting begins anew; after the last one, promoted."""
     if step == len(release.policy.canary):
-        return promoted(at, release, f"the last canary step is over: {reason}")
+        return promoted(at, release, replace(cause, reason=f"the last canary step is over: {cause.reason}"))
     seen = observed(release.evidence, at.model.versions[release.version], at.instances).seen
     begun = replace(release, step=step, deadline=at.now + step_limit(release), evidence=Evidence(seen=seen))
-    change = _moved(at, at.model, begun, "canary", reason)
+    change = _moved(at, at.model, begun, "canary", cause)
     return _and(change, _released(at, release, release.policy.canary[0])) if release.state == "loading" else change
 
 
-def promoted(at: Situation, release: Release, reason: str) -> Change:
+def promoted(at: Situation, release: Release, cause: Cause) -> Change:
     """The candidate is the champion, the champion the last good version, and that one goes to standby."""
     model, previous, good = at.model, at.model.champion, at.model.last_good
     if previous is not None:
@@ -52,7 +65,7 @@ def promoted(at: Situation, release: Release, reason: str) -> Change:
         model = in_role(model, previous.number, "last_good" if sound else "standby")
         if sound and good is not None:
             model = in_role(model, good.number, "standby")
-    change = _moved(at, in_role(model, release.version, "champion"), release, "active", reason)
+    change = _moved(at, in_role(model, release.version, "champion"), release, "active", cause)
     if release.state == "loading":
         change = _and(change, _released(at, release, 1.0))
     return _and(
@@ -64,27 +77,28 @@ def promoted(at: Situation, release: Release, reason: str) -> Change:
             release_id=release.id,
             generation=0,
             previous_version=previous.number if previous is not None else None,
-            reason=reason,
+            reason=cause.reason,
         ),
     )
 
 
-def rolled_back(at: Situation, release: Release, reason: str) -> Change:
+def rolled_back(at: Situation, release: Release, cause: Cause) -> Change:
     """The release is over; a version that instances may hold leaves them once it has drained."""
     model = in_role(at.model, release.version, "gone" if release.state == "approved" else "leaving")
-    return _and_rolled_back(_moved(at, model, release, "rolled_back", reason), release, reason)
+    return _and_rolled_back(_moved(at, model, release, "rolled_back", cause), release, cause.reason)
 
 
-def reverted(at: Situation, release: Release, to: int, reason: str) -> Change:
+def reverted(at: Situation, release: Release, to: int, cause: Cause) -> Change:
     """The champion (of that release) and version ``to`` change places in one step; the former goes to standby."""
     model = in_role(in_role(at.model, release.version, "standby"), to, "champion")
-    return _and_rolled_back(_moved(at, model, release, "rolled_back", reason), release, reason)
+    return _and_rolled_back(_moved(at, model, release, "rolled_back", cause), release, cause.reason)
 
 
 def superseded(at: Situation, release: Release, by_version: int) -> Change:
     """The waiting release is passed over."""
     model = in_role(at.model, release.version, "gone")
-    change = _moved(at, model, release, "superseded", f"version {by_version} is newer")
+    cause = Cause(f"version {by_version} is newer", "rule superseded")
+    change = _moved(at, model, release, "superseded", cause)
     return _and(
         change,
         e.ReleaseSuperseded(model=model.name, version=release.version, release_id=release.id, by_version=by_version),
@@ -94,6 +108,18 @@ def superseded(at: Situation, release: Release, by_version: int) -> Change:
 def step_limit(release: Release) -> timedelta:
     """How long a canary step may take at most."""
     return max(release.policy.step, release.policy.step_deadline)
+
+
+def on_hold(model: Model, release: Release) -> Hold | None:
+    """Why the release does not go on until a person says so; None: it goes on by rule."""
+    return release.hold or (model.frozen if release.state in IN_PROGRESS else None)
+
+
+def resumed(at: Situation, release: Release) -> Release:
+    """The release without its hold; the clock of its state begins anew."""
+    limits = {"loading": release.policy.loading_deadline, "canary": step_limit(release)}
+    deadline = at.now + limits[release.state] if release.state in limits else None
+    return replace(release, hold=None, deadline=deadline)
 
 
 def in_role(model: Model, number: int, role: Role) -> Model:
@@ -106,9 +132,9 @@ def with_release(model: Model, release: Release) -> Model:
     return replace(model, releases={**model.releases, release.version: release})
 
 
-def _moved(at: Situation, model: Model, release: Release, to: State, reason: str) -> Change:
-    deadline = None if to in ENDED else release.deadline
-    after = replace(release, state=to, since=at.now, deadline=deadline, reason=reason)
+def _moved(at: Situation, model: Model, release: Release, to: State, cause: Cause) -> Change:
+    deadline, hold = (None, None) if to in ENDED else (release.deadline, release.hold)
+    after = replace(release, state=to, since=at.now, deadline=deadline, hold=hold, reason=cause.reason)
     progressed = e.ReleaseProgressed(
         model=model.name,
         version=release.version,
@@ -117,7 +143,9 @@ def _moved(at: Situation, model: Model, release: Release, to: State, reason: str
         to_state=to,
         candidate_share=after.share,
         generation=0,
-        reason=reason,
+        reason=cause.reason,
+        by=cause.by,
+        figures=dict(cause.figures),
     )
     return Change(with_release(model, after), (progressed,))
 

@@ -1,7 +1,7 @@
 """A model's way out of the tables and back. Whatever changes a model holds the lock of its row."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -12,24 +12,25 @@ from sqlalchemy.dialects.postgresql import insert
 from shipway.contract import events as e
 from shipway.contract import spec
 from shipway.contract.errors import InvalidField
-from shipway.releaser.state import IN_PROGRESS, Desired, Evidence, Model, Release, Version
-from shipway.releaser.tables import models, releases, versions
+from shipway.releaser.state import IN_PROGRESS, Desired, Evidence, Hold, Model, Order, Release, Version
+from shipway.releaser.tables import models, orders, releases, versions
 from shipway.runtime.database import Transaction
 
 
 @dataclass(frozen=True)
 class Stored:
-    """A model as it is stored, with each release's trace and time of approval, by version."""
+    """A model as it is stored, with each release's trace and time of approval, by version, and each order's trace."""
 
     model: Model
     traceparents: dict[int, str | None]
     approved_at: dict[int, datetime]
+    order_traces: dict[str, str | None] = field(default_factory=dict)
 
 
 async def approve(
     tx: Transaction, event: e.ModelApproved, policy: spec.Release, at: datetime, traceparent: str | None
 ) -> bool:
-    """Records the version and its waiting release; False where both are known already.
+    """Records the version and its waiting release, on hold where the event says so; False: both are known already.
 
     Raises:
         InvalidField: the version is known with another artifact.
@@ -53,6 +54,8 @@ async def approve(
             role="waiting",
         )
     )
+    why = event.hold or ("release.approval is manual" if policy.approval == "manual" else "")
+    hold = msgspec.to_builtins(Hold("approval", why, at)) if why else None
     await tx.execute(
         sa.insert(releases).values(
             id=f"{event.model}-{event.version}",
@@ -62,6 +65,7 @@ async def approve(
             state="approved",
             since=at,
             evidence=msgspec.to_builtins(Evidence()),
+            hold=hold,
             traceparent=traceparent,
             approved_at=at,
         )
@@ -83,25 +87,47 @@ async def flag(tx: Transaction, model: str, version: int, *, column: str, reason
         raise InvalidField("version", f"{model} has no approved version {version}; nothing to change")
 
 
+async def order(tx: Transaction, command: e.OperatorCommand, traceparent: str | None) -> bool:
+    """Keeps an operator's command until it is obeyed or refused; False where no such model is known here."""
+    if (await tx.execute(sa.select(models.c.model).where(models.c.model == command.model))).scalar() is None:
+        return False
+    values = {name: getattr(command, name) for name in ("command_id", "model", "action", "version", "reason")}
+    new = insert(orders).values(**values, requested_by=command.requested_by, traceparent=traceparent)
+    await tx.execute(new.on_conflict_do_nothing())
+    return True
+
+
 async def load(tx: Transaction, model: str | None = None) -> list[Stored]:
-    """Every model (or that one, and its row locked) with the versions that are not gone, and their releases."""
+    """Every model (or that one, and its row locked) with its orders, and the versions with their releases.
+
+    Of the versions that are gone only those are there that an order names.
+    """
     if model is not None:
         await _lock(tx, model)
     only = [sa.true()] if model is None else [models.c.model == model]
-    heads = (await tx.execute(sa.select(models.c.model, models.c.generation, models.c.desired).where(*only))).all()
-    columns: list[Any] = [versions.c.model, releases.c.traceparent, releases.c.approved_at]
+    columns: list[Any] = [models.c[name] for name in ("model", "generation", "desired", "frozen")]
+    heads = (await tx.execute(sa.select(*columns).where(*only))).all()
+    columns = [versions.c.model, releases.c.traceparent, releases.c.approved_at]
     columns += [versions.c[name] for name in _VERSION_COLUMNS] + [releases.c[name] for name in _RELEASE_COLUMNS]
     statement = (
         sa.select(*columns)
         .join(releases, sa.and_(releases.c.model == versions.c.model, releases.c.version == versions.c.version))
-        .where(versions.c.role != "gone")
+        .where(sa.or_(versions.c.role != "gone", sa.tuple_(versions.c.model, versions.c.version).in_(_named_by_orders)))
     )
     if model is not None:
         statement = statement.where(versions.c.model == model)
     found: dict[str, Stored] = {
-        head.model: Stored(Model(head.model, head.generation, msgspec.convert(head.desired, Desired)), {}, {})
+        head.model: Stored(
+            Model(head.model, head.generation, msgspec.convert(head.desired, Desired), frozen=_hold(head.frozen)),
+            {},
+            {},
+        )
         for head in heads
     }
+    waiting = sa.select(orders).order_by(orders.c.seq)
+    for row in (await tx.execute(waiting if model is None else waiting.where(orders.c.model == model))).all():
+        if row.model in found:
+            found[row.model] = _with_order(found[row.model], row)
     rows = (await tx.execute(statement)).all()
     for row in rows:
         stored = found.get(row.model)
@@ -121,8 +147,13 @@ async def save(tx: Transaction, before: Model, after: Model, traceparent: str | 
     for release in sorted(after.releases.values(), key=lambda r: r.state in IN_PROGRESS):
         if release != before.releases.get(release.version):
             values = {name: getattr(release, name) for name in _CHANGING_RELEASE_COLUMNS}
-            values["evidence"] = msgspec.to_builtins(release.evidence)
+            values |= {"evidence": msgspec.to_builtins(release.evidence), "hold": _as_json(release.hold)}
             await tx.execute(sa.update(releases).where(releases.c.id == release.id).values(values))
+    if settled := {o.id for o in before.orders} - {o.id for o in after.orders}:
+        await tx.execute(sa.delete(orders).where(orders.c.command_id.in_(settled)))
+    if after.frozen != before.frozen:
+        frozen = _as_json(after.frozen)
+        await tx.execute(sa.update(models).where(models.c.model == after.name).values(frozen=frozen))
     if after.generation == before.generation:
         return None
     state = await _desired_state(tx, after)
@@ -144,10 +175,13 @@ async def published(tx: Transaction) -> Sequence[tuple[e.DesiredState, str | Non
     return [(msgspec.convert(row.published, e.DesiredState), row.traceparent) for row in rows]
 
 
-_VERSION_COLUMNS = ["version", "digest", "role", "degraded", "retiring", "deferred", "routed_until"]
-_CHANGING_VERSION_COLUMNS = ["role", "deferred", "routed_until"]
-_RELEASE_COLUMNS = ["id", "policy", "state", "step", "since", "deadline", "evidence", "reason"]
+_VERSION_COLUMNS = ["version", "digest", "role", "degraded", "retiring", "deferred", "routed_until", "pinned"]
+_CHANGING_VERSION_COLUMNS = ["role", "degraded", "retiring", "deferred", "routed_until", "pinned"]
+_RELEASE_COLUMNS = ["id", "policy", "state", "step", "since", "deadline", "evidence", "reason", "hold"]
 _CHANGING_RELEASE_COLUMNS = ["state", "step", "since", "deadline", "reason"]
+
+
+_named_by_orders = sa.select(orders.c.model, orders.c.version)
 
 
 async def _lock(tx: Transaction, model: str) -> None:
@@ -159,24 +193,40 @@ def _with_row(stored: Stored, row: Any) -> Stored:
     release = Release(
         id=row.id,
         version=row.version,
-        policy=spec.Release.model_validate(row.policy),
+        policy=spec.Release.model_validate(row.policy, extra="ignore"),
         since=row.since,
         state=row.state,
         step=row.step,
         deadline=row.deadline,
         evidence=msgspec.convert(row.evidence, Evidence),
         reason=row.reason,
+        hold=_hold(row.hold),
     )
     model = replace(
         stored.model,
         versions={**stored.model.versions, version.number: version},
         releases={**stored.model.releases, version.number: release},
     )
-    return Stored(
-        model,
-        {**stored.traceparents, version.number: row.traceparent},
-        {**stored.approved_at, version.number: row.approved_at},
+    return replace(
+        stored,
+        model=model,
+        traceparents={**stored.traceparents, version.number: row.traceparent},
+        approved_at={**stored.approved_at, version.number: row.approved_at},
     )
+
+
+def _with_order(stored: Stored, row: Any) -> Stored:
+    order = Order(row.command_id, row.action, row.version, row.reason, row.requested_by)
+    model = replace(stored.model, orders=(*stored.model.orders, order))
+    return replace(stored, model=model, order_traces={**stored.order_traces, order.id: row.traceparent})
+
+
+def _hold(raw: Any) -> Hold | None:
+    return None if raw is None else msgspec.convert(raw, Hold)
+
+
+def _as_json(hold: Hold | None) -> Any:
+    return None if hold is None else msgspec.to_builtins(hold)
 
 
 async def _desired_state(tx: Transaction, model: Model) -> e.DesiredState:

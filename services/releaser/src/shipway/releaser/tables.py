@@ -1,4 +1,4 @@
-"""The releaser's tables: models with their desired state, versions with their roles, releases."""
+"""The releaser's tables: models with their desired state, versions with their roles, releases, operators' orders."""
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
@@ -13,6 +13,7 @@ models = sa.Table(
     sa.Column("desired", JSONB, nullable=False),
     sa.Column("published", JSONB),
     sa.Column("traceparent", sa.Text),
+    sa.Column("frozen", JSONB(none_as_null=True)),
     sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
 )
 
@@ -29,6 +30,7 @@ versions = sa.Table(
     sa.Column("retiring", sa.Text),
     sa.Column("deferred", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("routed_until", sa.DateTime(timezone=True)),
+    sa.Column("pinned", sa.Text),
 )
 
 releases = sa.Table(
@@ -44,10 +46,25 @@ releases = sa.Table(
     sa.Column("deadline", sa.DateTime(timezone=True)),
     sa.Column("evidence", JSONB, nullable=False),
     sa.Column("reason", sa.Text, nullable=False, server_default=""),
+    sa.Column("hold", JSONB(none_as_null=True)),
     sa.Column("traceparent", sa.Text),
     sa.Column("approved_at", sa.DateTime(timezone=True), nullable=False),
     sa.ForeignKeyConstraint(["model", "version"], ["versions.model", "versions.version"]),
     sa.UniqueConstraint("model", "version"),
     # The rule of one release at a time, once more, where no bug gets past it.
     sa.Index("releases_in_progress", "model", unique=True, postgresql_where=sa.text("state in ('loading', 'canary')")),
+)
+
+# Operators' commands that are neither obeyed nor refused yet.
+orders = sa.Table(
+    "orders",
+    metadata,
+    sa.Column("command_id", sa.Text, primary_key=True),
+    sa.Column("seq", sa.BigInteger, sa.Identity(), nullable=False),
+    sa.Column("model", sa.Text, nullable=False),
+    sa.Column("action", sa.Text, nullable=False),
+    sa.Column("version", sa.BigInteger),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("requested_by", sa.Text, nullable=False),
+    sa.Column("traceparent", sa.Text),
 )

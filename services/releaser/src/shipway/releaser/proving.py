@@ -1,0 +1,87 @@
+"""Whether a candidate goes on, is rolled back, or is waited for: while instances load it, and in each canary step.
+
+A release on hold, or of a frozen model, does not go on; it still goes back where it fails.
+"""
+
+from shipway.contract.spec import format_duration
+from shipway.releaser.evidence import readiness
+from shipway.releaser.state import Cause
+from shipway.releaser.steps import Change, Situation, on_hold, promoted, rolled_back, step_limit, stepped
+
+
+def loading(at: Situation) -> Change | None:
+    """Ready on enough instances, and no other may still become so: the first canary step. Not by the deadline: back."""
+    release = at.model.in_progress
+    if release is None or release.state != "loading" or release.deadline is None:
+        return None
+    policy, overdue = release.policy, at.now >= release.deadline
+    found = readiness(at.model.versions[release.version], at.instances)
+    figures = {"ready": float(len(found.ready)), "needed": float(policy.min_instances)}
+    if len(found.ready) >= policy.min_instances:
+        if on_hold(at.model, release) is not None or ((found.waiting or found.failed) and not overdue):
+            return None
+        cause = Cause(f"ready on {len(found.ready)} of {len(at.instances)} instances", "rule ready", figures)
+        if at.model.champion is None:
+            return promoted(at, release, _more(cause, "no champion before it"))
+        return stepped(at, release, 0, cause) if policy.canary else promoted(at, release, _more(cause, "no canary"))
+    if found.failed and found.possible() < policy.min_instances:
+        reason = f"can't be ready on {_instances(policy.min_instances)}: {found.in_words()}"
+        return rolled_back(at, release, Cause(reason, "rule quorum", figures))
+    if overdue:
+        limit = format_duration(policy.loading_deadline)
+        wanted_on = f"ready on {len(found.ready)} of the {_instances(policy.min_instances)} that it needs"
+        reason = f"{wanted_on} after {limit}: {found.in_words()}"
+        return rolled_back(at, release, Cause(reason, "rule loading deadline", figures))
+    return None
+
+
+def canary(at: Situation) -> Change | None:
+    """Enough answers, and few enough of them failed, for long enough: the next step. Too many failed: back."""
+    release = at.model.in_progress
+    if release is None or release.state != "canary" or release.deadline is None:
+        return None
+    policy, found = release.policy, readiness(at.model.versions[release.version], at.instances)
+    waits = on_hold(at.model, release) is not None
+    evidence, overdue = release.evidence, at.now >= release.deadline and not waits
+    failing = evidence.error_share > policy.max_error_share
+    judged = evidence.requests >= policy.min_requests
+    answers = f"{evidence.errors} of {evidence.requests} answers failed ({evidence.error_share:.1%})"
+    figures = {"answers": float(evidence.requests), "errors": float(evidence.errors)}
+    held = len(found.ready) >= policy.min_instances
+    if failing and (judged or overdue):
+        reason = f"{answers}, the limit is {policy.max_error_share:.1%}"
+        return rolled_back(at, release, Cause(reason, "rule errors", figures))
+    if not held and ((found.failed and found.possible() < policy.min_instances) or overdue):
+        lost = f"ready on only {len(found.ready)} of the {_instances(policy.min_instances)} that it needs"
+        return rolled_back(at, release, Cause(f"{lost}: {found.in_words()}", "rule quorum", figures))
+    if waits:
+        return None
+    if held and judged and at.now >= release.since + policy.step:
+        return stepped(at, release, release.step + 1, Cause(answers, "rule canary", figures))
+    if not overdue:
+        return None
+    little = f"{evidence.requests} of the {policy.min_requests} answers needed to judge by"
+    reason = f"{little} after {format_duration(step_limit(release))}; on_insufficient is {policy.on_insufficient}"
+    cause = Cause(reason, "rule on_insufficient", figures)
+    if policy.on_insufficient == "roll_back":
+        return rolled_back(at, release, cause)
+    return stepped(at, release, release.step + 1, cause)
+
+
+def held_too_long(at: Situation) -> Change | None:
+    """A release that nobody approves or lets go on is rolled back in the end."""
+    for release in at.model.releases.values():
+        hold = on_hold(at.model, release)
+        if hold is not None and at.now >= hold.since + release.policy.hold_limit:
+            waited = {"approval": "nobody approved it", "operator": "it was held", "freeze": "the model was frozen"}
+            reason = f"{waited[hold.kind]} for {format_duration(release.policy.hold_limit)}: {hold.reason}"
+            return rolled_back(at, release, Cause(reason, "rule hold_limit"))
+    return None
+
+
+def _more(cause: Cause, words: str) -> Cause:
+    return Cause(f"{cause.reason}; {words}", cause.by, cause.figures)
+
+
+def _instances(count: int) -> str:
+    return f"{count} instance{'' if count == 1 else 's'}"
