@@ -10,21 +10,22 @@ import gc
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, NoReturn
 
 import uvicorn
 from fastapi import FastAPI
 
-from shipway.runtime import log
+from shipway.runtime import log, workers
 from shipway.runtime.direct import Direct, serving
 from shipway.runtime.ops import Readiness, add_ops_routes
+from shipway.runtime.quiet import QuietServer
 from shipway.runtime.redaction import secrets_of
 from shipway.runtime.settings import HttpSettings, ServiceSettings
 
 _log = log.get(__name__)
 STOP_WITHIN_S = 25.0
+LOOK_EVERY_S = 0.02
 # Longer than clients and load balancers keep an idle connection (60 s at most, as a rule): whoever closes first while
 # the other one sends makes a request fail.
 KEEP_ALIVE_S = 75
@@ -101,6 +102,14 @@ class Life:
 Body = Callable[[Life], Awaitable[None]]
 
 
+def run_workers(name: str, settings: ServiceSettings, module: str, count: int) -> NoReturn:
+    """Runs a service's module in several workers on its port, until SIGTERM or SIGINT."""
+    log.configure(settings.log, name, secrets_of(settings))
+    with asyncio.Runner() as runner:
+        code = runner.run(workers.Workers(module, count, settings.http).run())
+    sys.exit(code)
+
+
 def run_service(name: str, settings: ServiceSettings, body: Body) -> NoReturn:
     """Runs a service until SIGTERM or SIGINT; exits 0 after a clean stop, 1 after a bug."""
     log.configure(settings.log, name, secrets_of(settings))
@@ -124,8 +133,7 @@ async def _run(name: str, http: HttpSettings, body: Body) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, life.stop)
-    listening = _listen(http)
-    server = _Server(
+    server = QuietServer(
         uvicorn.Config(
             lambda scope, receive, send: life.asgi(scope, receive, send),
             http=serving(lambda: life.direct),
@@ -139,7 +147,12 @@ async def _run(name: str, http: HttpSettings, body: Body) -> int:
             timeout_keep_alive=KEEP_ALIVE_S,
         )
     )
-    life._server, life._serving = server, asyncio.create_task(server.serve(sockets=[listening]))
+    life._server = server
+    opening: asyncio.Task[None] | None = None
+    if workers.worker() is None:
+        life._serving = asyncio.create_task(server.serve(sockets=[_listen(http)]))
+    else:
+        opening = asyncio.create_task(_open_when_ready(life, server, http))
     main = asyncio.create_task(_guarded(life, body))
     stopping = asyncio.create_task(life.stopped())
     await asyncio.wait({main, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -148,6 +161,8 @@ async def _run(name: str, http: HttpSettings, body: Body) -> int:
     except TimeoutError:
         _log.error("did not stop in time; ending anyway", limit_s=STOP_WITHIN_S)
         main.cancel()
+    if opening is not None:
+        opening.cancel()
     await life._cancel_loops()
     await life.stop_serving()
     _log.info("stopped")
@@ -170,6 +185,14 @@ async def _guarded(life: Life, body: Body) -> None:
     life.stop()
 
 
+async def _open_when_ready(life: Life, server: QuietServer, http: HttpSettings) -> None:
+    """A worker's way to the port: its clients are sent to it by the kernel from the moment on that it listens."""
+    while life.readiness.problems():
+        await asyncio.sleep(LOOK_EVERY_S)
+    life._serving = asyncio.create_task(server.serve(sockets=[workers.shared_socket(http)]))
+    workers.say_open()
+
+
 def _listen(http: HttpSettings) -> socket.socket:
     family = socket.AF_INET6 if ":" in http.host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
@@ -181,12 +204,3 @@ def _listen(http: HttpSettings) -> socket.socket:
         raise SystemExit(2) from None
     listening.listen(1024)
     return listening
-
-
-class _Server(uvicorn.Server):
-    """uvicorn, with the signals left to the service."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Installs no handlers."""
-        yield

@@ -10,4 +10,4 @@ BROKER_LOSSES = Counter("shipway_broker_losses_total", "Times the broker had los
 DEAD_LETTERED = Counter("shipway_dead_letters_total", "Messages given to the dead letters.", ["topic"])
 NEWER = Counter("shipway_newer_events_total", "Messages of a newer release's types, passed over.", ["topic"])
 TABLE_RECORDS = Counter("shipway_table_records_total", "Records read into tables.", ["topic", "outcome"])
-READY = Gauge("shipway_ready", "Whether the service can do its work (1) or not (0).")
+READY = Gauge("shipway_ready", "Whether the service can do its work (1) or not (0).", multiprocess_mode="livemin")

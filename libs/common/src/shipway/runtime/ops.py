@@ -1,10 +1,11 @@
 """What every service answers over HTTP: is it alive, can it do its work, and how is it doing."""
 
+import os
 from collections.abc import Callable
 
 from fastapi import FastAPI, Response
 from fastapi.responses import JSONResponse
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest, multiprocess
 
 from shipway.runtime import metrics
 
@@ -57,4 +58,13 @@ def add_ops_routes(app: FastAPI, readiness: Readiness) -> None:
     @app.get("/metrics", tags=["operations"], summary="Prometheus metrics", response_class=Response)
     async def metrics_page() -> Response:
         metrics.READY.set(not readiness.problems())
-        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+        return Response(_page(), media_type=CONTENT_TYPE_LATEST)
+
+
+def _page() -> bytes:
+    """The metrics of this process, or of all workers together."""
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        return generate_latest()
+    together = CollectorRegistry()
+    multiprocess.MultiProcessCollector(together)  # type: ignore[no-untyped-call]
+    return generate_latest(together)

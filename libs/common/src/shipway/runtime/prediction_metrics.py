@@ -14,8 +14,14 @@ INHERITED = Counter(
 REFUSALS = Counter(
     "shipway_refusals_logged_total", "Refused or failed requests, by whether the log has them.", ["kept"]
 )
-WAITING = Gauge("shipway_predictions_waiting", "Answered predictions that wait to be logged.")
-SPOOLED = Gauge("shipway_prediction_log_spool_bytes", "Batches of records that wait for Kafka, on disk and in memory.")
+WAITING = Gauge(
+    "shipway_predictions_waiting", "Answered predictions that wait to be logged.", multiprocess_mode="livesum"
+)
+SPOOLED = Gauge(
+    "shipway_prediction_log_spool_bytes",
+    "Batches of records that wait for Kafka, on disk and in memory.",
+    multiprocess_mode="livesum",
+)
 
 
 def totals() -> dict[str, int]:

@@ -22,6 +22,7 @@ from shipway.runtime.kafka import Producer, connected_producer
 from shipway.runtime.lifecycle import Body, Life
 from shipway.runtime.prediction_sink import PredictionSink, open_spool
 from shipway.runtime.starting import provisioned
+from shipway.runtime.workers import worker
 
 # Larger bodies go through ASGI, with its flow control.
 DIRECT_BYTES = 64_000
@@ -43,7 +44,8 @@ def body(settings: GatewaySettings) -> Body:
 
 
 async def _serve(life: Life, settings: GatewaySettings, producer: Producer, guard: Guard) -> None:
-    instance = f"gateway-{settings.http.host}-{settings.http.port}"
+    number = worker()
+    instance = f"gateway-{settings.http.host}-{settings.http.port}" + ("" if number is None else f"-{number}")
     registry = Registry(settings.kafka, settings.probes)
     upstream = Upstream(registry, settings.limits)
 

@@ -25,7 +25,11 @@ from shipway.runtime.kafka import Producer
 from shipway.runtime.waiting import until_reachable
 
 _log = log.get(__name__)
-PENDING = Gauge("shipway_gateway_results_pending", "Requests that this gateway has accepted and not answered yet.")
+PENDING = Gauge(
+    "shipway_gateway_results_pending",
+    "Requests that this gateway has accepted and not answered yet.",
+    multiprocess_mode="livesum",
+)
 GRACE = timedelta(seconds=5)
 """From the last model's time limit until a result that has not come is called lost."""
 

@@ -29,7 +29,7 @@ from shipway.runtime.waiting import happens
 _log = log.get(__name__)
 EJECTIONS = Metric("shipway_gateway_ejections_total", "Instances taken out, by why.", ["why"])
 _WAITING = 1000
-ROUTABLE = Gauge("shipway_gateway_instances_routable", "Instances that pass their probes.")
+ROUTABLE = Gauge("shipway_gateway_instances_routable", "Instances that pass their probes.", multiprocess_mode="livemin")
 
 
 @dataclass

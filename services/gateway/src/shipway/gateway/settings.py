@@ -57,6 +57,9 @@ class GatewaySettings(GuardedSettings):
         env_prefix="SHIPWAY_GATEWAY__", env_nested_delimiter="__", extra="ignore", frozen=True
     )
 
+    workers: int = Field(
+        default=1, ge=1, le=64, description="processes on the port, each with tables and limits of its own"
+    )
     limits: LimitSettings = LimitSettings()
     probes: ProbeSettings = ProbeSettings()
     prediction_log: PredictionLogSettings = PredictionLogSettings()

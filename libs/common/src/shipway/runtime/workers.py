@@ -1,0 +1,150 @@
+"""Several processes of one service on one port, each whole: the kernel spreads new connections (SO_REUSEPORT).
+
+A worker opens the port once it is ready, and not before, so that no client meets one that still starts; until the first
+has done so the parent answers there, for their health. A worker that ends is started again, ever later. Metrics are
+those of all workers together, of ended ones too (prometheus_client's multiprocess mode), whichever of them is asked.
+"""
+
+import asyncio
+import ctypes
+import os
+import signal
+import socket
+import sys
+import tempfile
+import time
+from contextlib import suppress
+
+import uvicorn
+from fastapi import FastAPI
+from prometheus_client import multiprocess
+
+from shipway.runtime import log
+from shipway.runtime.ops import Readiness, add_ops_routes
+from shipway.runtime.quiet import QuietServer
+from shipway.runtime.settings import HttpSettings
+
+_log = log.get(__name__)
+_NUMBER, _READY_FD, _METRICS = "SHIPWAY_WORKER", "SHIPWAY_WORKER_READY_FD", "PROMETHEUS_MULTIPROC_DIR"
+_PR_SET_PDEATHSIG = 1
+_WRONG_SETTINGS = 2
+BACKOFF_S = (0.1, 0.5, 1.0, 2.0, 5.0)
+STEADY_S = 30.0
+STOP_WITHIN_S = 27.0
+
+
+def worker() -> int | None:
+    """Which worker this process is; None where it is the only one."""
+    number = os.environ.get(_NUMBER, "")
+    return int(number) if number.isdigit() else None
+
+
+def begin_worker() -> None:
+    """What a worker does first: it ends with its parent."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def say_open() -> None:
+    """Tells the parent that this worker has opened the port."""
+    with suppress(OSError, ValueError):
+        os.write(int(os.environ[_READY_FD]), b"\n")
+
+
+def shared_socket(http: HttpSettings) -> socket.socket:
+    """A socket on the service's port, which others may have too.
+
+    Raises:
+        OSError: the port is somebody else's.
+    """
+    listening = socket.socket(socket.AF_INET6 if ":" in http.host else socket.AF_INET, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    listening.bind((http.host, http.port))
+    listening.listen(1024)
+    return listening
+
+
+class Workers:
+    """Runs ``python -m module`` several times, until SIGTERM or SIGINT."""
+
+    def __init__(self, module: str, count: int, http: HttpSettings) -> None:
+        self._module = module
+        self._count = count
+        self._http = http
+        self._stopping = asyncio.Event()
+        self._opened = asyncio.Event()
+        self._code = 0
+
+    async def run(self) -> int:
+        """Runs them; gives the exit code. One that refuses its settings ends them all: it would again."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stopping.set)
+        reading, self._writing = os.pipe()
+        loop.add_reader(reading, self._opened.set)
+        with tempfile.TemporaryDirectory(prefix="shipway-metrics-") as self._metrics:
+            waiting = asyncio.create_task(self._answer_until_open())
+            await asyncio.gather(*(self._keep(index) for index in range(self._count)))
+            self._opened.set()
+            await waiting
+        loop.remove_reader(reading)
+        return self._code
+
+    async def _keep(self, index: int) -> None:
+        """Keeps one worker running."""
+        failures = 0
+        while not self._stopping.is_set():
+            begun = time.monotonic()
+            code = await self._one(index)
+            if self._stopping.is_set():
+                return
+            if code == _WRONG_SETTINGS:
+                self._code = code
+                self._stopping.set()
+                return
+            failures = 0 if time.monotonic() - begun > STEADY_S else failures + 1
+            pause_s = BACKOFF_S[min(failures, len(BACKOFF_S) - 1)]
+            _log.error("worker ended; it is started again", worker=index, code=code, pause_s=pause_s)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause_s):
+                    await self._stopping.wait()
+
+    async def _one(self, index: int) -> int:
+        """One life of a worker; its exit code. At the stop it is asked to end, and made to."""
+        mine = {_NUMBER: str(index), _READY_FD: str(self._writing), _METRICS: self._metrics}
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", self._module, env={**os.environ, **mine}, pass_fds=(self._writing,)
+        )
+        ended, stopping = asyncio.create_task(process.wait()), asyncio.create_task(self._stopping.wait())
+        await asyncio.wait({ended, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if not ended.done():
+            process.terminate()
+            await asyncio.wait({ended}, timeout=STOP_WITHIN_S)
+        if not ended.done():
+            _log.error("worker did not stop in time; ending it", worker=index, limit_s=STOP_WITHIN_S)
+            process.kill()
+        code = await ended
+        multiprocess.mark_process_dead(process.pid, self._metrics)  # type: ignore[no-untyped-call]
+        return code
+
+    async def _answer_until_open(self) -> None:
+        """Answers for the workers' health on their port, until one of them does."""
+        app = FastAPI(openapi_url=None)
+        readiness = Readiness()
+        readiness.report("start", "the workers start")
+        add_ops_routes(app, readiness)
+        config = uvicorn.Config(app, log_config=None, access_log=False, server_header=False, lifespan="off")
+        server = QuietServer(config)
+        try:
+            listening = shared_socket(self._http)
+        except OSError as err:
+            _log.error("can't listen; set HTTP__HOST and HTTP__PORT", port=self._http.port, reason=str(err))
+            self._code = _WRONG_SETTINGS
+            self._stopping.set()
+            return
+        serving = asyncio.create_task(server.serve(sockets=[listening]))
+        await self._opened.wait()
+        server.should_exit = True
+        await serving
