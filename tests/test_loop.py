@@ -1,14 +1,17 @@
 """The loop: from a training request to served predictions, on every kind of target, and a swap under traffic."""
 
 import asyncio
+import io
 from datetime import datetime
+from typing import Any
 
 import httpx
+import pyarrow.parquet as pq
 import pytest
 from world import T0, World, eventually, features_of, finite, make_rows, problem
 
 from shipway.cli.traffic import Traffic
-from shipway.client import Refused
+from shipway.client import KnownLabel, Refused
 from shipway.contract import events as e
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -163,3 +166,41 @@ async def test_feedback_finds_its_prediction(shipway_world: World, served: str) 
     with pytest.raises(Refused) as refused:
         await shipway_world.shipway.feedback(served, "", True)
     assert refused.value.status == 422
+
+
+async def test_labels_become_quality_by_version_and_a_file_beside_the_history(shipway_world: World) -> None:
+    model = "labelled"
+    await shipway_world.declare(model)
+    assert (await shipway_world.train(model)).succeeded
+    rows = make_rows("binary", 200, seed=5)
+    answer = await shipway_world.shipway.predict(model, [features_of(row) for row in rows])
+    ids = [prediction.id for prediction in answer.predictions]
+    truth = {name: row["y"] for name, row in zip(ids, rows, strict=True) if row["y"] is not None}
+    labels = [KnownLabel(name, y) for name, y in truth.items()]
+    wrong = KnownLabel(ids[1], not truth[ids[1]])
+    assert await shipway_world.shipway.feedback_many(model, [wrong, *labels, *labels[:10]]) == len(labels) + 11
+
+    async def joined() -> dict[str, Any] | None:
+        found = await shipway_world.shipway.quality(model)
+        return found if found["versions"] and found["versions"][0]["labelled"] == len(truth) else None
+
+    found = await eventually(joined, "every label has found its prediction")
+    assert found is not None
+    (version,) = found["versions"]
+    assert (version["version"], version["predictions"]) == (1, 200)
+    assert (found["counts"]["conflicting"], found["counts"]["doubled"]) == (1, 10)
+    assert version["metrics"]["accuracy"] > 0.75 and version["loss"]["high"] < 0.25
+
+    async def told() -> list[e.QualityMeasured]:
+        return shipway_world.recorder.payloads(e.QualityMeasured, model=model, labelled=len(truth))
+
+    (measured, *_) = await eventually(told, "the quality is told")
+    assert measured.loss_sum / measured.labelled == pytest.approx(version["loss"]["mean"])
+
+    async def filed() -> dict[str, Any] | None:
+        keys = await asyncio.to_thread(shipway_world.store.list, f"labels/{model}/")
+        tables = [pq.read_table(io.BytesIO(shipway_world.store.get(key, 10**7))) for key in keys]
+        read = {row["prediction_id"]: row["label"] for table in tables for row in table.to_pylist()}
+        return read if len(read) == len(truth) else None
+
+    assert await eventually(filed, "the labels are filed") == {name: str(y).lower() for name, y in truth.items()}

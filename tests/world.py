@@ -40,7 +40,13 @@ T = TypeVar("T")
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 STACK = os.environ.get("SHIPWAY_TEST_STACK", "embedded")
 LAST = datetime(2026, 3, 1, tzinfo=UTC)
-QUICK = {"SHIPWAY__KAFKA__BEAT_S": "1", "SHIPWAY_MONITOR__HISTORY__ROLL_S": "1"}
+QUICK = {
+    "SHIPWAY__KAFKA__BEAT_S": "1",
+    "SHIPWAY_MONITOR__HISTORY__ROLL_S": "1",
+    "SHIPWAY_MONITOR__LABELS__SEARCH_AGAIN_S": "0.5",
+    "SHIPWAY_MONITOR__LABELS__FILE_EVERY_S": "1",
+    "SHIPWAY_MONITOR__LABELS__TELL_EVERY_S": "1",
+}
 
 
 async def eventually(look: Callable[[], Awaitable[T]], what: str, within_s: float = 60.0) -> T:

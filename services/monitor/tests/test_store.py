@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from shipway.contract import events as e
 from shipway.contract.errors import Permanent
 from shipway.monitor import reading, store
-from shipway.monitor.tables import events, labels, metadata, versions
+from shipway.monitor.tables import events, label_counts, labels, metadata, versions
 from shipway.runtime.database import Database
 from shipway.runtime.migrations import migrate
 
@@ -153,7 +153,14 @@ async def test_a_differing_label_replaces_unless_observed_earlier(database: Data
         await put(feedback)
     async with database.begin() as tx:
         kept = (await tx.execute(sa.select(labels.c.model, labels.c.label, labels.c.times))).all()
+        counts = (await tx.execute(sa.select(label_counts).order_by("model", "what"))).all()
     assert kept == [("m", "b", 2)]
+    assert [row for row in counts if row.model == "m"] == [
+        ("m", "conflicting", 2),
+        ("m", "doubled", 1),
+        ("m", "received", 4),
+    ]
+    assert [row[1:] for row in counts if row.model == "other"] == [("misdirected", 1), ("received", 1)]
 
 
 async def test_what_cannot_be_stored_is_refused(put: Put) -> None:

@@ -19,6 +19,7 @@ from shipway.cli import (
     predict,
     predictions,
     provision,
+    quality,
     release,
     report,
     stack,
@@ -53,6 +54,7 @@ for name, command in release.COMMANDS.items():
     app.command(name, rich_help_panel="Releases")(command)
 app.command("predict")(predict.predict)
 app.add_typer(predictions.app, name="predictions", help="The record of what was predicted.")
+app.command("quality")(quality.quality)
 app.command("status")(status.status)
 app.command("events")(events.events)
 app.add_typer(deadletters.app, name="dead-letters", help="What services refused; send it again.")

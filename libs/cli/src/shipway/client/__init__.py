@@ -1,7 +1,7 @@
 """Shipway from Python: declare, train, predict, look. ``Shipway`` blocks, ``AsyncShipway`` is for async code."""
 
 from shipway.client.blocking import Shipway
-from shipway.client.client import Addresses, AsyncShipway, Prediction, Predictions
+from shipway.client.client import Addresses, AsyncShipway, KnownLabel, Prediction, Predictions
 from shipway.client.errors import Refused, ShipwayError, Unreachable
 from shipway.client.journey import Journey
 
@@ -9,6 +9,7 @@ __all__ = [
     "Addresses",
     "AsyncShipway",
     "Journey",
+    "KnownLabel",
     "Prediction",
     "Predictions",
     "Refused",

@@ -6,7 +6,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from shipway.client.client import Addresses, AsyncShipway, Predictions
+from shipway.client.client import Addresses, AsyncShipway, KnownLabel, Predictions
 from shipway.client.journey import Journey
 from shipway.contract.events import CommandAnswered, OperatorAction
 from shipway.contract.spec import ModelSpec
@@ -79,6 +79,14 @@ class Shipway:
     ) -> None:
         """See AsyncShipway.feedback."""
         self._run(self._client.feedback(model, prediction_id, label, observed_at))
+
+    def feedback_many(self, model: str, labels: Sequence[KnownLabel]) -> int:
+        """See AsyncShipway.feedback_many."""
+        return self._run(self._client.feedback_many(model, labels))
+
+    def quality(self, name: str, days: int | None = None) -> dict[str, Any]:
+        """See AsyncShipway.quality."""
+        return self._run(self._client.quality(name, days))
 
     def models(self) -> list[dict[str, Any]]:
         """See AsyncShipway.models."""

@@ -40,6 +40,7 @@ from shipway.runtime.settings import KafkaSettings
 
 JOURNEY_TOPICS = (topics.TRAINING_EVENTS, topics.EVALUATION_EVENTS, topics.RELEASE_EVENTS)
 ASK_AGAIN_S = 5.0
+LABELS_A_REQUEST = 1000
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,15 @@ class Prediction:
     probability: float | None = None
     probabilities: dict[str, float] | None = None
     value: float | None = None
+
+
+@dataclass(frozen=True)
+class KnownLabel:
+    """A prediction's true label, for ``feedback_many``; ``observed_at``: when it became known, by default now."""
+
+    prediction_id: str
+    label: str | float | bool
+    observed_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -226,6 +236,21 @@ class AsyncShipway:
         body = {"model": model, "prediction_id": prediction_id, "label": label, "observed_at": moment}
         await self._call("POST", f"{self.addresses.gateway}/feedback", body)
 
+    async def feedback_many(self, model: str, labels: Sequence[KnownLabel]) -> int:
+        """Tells the true labels of many predictions; gives how many were taken, all of them. Raises as predict does.
+
+        After an error some may have been taken: tell all of them again, a label counts once.
+        """
+        taken, url = 0, f"{self.addresses.gateway}/feedback"
+        for begin in range(0, len(labels), LABELS_A_REQUEST):
+            part = [_label_body(label) for label in labels[begin : begin + LABELS_A_REQUEST]]
+            taken += (await self._call("POST", url, {"model": model, "labels": part}))["labels"]
+        return taken
+
+    async def quality(self, name: str, days: int | None = None) -> dict[str, Any]:
+        """How good a model's versions are by the labels that are known: coverage, maturity, loss over time."""
+        return await self._look(f"/api/models/{name}/quality" + (f"?days={days}" if days else ""))
+
     async def models(self) -> list[dict[str, Any]]:
         """Every model, as the monitor knows it."""
         found: list[dict[str, Any]] = (await self._look("/api/models"))["models"]
@@ -354,6 +379,11 @@ async def _next_before(
         return coming.result()
     finally:
         coming.cancel()
+
+
+def _label_body(label: KnownLabel) -> dict[str, Any]:
+    moment = (label.observed_at or datetime.now(UTC)).isoformat()
+    return {"prediction_id": label.prediction_id, "label": label.label, "observed_at": moment}
 
 
 async def _read(path: Path) -> str:

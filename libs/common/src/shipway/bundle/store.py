@@ -131,16 +131,7 @@ def read_bundle(store: ObjectStore, digest: str, *, limits: Limits | None = None
     """
     limits = limits or Limits()
     manifest = read_manifest(store, digest)
-    files = {}
-    for name, entry in manifest.files.items():
-        of_its_own = {"model.txt": limits.model_bytes, "signature.json": limits.signature_bytes}
-        limit = of_its_own.get(name, limits.file_bytes)
-        if not 0 <= entry.size <= limit:
-            raise Permanent(f"bundle {digest[:12]}: {name} has {entry.size} bytes; the limit is {limit}")
-        data = store.get(bundle_key(digest, name), entry.size + 1)
-        if len(data) != entry.size or sha256(data) != entry.sha256:
-            raise Permanent(f"bundle {digest[:12]}: {name} is damaged (its hash differs from the manifest's)")
-        files[name] = data
+    files = {name: _checked(store, digest, name, entry, limits) for name, entry in manifest.files.items()}
     signature = parse_signature(_json(files, "signature.json", digest))
     rows, scores = decode_golden(files["golden.parquet"], signature, limits.golden_rows)
     return Bundle(
@@ -153,6 +144,15 @@ def read_bundle(store: ObjectStore, digest: str, *, limits: Limits | None = None
         spec=recorded_spec(_json(files, "spec.json", digest)),
         files=files,
     )
+
+
+def read_file(store: ObjectStore, digest: str, name: str, *, limits: Limits | None = None) -> bytes:
+    """One file of a bundle, its hash checked.
+
+    Raises:
+        ObjectMissing, Permanent, Transient: as read_bundle.
+    """
+    return _checked(store, digest, name, read_manifest(store, digest).files[name], limits or Limits())
 
 
 def delete_bundle(store: ObjectStore, digest: str) -> None:
@@ -191,6 +191,17 @@ def decode_golden(data: bytes, signature: Signature, max_rows: int) -> tuple[Mat
         raise Permanent(f"golden.parquet: {err}") from err
     matrix = np.column_stack([table.column(name).to_numpy() for name in wanted + outputs])
     return np.ascontiguousarray(matrix[:, : len(wanted)]), np.ascontiguousarray(matrix[:, len(wanted) :])
+
+
+def _checked(store: ObjectStore, digest: str, name: str, entry: FileEntry, limits: Limits) -> bytes:
+    of_its_own = {"model.txt": limits.model_bytes, "signature.json": limits.signature_bytes}
+    limit = of_its_own.get(name, limits.file_bytes)
+    if not 0 <= entry.size <= limit:
+        raise Permanent(f"bundle {digest[:12]}: {name} has {entry.size} bytes; the limit is {limit}")
+    data = store.get(bundle_key(digest, name), entry.size + 1)
+    if len(data) != entry.size or sha256(data) != entry.sha256:
+        raise Permanent(f"bundle {digest[:12]}: {name} is damaged (its hash differs from the manifest's)")
+    return data
 
 
 def _json(files: Mapping[str, bytes], name: str, digest: str) -> object:

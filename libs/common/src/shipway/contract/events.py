@@ -287,6 +287,40 @@ class FeedbackReceived(Event, frozen=True, kw_only=True):
     observed_at: datetime
 
 
+class Label(msgspec.Struct, frozen=True, kw_only=True):
+    """A prediction's true label, and when that became known."""
+
+    prediction_id: str
+    label: str | float | bool
+    observed_at: datetime
+
+
+class LabelsReceived(Event, frozen=True, kw_only=True):
+    """The true labels of many predictions; says what as many FeedbackReceived would."""
+
+    type: ClassVar[str] = "shipway.LabelsReceived.v1"
+    labels: list[Label]
+
+
+class QualityMeasured(Event, frozen=True, kw_only=True):
+    """How good a version's answers were, by the labels known so far. All counts and sums are since its first answer.
+
+    ``labelled`` of its ``predictions`` answered have a label. The loss of each is 0 to 1: the Brier score of a binary
+    target, (p - y)**2, or half of it for several classes; for regression the absolute error over the model's scale,
+    at most 1. The labelled ones were predicted within ``window_from`` to ``window_to``.
+    """
+
+    type: ClassVar[str] = "shipway.QualityMeasured.v1"
+    version: int
+    labelled: int
+    loss_sum: float
+    loss_square_sum: float
+    predictions: int
+    window_from: datetime
+    window_to: datetime
+    measured_at: datetime
+
+
 class Traffic(msgspec.Struct, frozen=True, kw_only=True):
     """A version's share of a model's requests, 0 to 1."""
 
@@ -410,6 +444,8 @@ EVENT_TYPES: dict[str, type[Payload]] = {
         ModelRetired,
         RetirementDeferred,
         FeedbackReceived,
+        LabelsReceived,
+        QualityMeasured,
         DesiredState,
         Presence,
         PredictionResult,

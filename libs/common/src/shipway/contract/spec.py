@@ -418,6 +418,23 @@ class PredictionLogSpec(_Section):
         return raw if share is None else {**raw, "sample": share}
 
 
+class Labels(_Section):
+    """The true values that come after predictions."""
+
+    wait: Duration = Field(
+        default=timedelta(days=7),
+        description="how long a label whose prediction is not found is kept for it, before it counts as an orphan",
+    )
+    mature_after: Duration = Field(
+        default=timedelta(days=1), description="a label that comes later after its prediction counts as late"
+    )
+    within: Duration = Field(
+        default=timedelta(days=90),
+        ge=timedelta(hours=1),
+        description="labels, and corrections of them, are taken for predictions so old at most",
+    )
+
+
 class ModelSpec(_Section):
     """The whole model file."""
 
@@ -444,6 +461,8 @@ class ModelSpec(_Section):
     retirement: Retirement
     service_levels: ServiceLevels = ServiceLevels()
     prediction_log: PredictionLogSpec = PredictionLogSpec()
+    # Left out where it is not said, as PredictionLogSpec.keep.
+    labels: Labels = Field(default=Labels(), exclude_if=lambda labels: labels == Labels())
 
     @model_validator(mode="after")
     def _consistent(self) -> "ModelSpec":

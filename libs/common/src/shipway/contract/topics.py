@@ -114,7 +114,8 @@ PRESENCE = Topic(
     retention_h=None,
 )
 PREDICTION_LOG = Topic("shipway.prediction-log", (), "instance", ("predictor", "gateway"), ("monitor",), retention_h=24)
-FEEDBACK = Topic("shipway.feedback", (e.FeedbackReceived,), "model", ("gateway",), ("monitor",))
+FEEDBACK = Topic("shipway.feedback", (e.FeedbackReceived, e.LabelsReceived), "model", ("gateway",), ("monitor",))
+MONITORING_EVENTS = Topic("shipway.monitoring-events", (e.QualityMeasured,), "model", ("monitor",), ("releaser",))
 RESULTS = Topic(
     "shipway.results", (e.PredictionResult,), "result_id", ("gateway",), (), retention_h=1, tails=("gateway", "client")
 )
@@ -138,6 +139,7 @@ SHARED_TOPICS: tuple[Topic, ...] = (
     PREDICTION_LOG,
     FEEDBACK,
     RESULTS,
+    MONITORING_EVENTS,
 )
 DEAD_LETTERS: dict[Service, Topic] = {s: dead_letters(s) for s in ("trainer", "evaluator", "releaser", "monitor")}
 TOPICS: tuple[Topic, ...] = (*SHARED_TOPICS, *DEAD_LETTERS.values())

@@ -1,15 +1,14 @@
-"""The rest of the gateway's REST, by FastAPI: what is served, by whom, and feedback; and the documents of all of it."""
+"""The rest of the gateway's REST, by FastAPI: what is served and by whom; and the documents of all of it."""
 
-from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from datetime import datetime
+from typing import Any, Literal
 
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
-from shipway.contract.errors import Transient
-from shipway.contract.events import FeedbackReceived
 from shipway.contract.signature import to_builtins
+from shipway.gateway.feedback import add_feedback
 from shipway.gateway.infer import Served
 from shipway.gateway.registry import Registry
 from shipway.gateway.results import Results
@@ -18,9 +17,6 @@ from shipway.runtime.inferenceroutes import add_protocol_routes
 from shipway.runtime.kafka import Producer
 from shipway.runtime.openapi import ProblemDocument, document, problems
 from shipway.runtime.refusals import add_refusals
-
-# No consumer can keep a NUL: better refused here than a dead letter there.
-_TEXT = r"^[^\x00]*$"
 
 
 class PredictBody(BaseModel):
@@ -113,23 +109,6 @@ class Result(BaseModel):
     problem: ProblemDocument | None = None
 
 
-class Feedback(BaseModel):
-    """The true label of a prediction."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    model: Annotated[str, Field(min_length=1, max_length=63, pattern="^[a-z][a-z0-9-]*$")]
-    prediction_id: Annotated[str, Field(min_length=1, max_length=64, pattern=_TEXT)]
-    label: Annotated[str, Field(max_length=1000, pattern=_TEXT)] | Annotated[float, Field(allow_inf_nan=False)] | bool
-    observed_at: datetime | None = None
-
-
-class FeedbackAnswer(BaseModel):
-    """The feedback is on Kafka."""
-
-    status: Literal["accepted"] = "accepted"
-
-
 def add_routes(app: FastAPI, registry: Registry, results: Results, producer: Producer, source: str) -> None:
     """Adds the gateway's routes."""
 
@@ -161,25 +140,7 @@ def add_routes(app: FastAPI, registry: Registry, results: Results, producer: Pro
     async def instances() -> dict[str, Any]:
         return {"instances": [_instance(registry, name) for name in sorted(registry.presences())]}
 
-    @app.post(
-        "/feedback",
-        tags=["predictions"],
-        status_code=202,
-        summary="Tell a prediction's true label",
-        responses=problems(400, 413, 422, 503),
-    )
-    async def feedback(body: Feedback) -> FeedbackAnswer:
-        event = FeedbackReceived(
-            model=body.model,
-            prediction_id=body.prediction_id,
-            label=body.label,
-            observed_at=body.observed_at or datetime.now(UTC),
-        )
-        try:
-            await producer.publish(source, event)
-        except Transient as err:
-            raise Problem(503, f"feedback can't be taken now: {err}", retry_after_s=2) from err
-        return FeedbackAnswer()
+    add_feedback(app, producer, source)
 
     refusals = (400, 404, 413, 422, 502, 503, 504)
     add_protocol_routes(app, "shipway-gateway", Served(registry), infer_refusals=refusals)

@@ -2,7 +2,6 @@
 
 import asyncio
 import difflib
-import os
 import random
 import time
 import uuid
@@ -22,6 +21,7 @@ from shipway.gateway.settings import LimitSettings
 from shipway.gateway.upstream import Asking, Rows, Upstream
 from shipway.runtime import log, trace
 from shipway.runtime.http import Problem
+from shipway.runtime.prediction_ids import as_text, new_ids
 from shipway.runtime.prediction_sink import PredictionSink
 
 _log = log.get(__name__)
@@ -128,9 +128,8 @@ class Asker:
         """
         route = asked.route
         assert route is not None, "a request is routed before it is scored"
-        joined = os.urandom(16 * count)
-        text = joined.hex()
-        asked.ids = [text[i : i + 32] for i in range(0, len(text), 32)]
+        joined = new_ids(count)
+        asked.ids = as_text(joined)
         asked.client_ids = client_ids
         sent = Rows(count, values, joined, bytes.fromhex(asked.span[3:35]), client_ids)
         outputs = route.signature.outputs_per_row

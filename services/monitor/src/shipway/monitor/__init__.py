@@ -1,6 +1,7 @@
 """The monitor: keeps the history of everything, counts predictions, and says when a version failed or is to go.
 
-Reads: all events, prediction log, feedback; presence (as a table). Writes: ModelDegraded, ModelRetired.
+Reads: all events, prediction log, feedback; presence (as a table). Writes: ModelDegraded, ModelRetired,
+QualityMeasured.
 Owns: history, views of models and versions, usage, labels; the prediction history in the object store. Serves the
 read API.
 """

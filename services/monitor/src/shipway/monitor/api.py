@@ -1,12 +1,12 @@
 """The monitor's read API: models, versions, requests, usage, history, instances."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Path, Query
 
 from shipway.contract.events import Presence
-from shipway.monitor import reading, responses
+from shipway.monitor import qualities, reading, responses
 from shipway.runtime.database import Database
 from shipway.runtime.http import Problem
 from shipway.runtime.openapi import document, problems
@@ -73,6 +73,18 @@ def add_routes(app: FastAPI, database: Database, presence: TableView[Presence], 
     async def prediction_history(model: Name, day: date | None = None) -> dict[str, Any]:
         async with database.begin() as tx:
             return _known(await reading.prediction_history(tx, model, day), f"model {model[:100]!r}")
+
+    @app.get(
+        "/api/models/{model}/quality",
+        tags=["models"],
+        summary="Quality by the labels that are known: coverage, maturity, loss over time",
+        responses=_MISSING,
+        response_model=responses.ModelQuality,
+    )
+    async def quality(model: Name, days: Annotated[int, Query(ge=1, le=400)] = 30) -> dict[str, Any]:
+        since = datetime.now(UTC) - timedelta(days=days)
+        async with database.begin() as tx:
+            return _known(await qualities.of_model(tx, model, since), f"model {model[:100]!r}")
 
     @app.get(
         "/api/requests/{request_id}",

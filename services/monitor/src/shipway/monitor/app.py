@@ -5,6 +5,7 @@ from shipway.contract.topics import PRESENCE
 from shipway.monitor.api import add_routes
 from shipway.monitor.handlers import handlers, raw_handlers
 from shipway.monitor.historian import Historian
+from shipway.monitor.joiner import Joiner
 from shipway.monitor.reports import add_report_routes
 from shipway.monitor.settings import MonitorSettings
 from shipway.monitor.watch import Watch
@@ -24,16 +25,19 @@ def body(settings: MonitorSettings) -> Body:
         async with connected(life, "monitor", settings.kafka, settings.database) as parts:
             presence = TableView(settings.kafka, PRESENCE, Presence)
             watch = Reconciler("watch", Watch(parts).step, settings.beat_s)
-            filed = Historian(parts.database, open_store(settings.objects), settings.history)
+            objects = open_store(settings.objects)
+            filed = Historian(parts.database, objects, settings.history)
             history = Reconciler("history", filed.step, min(settings.beat_s, settings.history.roll_s))
+            joined = Reconciler("labels", Joiner(parts, objects, settings.labels).step, settings.beat_s)
             add_routes(life.app, parts.database, presence, settings.silent_after_s)
-            add_report_routes(life.app, parts.database, open_store(settings.objects))
+            add_report_routes(life.app, parts.database, objects)
             raw = raw_handlers(settings.batches.bounds(), 1_000_000 * settings.history.staging_mb)
             async with consuming(life, parts, settings.kafka, handlers(), raw=raw):
                 life.spawn("presence", presence.run())
                 life.spawn("watch", watch.run())
                 # With the object store away it waits, and so in the end does the consumer; the API goes on.
                 life.spawn("history", history.run())
+                life.spawn("labels", joined.run())
                 life.readiness.check("watch", lambda: watch.problem)
                 life.ready()
                 await life.stopped()

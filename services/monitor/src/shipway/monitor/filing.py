@@ -16,7 +16,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from shipway.contract.errors import Permanent
 from shipway.contract.events import ModelApproved
-from shipway.contract.signature import parse_signature
+from shipway.contract.signature import Signature, parse_signature
 from shipway.contract.spec import parse_spec
 from shipway.monitor.parquet import Content, Naming
 from shipway.monitor.tables import history_files as files
@@ -65,6 +65,30 @@ async def namings(tx: Transaction, model: str, versions: Collection[int]) -> dic
             continue
         found[row.version] = Naming(signature, frozenset([*redacted, *row.prediction_log.get("redact", [])]))
     return found
+
+
+async def signatures_of(tx: Transaction, model: str, versions: Collection[int]) -> dict[int, Signature]:
+    """The versions' signatures, as far as they are known."""
+    of_them = (signatures.c.model == model) & signatures.c.version.in_(versions)
+    found = {}
+    for row in (await tx.execute(sa.select(signatures.c.version, signatures.c.signature).where(of_them))).all():
+        try:
+            found[row.version] = parse_signature(row.signature)
+        except Permanent:
+            continue
+    return found
+
+
+async def with_ids(tx: Transaction, model: str) -> list[Any]:
+    """A model's files, the newest first, with the ids that each may hold."""
+    shown = (files.c.id, files.c.key, files.c.bytes, files.c.first_id, files.c.last_id)
+    there = (files.c.model == model) & (files.c.state == "written")
+    return list((await tx.execute(sa.select(*shown).where(there).order_by(files.c.last_at.desc()))).all())
+
+
+async def keep_ids(tx: Transaction, file_id: int, ids: tuple[str, str]) -> None:
+    """Notes which ids a file holds, of one that was written by an older release."""
+    await tx.execute(sa.update(files).where(files.c.id == file_id).values(first_id=ids[0], last_id=ids[1]))
 
 
 async def due(tx: Transaction, bounds: Bounds) -> list[tuple[str, date]]:
@@ -202,6 +226,8 @@ def _written(content: Content) -> dict[str, Any]:
         "sha256": content.sha256,
         "first_at": content.first,
         "last_at": content.last,
+        "first_id": content.first_id,
+        "last_id": content.last_id,
     }
 
 

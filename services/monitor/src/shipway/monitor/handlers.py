@@ -1,5 +1,6 @@
 """One event, one transaction: the history and what it changes."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
 
@@ -13,7 +14,8 @@ from shipway.contract.errors import InvalidField, Permanent
 from shipway.contract.predictionlog import BOUNDS, decode_batch
 from shipway.contract.spec import parse_spec
 from shipway.contract.topics import PREDICTION_LOG, consumed_by
-from shipway.monitor import filing, metrics, staging, store
+from shipway.monitor import filing, labels, metrics, staging, store
+from shipway.monitor.labelling import Label, observed
 from shipway.monitor.views import request_change, version_change
 from shipway.runtime.consumer import Handler, RawHandler
 from shipway.runtime.database import Transaction
@@ -48,7 +50,20 @@ async def on_declared(tx: Transaction, payload: e.ModelDeclared, event: Envelope
 
 async def on_feedback(tx: Transaction, payload: e.FeedbackReceived, _event: Envelope) -> None:
     """A label."""
-    await store.add_label(tx, payload)
+    await _take(tx, payload.model, [payload])
+
+
+async def on_labels(tx: Transaction, payload: e.LabelsReceived, _event: Envelope) -> None:
+    """Labels."""
+    await _take(tx, payload.model, payload.labels)
+
+
+async def _take(tx: Transaction, model: str, came: Sequence[e.FeedbackReceived | e.Label]) -> None:
+    now = datetime.now(UTC)
+    await labels.take(
+        tx, model, [Label(model, one.prediction_id, one.label, observed(one.observed_at, now)) for one in came]
+    )
+    metrics.LABELS.labels("received").inc(len(came))
 
 
 async def on_predictions(
@@ -73,7 +88,7 @@ async def on_predictions(
 def handlers() -> dict[type[e.Payload], Handler]:
     """A handler for every type of event on the topics that the monitor consumes."""
     found: dict[type[e.Payload], Handler] = {kind: on_event for topic in consumed_by("monitor") for kind in topic.types}
-    return found | {e.ModelDeclared: on_declared, e.FeedbackReceived: on_feedback}
+    return found | {e.ModelDeclared: on_declared, e.FeedbackReceived: on_feedback, e.LabelsReceived: on_labels}
 
 
 def raw_handlers(bounds: Bounds, staging_bytes: int) -> dict[str, RawHandler]:

@@ -9,3 +9,7 @@ HISTORY_FILES = Counter("shipway_history_files_total", "Files of the prediction 
 HISTORY_FAILED = Counter("shipway_history_failed_total", "Times that a file of the prediction history was not made.")
 HISTORY_LEFT_OUT = Counter("shipway_history_left_out_total", "Records of a name that no model can have.")
 HISTORY_WAITING_BYTES = Gauge("shipway_history_waiting_bytes", "Records that wait in the database for their file.")
+LABELS = Counter("shipway_labels_total", "Labels, by what became of them.", ["what"])
+LABEL_FILES_SEARCHED = Counter(
+    "shipway_label_files_searched_total", "History files that were read to find predictions."
+)

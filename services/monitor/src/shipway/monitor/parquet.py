@@ -24,6 +24,7 @@ PREFIX = "feature."
 UNNAMED = "features_unnamed"  # the numbers of a record that no known signature fits
 MAX_PLACES = 1000
 _BEFORE = [name for name in SCHEMA.names if name not in ("features", "scores")]
+_ANSWER = ["prediction_id", "version", "at", "scores"]
 _IDENTITY = ["prediction_id", "instance", "version", "outcome", "at"]
 
 
@@ -44,6 +45,8 @@ class Content:
     decoded_bytes: int
     first: object
     last: object
+    first_id: str | None = None
+    last_id: str | None = None
 
     @property
     def sha256(self) -> str:
@@ -184,4 +187,32 @@ def decode(data: bytes) -> pa.Table:
 
 def _content(data: bytes, table: pa.Table) -> Content:
     between = pc.min_max(table["at"]).as_py()
-    return Content(data, len(table), table.nbytes, between["min"], between["max"])
+    ids = pc.min_max(answered_ids(table)).as_py()
+    return Content(data, len(table), table.nbytes, between["min"], between["max"], ids["min"], ids["max"])
+
+
+def answered_ids(table: pa.Table) -> pa.ChunkedArray:
+    """The ids of the predictions that can have a label."""
+    return table["prediction_id"].filter(pc.equal(table["outcome"], "answered"))
+
+
+def answers(data: bytes, wanted: Collection[str]) -> tuple[pa.Table, tuple[str, str]]:
+    """Of a file of ours, the answered predictions with one of the ids: ``prediction_id, version, at, scores``; and the
+    least and the greatest id of all the answered ones ("" where there is none).
+
+    Those of a shadow are left out: nobody got them for an answer.
+
+    Raises:
+        Permanent: it is damaged, or not one of ours.
+    """
+    try:
+        table = pq.read_table(io.BytesIO(data), columns=[*_ANSWER, "outcome", "role"])
+        usable = pc.and_(pc.equal(table["outcome"], "answered"), pc.is_valid(table["version"]))
+        usable = pc.and_(
+            usable, pc.and_(pc.is_valid(table["scores"]), pc.not_equal(pc.fill_null(table["role"], ""), "shadow"))
+        )
+        these = pc.and_(usable, pc.is_in(table["prediction_id"], pa.array(list(wanted), pa.string())))
+        ids = pc.min_max(answered_ids(table)).as_py()
+        return table.filter(these).select(_ANSWER), (ids["min"] or "", ids["max"] or "")
+    except (pa.ArrowException, OSError, KeyError) as err:
+        raise Permanent(f"not a file of the prediction history: {err}") from err

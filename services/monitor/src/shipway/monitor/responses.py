@@ -112,6 +112,82 @@ class PredictionHistory(BaseModel):
     waiting_rows: int
 
 
+class Loss(BaseModel):
+    """The mean loss, 0 to 1, and where it lies with 95 % confidence (null with fewer than 30 labels)."""
+
+    mean: float
+    low: float | None
+    high: float | None
+
+
+class Ripening(BaseModel):
+    """Of ``predictions`` older than ``age_s``, ``labelled`` had their label by that age."""
+
+    age_s: float
+    predictions: int
+    labelled: int
+    share: float
+
+
+class QualityOfDay(BaseModel):
+    """Predictions of a UTC day, and how good those with a label were. ``coverage``: the share of them, 0 to 1."""
+
+    day: date
+    predictions: int
+    labelled: int
+    coverage: float | None
+    loss: Loss | None
+    metrics: dict[str, float]
+
+
+class VersionQuality(BaseModel):
+    """The same of a version's predictions together, how their labels ripened, and by day."""
+
+    version: int
+    predictions: int
+    labelled: int
+    coverage: float | None
+    loss: Loss | None
+    metrics: dict[str, float]
+    maturity: list[Ripening]
+    days: list[QualityOfDay]
+
+
+class LabelCounts(BaseModel):
+    """What became of a model's labels. ``waiting`` for their prediction; ``orphan``: it was not found in time;
+    ``too_old``: it is older than labels are taken for; ``misfit``: none of the target's values.
+    """
+
+    received: int
+    doubled: int
+    conflicting: int
+    late: int
+    misfit: int
+    misdirected: int
+    orphan: int
+    too_old: int
+    waiting: int
+
+
+class LabelFile(BaseModel):
+    """The labels of a day's predictions in the object store, as labels/<model>/<day>.parquet."""
+
+    day: date
+    rows: int
+    bytes: int
+    written_at: datetime
+
+
+class ModelQuality(BaseModel):
+    """How good a model's versions are, by the labels of their predictions since then."""
+
+    model: str
+    since: datetime
+    counts: LabelCounts
+    versions: list[VersionQuality]
+    files: list[LabelFile]
+
+
 class TrainingRequest(BaseModel):
     """A training request and how far it is."""
 

@@ -23,6 +23,18 @@ class HistorySettings(BaseModel):
     )
 
 
+class LabelSettings(BaseModel):
+    """How labels are joined to their predictions."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    search_again_s: float = Field(
+        default=15.0, gt=0, description="seconds until a prediction is looked for again; doubled each time, to an hour"
+    )
+    file_every_s: float = Field(default=60.0, gt=0, description="seconds between two writings of a day's labels")
+    tell_every_s: float = Field(default=15.0, gt=0, description="seconds between two QualityMeasured of a version")
+
+
 class BatchSettings(BaseModel):
     """How much one message of the prediction log may hold; a larger one is a dead letter."""
 
@@ -55,3 +67,4 @@ class MonitorSettings(GuardedSettings):
     http: HttpSettings = HttpSettings(port=8090)
     objects: ObjectsSettings = ObjectsSettings()
     history: HistorySettings = HistorySettings()
+    labels: LabelSettings = LabelSettings()

@@ -11,8 +11,9 @@ from sqlalchemy.dialects.postgresql import insert
 
 from shipway.contract import events as e
 from shipway.contract.envelope import Envelope
+from shipway.contract.spec import ModelSpec, recorded_spec
 from shipway.monitor.retirement import ServedVersion
-from shipway.monitor.tables import events, labels, models, requests, usage, versions
+from shipway.monitor.tables import events, models, requests, usage, versions
 from shipway.monitor.views import (
     REQUEST_RANK,
     Champion,
@@ -163,19 +164,15 @@ async def add_usage(tx: Transaction, batch: pa.Table) -> None:
             await tx.execute(use.on_conflict_do_update(index_elements=["model", "version"], set_=latest))
 
 
-async def add_label(tx: Transaction, feedback: e.FeedbackReceived) -> None:
-    """Keeps a prediction's label; one that differs and was not observed earlier replaces it, and is counted."""
-    values = {"label": feedback.label, "observed_at": feedback.observed_at}
-    statement = insert(labels).values(prediction_id=feedback.prediction_id, model=feedback.model, times=1, **values)
-    new = statement.excluded
-    again = values | {"times": labels.c.times + 1, "received_at": sa.func.now()}
-    replaces = (labels.c.model == new.model) & (labels.c.label != new.label) & (labels.c.observed_at <= new.observed_at)
-    await tx.execute(statement.on_conflict_do_update(index_elements=["prediction_id"], set_=again, where=replaces))
-
-
 async def declared_models(tx: Transaction) -> list[Any]:
     """The rows of the models that have a declaration."""
     return list((await tx.execute(sa.select(models).where(models.c.spec.is_not(None)))).all())
+
+
+async def spec_of(tx: Transaction, model: str) -> ModelSpec | None:
+    """A model's newest declaration; None where there is none."""
+    found = (await tx.execute(sa.select(models.c.spec).where(models.c.name == model))).scalar_one_or_none()
+    return recorded_spec(found) if found is not None else None
 
 
 async def served_versions(tx: Transaction, model: str) -> list[ServedVersion]:

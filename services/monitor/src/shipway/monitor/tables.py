@@ -37,6 +37,7 @@ models = sa.Table(
     sa.Column("champion", sa.Integer),
     sa.Column("last_good", sa.Integer),
     sa.Column("declared_at", _TIME),
+    sa.Column("loss_scale", sa.Float),  # of regression: the error that is a loss of 1, the same for all versions
 )
 
 versions = sa.Table(
@@ -99,7 +100,62 @@ labels = sa.Table(
     sa.Column("observed_at", _TIME, nullable=False),
     sa.Column("times", sa.Integer, nullable=False),  # 1, and one more for each that differed
     sa.Column("received_at", _TIME, server_default=sa.func.now(), nullable=False),
+    # Until the label is counted: when it is looked at next, and how often its prediction was looked for.
+    sa.Column("due_at", _TIME, server_default=sa.func.now(), nullable=False),
+    sa.Column("tries", sa.Integer, server_default="0", nullable=False),
+    # Of its prediction, once that is found; and the label that the sums of quality hold of it.
+    sa.Column("version", sa.Integer),
+    sa.Column("predicted_at", _TIME),
+    sa.Column("scores", sa.ARRAY(sa.Float)),
+    sa.Column("counted", JSONB),
+    sa.Index("labels_due", "model", "due_at", postgresql_where=sa.text("counted is distinct from label")),
+    sa.Index("labels_by_time", "model", "predicted_at"),
 )
+
+label_counts = sa.Table(
+    "label_counts",
+    metadata,
+    sa.Column("model", sa.Text, primary_key=True),
+    sa.Column("what", sa.Text, primary_key=True),  # received, doubled, conflicting, misdirected, late, orphan, ...
+    sa.Column("count", sa.BigInteger, nullable=False),
+)
+
+# Sums over labelled answers (monitor.quality.Quality), by the hour of the prediction.
+quality = sa.Table(
+    "quality",
+    metadata,
+    sa.Column("model", sa.Text, primary_key=True),
+    sa.Column("version", sa.Integer, primary_key=True),
+    sa.Column("hour", _TIME, primary_key=True),
+    sa.Column("sums", JSONB, nullable=False),
+)
+
+quality_totals = sa.Table(
+    "quality_totals",
+    metadata,
+    sa.Column("model", sa.Text, primary_key=True),
+    sa.Column("version", sa.Integer, primary_key=True),
+    sa.Column("sums", JSONB, nullable=False),
+    sa.Column("predicted_from", _TIME, nullable=False),
+    sa.Column("predicted_to", _TIME, nullable=False),
+    sa.Column("changes", sa.BigInteger, nullable=False),
+    sa.Column("told_changes", sa.BigInteger, server_default="0", nullable=False),  # as of the last QualityMeasured
+    sa.Column("told_at", _TIME),
+)
+
+# The days whose labels are an object of the store: written again while its changes are more than were written.
+label_files = sa.Table(
+    "label_files",
+    metadata,
+    sa.Column("model", sa.Text, primary_key=True),
+    sa.Column("day", sa.Date, primary_key=True),
+    sa.Column("changes", sa.BigInteger, nullable=False),
+    sa.Column("written_changes", sa.BigInteger, server_default="0", nullable=False),
+    sa.Column("written_at", _TIME),
+    sa.Column("rows", sa.BigInteger),
+    sa.Column("bytes", sa.BigInteger),
+)
+
 signatures = sa.Table(
     "signatures",
     metadata,
@@ -143,8 +199,25 @@ history_files = sa.Table(
     sa.Column("last_at", _TIME),
     sa.Column("created_at", _TIME, server_default=sa.func.now(), nullable=False),
     sa.Column("left_at", _TIME),
+    # Its answered predictions' least and greatest id; null: not known, and so looked into for every label.
+    sa.Column("first_id", sa.Text),
+    sa.Column("last_id", sa.Text),
     sa.Index("history_files_by_day", "model", "day"),
     sa.Index("history_files_unfinished", "id", postgresql_where=sa.text("state <> 'written'")),
     sa.Index("history_files_by_merge", "merged_into"),
 )
-TABLES = (events, models, versions, requests, usage, labels, signatures, history_staged, history_files)
+TABLES = (
+    events,
+    models,
+    versions,
+    requests,
+    usage,
+    labels,
+    label_counts,
+    quality,
+    quality_totals,
+    label_files,
+    signatures,
+    history_staged,
+    history_files,
+)

@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-import uuid
 from concurrent.futures import Executor
 
 from shipway.bundle.capi import LightGBMError
@@ -22,6 +21,7 @@ from shipway.predictor.scoring import FAST_ROWS
 from shipway.runtime import trace
 from shipway.runtime.http import ClientGone, Problem, Receive, Scope, Send, read_body, respond, respond_problem
 from shipway.runtime.lifecycle import Asgi
+from shipway.runtime.prediction_ids import as_text, new_ids
 
 _LENGTH, _DEADLINE = LENGTH_HEADER.encode(), DEADLINE_HEADER.encode()
 
@@ -82,7 +82,7 @@ class InferenceApp:
             serving.errors += len(request.rows)
             raise Problem(500, f"LightGBM says: {err}", code="scoring-failed") from err
         labels, rows = request.labels, len(request.rows)
-        ids = labels.prediction_ids or [uuid.uuid4().hex for _ in range(rows)]
+        ids = labels.prediction_ids or as_text(new_ids(rows))
         trace_id = trace.trace_id(headers.get(b"traceparent", b"").decode("latin-1"))
         self._recorder.answered(
             serving,

@@ -1,0 +1,176 @@
+"""The reconciler of labels: finds their predictions in the history, counts them, files them, tells of the quality.
+
+Predictions come by thousands a second, and few of them are ever asked for: so none has a row of its own. A label is
+looked for in the files whose ids may hold its own, of which there are few, as ids begin with the time. What costs is a
+look, not a label: so many labels are looked for at once, and a look for fewer is followed by a rest of nine times its
+length.
+"""
+
+import asyncio
+import math
+import time
+from bisect import bisect_left
+from collections.abc import Collection
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from shipway.contract.errors import Permanent
+from shipway.contract.events import QualityMeasured
+from shipway.contract.signature import Signature
+from shipway.contract.spec import Labels, ModelSpec, recorded_spec
+from shipway.monitor import filing, labelfiles, labels, metrics, parquet, qualities, store
+from shipway.monitor.labels import Answer
+from shipway.monitor.quality import Judge
+from shipway.monitor.references import References
+from shipway.monitor.settings import LabelSettings
+from shipway.runtime import log
+from shipway.runtime.delivery import emit
+from shipway.runtime.objects import ObjectMissing, ObjectStore
+from shipway.runtime.parts import Parts
+
+_log = log.get(__name__)
+AT_ONCE = 20_000
+SWEEP_EVERY_S = 60.0
+RESTS = 9
+
+
+class Joiner:
+    """Steps over labels; ``step`` is made for a Reconciler."""
+
+    def __init__(self, parts: Parts, store: ObjectStore, settings: LabelSettings) -> None:
+        self._parts = parts
+        self._database = parts.database
+        self._store = store
+        self._settings = settings
+        self._references = References(parts.database, store)
+        self._rest_until = self._swept_at = -math.inf
+
+    async def step(self) -> bool:
+        """Everything that is due.
+
+        Raises:
+            Transient: the object store, or the database, is away.
+        """
+        more = False
+        if time.monotonic() >= self._rest_until:
+            begun = time.monotonic()
+            async with self._database.begin() as tx:
+                models = await labels.models_due(tx)
+            for model in models:
+                more |= await self._join(model)
+            if not more:
+                self._rest_until = time.monotonic() + RESTS * (time.monotonic() - begun)
+        specs = await self._specs()
+        kinds = {name: spec.target.kind for name, spec in specs.items()}
+        while await labelfiles.write_due(self._database, self._store, kinds, self._settings.file_every_s):
+            pass
+        while await self._tell():
+            pass
+        if time.monotonic() >= self._swept_at + SWEEP_EVERY_S:
+            await self._sweep(specs)
+            self._swept_at = time.monotonic()
+        return more
+
+    async def _specs(self) -> dict[str, ModelSpec]:
+        async with self._database.begin() as tx:
+            return {row.name: recorded_spec(row.spec) for row in await store.declared_models(tx)}
+
+    async def _join(self, model: str) -> bool:
+        """Looks for a model's labels that are due; True where there are more."""
+        now = datetime.now(UTC)
+        async with self._database.begin() as tx:
+            rows = await labels.due(tx, model, AT_ONCE, self._settings.search_again_s)
+            rule = (await store.spec_of(tx, model) or _Undeclared).labels
+            files = await filing.with_ids(tx, model)
+        known = {r.prediction_id: Answer(r.version, r.predicted_at, tuple(r.scores)) for r in rows if r.version}
+        wanted = sorted(r.prediction_id for r in rows if not r.version)
+        found = known | await self._look(files, wanted)
+        judges = await self._judges(model, {answer.version for answer in found.values()})
+        lost = [r.prediction_id for r in rows if r.prediction_id not in found and now - r.received_at > rule.wait]
+        async with self._database.begin() as tx:
+            await labels.settle(tx, model, found, judges, rule, now)
+            await labels.give_up(tx, model, lost)
+        metrics.LABELS.labels("found").inc(len(found))
+        metrics.LABELS.labels("orphan").inc(len(lost))
+        return len(rows) == AT_ONCE
+
+    async def _look(self, files: list[Any], wanted: list[str]) -> dict[str, Answer]:
+        """The answers with these ids (sorted), from the newest file to the oldest that may have one."""
+        found: dict[str, Answer] = {}
+        for file in files:
+            missing = [one for one in _within(wanted, file.first_id, file.last_id) if one not in found]
+            if not missing:
+                continue
+            try:
+                data = await asyncio.to_thread(self._store.get, file.key, file.bytes)
+                table, ids = await asyncio.to_thread(parquet.answers, data, missing)
+            except ObjectMissing:
+                continue  # merged meanwhile, into one that the next look reads
+            except Permanent as err:
+                _log.error("history file not searched", key=file.key, reason=str(err)[:500])
+                continue
+            if file.first_id is None:
+                async with self._database.begin() as tx:
+                    await filing.keep_ids(tx, file.id, ids)
+            metrics.LABEL_FILES_SEARCHED.inc()
+            for row in table.to_pylist():
+                found[row["prediction_id"]] = Answer(row["version"], row["at"], tuple(row["scores"]))
+        return found
+
+    async def _judges(self, model: str, versions: Collection[int]) -> dict[int, Judge]:
+        """A judge of each version whose signature is known; the others' labels wait."""
+        async with self._database.begin() as tx:
+            signatures = await filing.signatures_of(tx, model, versions)
+        return {v: Judge(signature, await self._scale(model, v, signature)) for v, signature in signatures.items()}
+
+    async def _scale(self, model: str, version: int, signature: Signature) -> float:
+        if signature.output != "regression":
+            return 1.0
+        return await self._references.loss_scale(model, version)
+
+    async def _tell(self) -> bool:
+        """Says how good a version is, if that has changed since it was said; one at a time."""
+        async with self._database.begin() as tx:
+            row = await qualities.untold(tx, self._settings.tell_every_s)
+            if row is None:
+                return False
+            told = QualityMeasured(
+                model=row.model,
+                version=row.version,
+                labelled=row.sums["labelled"],
+                loss_sum=row.sums["loss_sum"],
+                loss_square_sum=row.sums["loss_square_sum"],
+                predictions=await qualities.answered(tx, row.model, row.version),
+                window_from=row.predicted_from,
+                window_to=row.predicted_to,
+                measured_at=datetime.now(UTC),
+            )
+            await emit(tx, self._parts.source, told)
+        self._parts.relay.wake()
+        return True
+
+    async def _sweep(self, specs: dict[str, ModelSpec]) -> None:
+        """Removes labels that can't change any more, and files that are older than their model's file says."""
+        now = datetime.now(UTC)
+        for name, spec in specs.items():
+            keep = spec.prediction_log.keep
+            within = spec.labels.within if keep is None else min(spec.labels.within, keep)
+            async with self._database.begin() as tx:
+                await labels.forget(tx, name, now - within - timedelta(days=1))
+            if keep is not None:
+                await labelfiles.remove_before(self._database, self._store, name, (now - keep).date())
+
+
+class _Undeclared:
+    """The rule of a model whose declaration has not come yet."""
+
+    labels = Labels()
+
+
+def _within(ids: list[str], first: str | None, last: str | None) -> list[str]:
+    """Of sorted ids those from first to last; all where these are not known."""
+    if first is None or last is None:
+        return ids
+    begin = bisect_left(ids, first)
+    end = bisect_left(ids, last + "\0", begin)
+    return ids[begin:end]

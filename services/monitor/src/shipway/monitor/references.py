@@ -1,0 +1,62 @@
+"""What versions looked like when they were trained: ``reference.parquet`` of their bundles, read when it is needed."""
+
+import asyncio
+
+import numpy as np
+import numpy.typing as npt
+import sqlalchemy as sa
+
+from shipway.bundle.store import decode_golden, read_file
+from shipway.contract.errors import Permanent, Transient
+from shipway.monitor import filing, labels
+from shipway.monitor.tables import versions
+from shipway.runtime import log
+from shipway.runtime.database import Database
+from shipway.runtime.objects import ObjectStore
+
+_log = log.get(__name__)
+Matrix = npt.NDArray[np.float64]
+MAX_ROWS = 100_000
+
+
+class References:
+    """The reference rows and scores of versions."""
+
+    def __init__(self, database: Database, store: ObjectStore) -> None:
+        self._database = database
+        self._store = store
+        self._scales: dict[str, float] = {}
+
+    async def read(self, model: str, version: int) -> tuple[Matrix, Matrix]:
+        """Rows (rows, features) and scores (rows, outputs) that the version was trained on, a sample of them.
+
+        Raises:
+            Permanent: there is no such bundle, or it is damaged.
+            Transient: the store is away, or the version's events have not come yet.
+        """
+        this = (versions.c.model == model) & (versions.c.version == version)
+        async with self._database.begin() as tx:
+            digest = (await tx.execute(sa.select(versions.c.digest).where(this))).scalar_one_or_none()
+            signature = (await filing.signatures_of(tx, model, [version])).get(version)
+        if digest is None or signature is None:
+            raise Transient(f"{model} version {version}: its approval has not been read yet")
+        data = await asyncio.to_thread(read_file, self._store, digest, "reference.parquet")
+        return await asyncio.to_thread(decode_golden, data, signature, MAX_ROWS)
+
+    async def loss_scale(self, model: str, version: int) -> float:
+        """The error of a model's regression that is a loss of 1: how far the reference scores of its first version
+        that was asked for reach, from the least to the greatest. 1 where that is not known.
+
+        Raises:
+            Transient: as of read.
+        """
+        if model not in self._scales:
+            try:
+                _, scores = await self.read(model, version)
+                proposed = float(np.ptp(scores)) or 1.0
+            except Permanent as err:
+                _log.warning("reference not read", model=model, version=version, reason=str(err)[:300])
+                proposed = 1.0
+            async with self._database.begin() as tx:
+                self._scales[model] = await labels.loss_scale(tx, model, proposed)
+        return self._scales[model]

@@ -1,0 +1,327 @@
+"""Labels joined to their predictions on a real PostgreSQL and a real folder, whichever comes first."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import sqlalchemy as sa
+
+from shipway.bundle.manifest import Windows
+from shipway.bundle.store import encode_golden, write_bundle
+from shipway.contract import events as e
+from shipway.contract.envelope import decode
+from shipway.monitor import qualities
+from shipway.monitor.historian import Historian
+from shipway.monitor.joiner import Joiner
+from shipway.monitor.settings import HistorySettings, LabelSettings
+from shipway.monitor.tables import history_files, label_files, labels, quality
+from shipway.runtime.database import Database
+from shipway.runtime.delivery import outbox
+from shipway.runtime.objects import FolderStore
+from shipway.runtime.prediction_ids import as_text, new_ids
+
+T0 = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=1)
+Put = Callable[..., Awaitable[None]]
+Record = Callable[..., Any]
+BINARY = {
+    "features": [{"name": "n", "type": "number"}],
+    "output": "binary",
+    "target": "y",
+    "classes": ["false", "true"],
+}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FolderStore:
+    return FolderStore(tmp_path / "objects")
+
+
+@pytest.fixture
+def joiner(database: Database, store: FolderStore) -> Callable[..., Joiner]:
+    """Gives one that has just been started."""
+
+    def start(**settings: Any) -> Joiner:
+        parts: Any = SimpleNamespace(database=database, source="shipway/monitor", relay=SimpleNamespace(wake=lambda: 0))
+        quick = {"search_again_s": 1e-6, "file_every_s": 1e-6, "tell_every_s": 1e-6}
+        return Joiner(parts, store, LabelSettings(**quick | settings))
+
+    return start
+
+
+@pytest.fixture
+def record(record: Record) -> Record:
+    """As the others' tests have it, but of yesterday: labels are taken for so long only."""
+    return lambda *args, **values: record(*args, **{"at": T0} | values)
+
+
+@pytest.fixture
+async def served(put: Put, raw_spec: Callable[..., dict[str, Any]]) -> None:
+    """A declared model with an approved version."""
+    await put(e.ModelDeclared(model="m", spec=raw_spec(), declared_by="ann"))
+    await put(approved(BINARY))
+
+
+def approved(signature: dict[str, Any], version: int = 1, digest: str = "d") -> e.ModelApproved:
+    values: dict[str, Any] = {"request_id": "r", "gates": [], "metrics": {}, "champion_version": None}
+    values |= {"champion_metrics": {}, "signature": signature, "release": {}, "prediction_log": {}}
+    return e.ModelApproved(model="m", version=version, digest=digest, **values)
+
+
+def told(prediction_id: str, label: Any, at: datetime = T0, model: str = "m") -> e.FeedbackReceived:
+    return e.FeedbackReceived(model=model, prediction_id=prediction_id, label=label, observed_at=at)
+
+
+async def filed(database: Database, store: FolderStore) -> None:
+    historian = Historian(database, store, HistorySettings(roll_s=1e-6))
+    while await historian.step():
+        pass
+
+
+async def stepped(joiner: Joiner) -> None:
+    joiner._rest_until = 0.0
+    await joiner.step()
+
+
+async def quality_of(database: Database) -> dict[str, Any]:
+    async with database.begin() as tx:
+        found = await qualities.of_model(tx, "m", T0 - timedelta(days=30))
+    assert found is not None
+    return found
+
+
+async def measured(database: Database) -> list[e.QualityMeasured]:
+    async with database.begin() as tx:
+        rows = (await tx.execute(sa.select(outbox).order_by(outbox.c.seq))).all()
+    told = [decode(r.value, msgspec.msgpack.decode(r.headers, type=list[tuple[str, bytes]])).payload for r in rows]
+    return [event for event in told if isinstance(event, e.QualityMeasured)]
+
+
+async def test_labels_find_predictions_whichever_comes_first(
+    database: Database,
+    store: FolderStore,
+    joiner: Callable[..., Joiner],
+    served: None,
+    put: Put,
+    log: Put,
+    record: Record,
+) -> None:
+    early, late, none = as_text(new_ids(3))
+    await put(told(early, True))
+    await stepped(joiner())
+    assert (await quality_of(database))["counts"]["waiting"] == 1
+    await log([record(prediction_id=early, scores=[0.9]), record(prediction_id=late, scores=[0.4])])
+    await log([record("failed", prediction_id=none)])
+    await filed(database, store)
+    batch = [e.Label(prediction_id=name, label=True, observed_at=T0) for name in (late, late, none)]
+    await put(e.LabelsReceived(model="m", labels=batch))
+    await stepped(joiner())
+    found = await quality_of(database)
+    counts = {what: number for what, number in found["counts"].items() if number}
+    assert counts == {"received": 4, "doubled": 1, "waiting": 1, "late": 2}
+    (version,) = found["versions"]
+    assert (version["predictions"], version["labelled"], version["coverage"]) == (2, 2, 1.0)
+    assert version["loss"]["mean"] == pytest.approx((0.01 + 0.36) / 2)
+    assert version["metrics"]["accuracy"] == 0.5
+    (event,) = await measured(database)
+    assert (event.version, event.labelled, event.predictions) == (1, 2, 2)
+    assert event.loss_sum == pytest.approx(0.37) and event.loss_square_sum == pytest.approx(0.01**2 + 0.36**2)
+    assert (event.window_from, event.window_to) == (T0, T0 + timedelta(hours=1))
+    rows = pq.read_table(store._path(f"labels/m/{T0:%Y-%m-%d}.parquet")).to_pylist()
+    assert {row["prediction_id"]: (row["label"], row["version"]) for row in rows} == dict.fromkeys(
+        (early, late), ("true", 1)
+    )
+
+
+async def test_a_corrected_label_counts_once_and_the_file_follows(
+    database: Database,
+    store: FolderStore,
+    joiner: Callable[..., Joiner],
+    served: None,
+    put: Put,
+    log: Put,
+    record: Record,
+) -> None:
+    (name,) = as_text(new_ids(1))
+    await log([record(prediction_id=name, scores=[0.8])])
+    await filed(database, store)
+    await put(told(name, True, T0))
+    await stepped(joiner())
+    for key in store.list("history/"):
+        store.delete(key)  # what the prediction said is known from the first time
+    await put(told(name, False, T0 + timedelta(seconds=1)))
+    await stepped(joiner())
+    await put(told(name, True, T0))
+    await stepped(joiner())
+    found = await quality_of(database)
+    assert found["versions"][0]["labelled"] == 1
+    assert found["versions"][0]["loss"]["mean"] == pytest.approx(0.64)
+    assert found["counts"]["conflicting"] == 2
+    assert [event.loss_sum for event in await measured(database)] == [pytest.approx(0.04), pytest.approx(0.64)]
+    (row,) = pq.read_table(store._path(f"labels/m/{T0:%Y-%m-%d}.parquet")).to_pylist()
+    assert row["label"] == "false"
+
+
+async def test_what_is_orphaned_too_old_or_misfit_is_counted_and_gone(
+    database: Database,
+    store: FolderStore,
+    joiner: Callable[..., Joiner],
+    put: Put,
+    log: Put,
+    record: Record,
+    raw_spec: Callable[..., dict[str, Any]],
+) -> None:
+    rule = {"wait": "1h", "within": "5d", "mature_after": "3d"}
+    await put(e.ModelDeclared(model="m", spec=raw_spec(labels=rule), declared_by="ann"))
+    await put(approved(BINARY))
+    old, odd, shadow, good = as_text(new_ids(4))
+    await log([record(prediction_id=old, at=T0 - timedelta(days=9), scores=[0.5])])
+    await log([record(prediction_id=name, scores=[0.5]) for name in (odd, good)])
+    await log([record(prediction_id=shadow, scores=[0.5], role="shadow")])
+    await filed(database, store)
+    for name, label in ((old, True), (odd, "maybe"), (shadow, True), (good, False), ("nobody's", True)):
+        await put(told(name, label))
+    await stepped(joiner())
+    async with database.begin() as tx:
+        await tx.execute(sa.update(labels).values(received_at=labels.c.received_at - timedelta(hours=2)))
+    await stepped(joiner())
+    found = await quality_of(database)
+    counts = {what: number for what, number in found["counts"].items() if number}
+    assert counts == {"received": 5, "too_old": 1, "misfit": 1, "orphan": 2}
+    assert found["versions"][0]["labelled"] == 1
+    async with database.begin() as tx:
+        assert set((await tx.execute(sa.select(labels.c.prediction_id))).scalars()) == {odd, good}
+
+
+async def test_only_files_whose_ids_may_hold_a_label_are_read(
+    database: Database,
+    store: FolderStore,
+    joiner: Callable[..., Joiner],
+    served: None,
+    put: Put,
+    log: Put,
+    record: Record,
+) -> None:
+    groups = [[f"{n}{k}" for k in range(3)] for n in range(4)]
+    for ids in groups:
+        await log([record(prediction_id=name, scores=[0.5]) for name in ids])
+        await filed(database, store)
+    async with database.begin() as tx:
+        files = (await tx.execute(sa.select(history_files).order_by(history_files.c.first_id))).all()
+        assert [(f.first_id, f.last_id) for f in files] == [(ids[0], ids[-1]) for ids in groups]
+        # As one that an older release wrote: its ids are noted by the first look.
+        await tx.execute(
+            sa.update(history_files).where(history_files.c.id == files[0].id).values(first_id=None, last_id=None)
+        )
+    read: list[str] = []
+
+    class Noting(FolderStore):
+        def get(self, key: str, max_bytes: int) -> bytes:
+            read.append(key)
+            return super().get(key, max_bytes)
+
+    looking = joiner()
+    looking._store = Noting(store._folder)
+    await put(told("21", True))
+    await stepped(looking)
+    assert sorted(read) == sorted([files[0].key, files[2].key])
+    read.clear()
+    await put(told("22", True))
+    await stepped(looking)
+    assert read == [files[2].key]
+    assert (await quality_of(database))["versions"][0]["labelled"] == 2
+
+
+async def test_several_monitors_count_a_label_once(
+    database: Database,
+    store: FolderStore,
+    joiner: Callable[..., Joiner],
+    served: None,
+    put: Put,
+    log: Put,
+    record: Record,
+) -> None:
+    ids = as_text(new_ids(200))
+    await log([record(prediction_id=name, scores=[0.5]) for name in ids])
+    await filed(database, store)
+    batch = [e.Label(prediction_id=name, label=True, observed_at=T0) for name in ids]
+    await put(e.LabelsReceived(model="m", labels=batch))
+    # The pause is so short that both look for all of them.
+    await asyncio.gather(*(stepped(joiner()) for _ in range(3)))
+    found = await quality_of(database)
+    assert (found["versions"][0]["labelled"], found["counts"]["waiting"]) == (200, 0)
+    assert max(event.labelled for event in await measured(database)) == 200
+
+
+async def test_regression_is_judged_by_the_reach_of_the_first_versions_reference(
+    database: Database,
+    store: FolderStore,
+    joiner: Callable[..., Joiner],
+    put: Put,
+    log: Put,
+    record: Record,
+    raw_spec: Callable[..., dict[str, Any]],
+) -> None:
+    regression = {"features": [{"name": "n", "type": "number"}], "output": "regression", "target": "y"}
+    reference = encode_golden(np.array([[1.0], [2.0]]), np.array([[-5.0], [15.0]]))
+    small = dict.fromkeys(["model.txt", "signature.json", "golden.parquet", "report.json", "spec.json"], b"{}")
+    windows = Windows(T0, T0, T0, T0)
+    bundle = write_bundle(
+        store, small | {"reference.parquet": reference}, model="m", library_versions={}, windows=windows
+    )
+    await put(e.ModelDeclared(model="m", spec=raw_spec(target={"column": "y", "kind": "regression"}), declared_by="a"))
+    await put(approved(regression, digest=bundle.digest))
+    await put(approved(regression, version=2, digest="0" * 64))
+    ids = as_text(new_ids(2))
+    await log([record(prediction_id=name, version=n + 1, scores=[3.0]) for n, name in enumerate(ids)])
+    await filed(database, store)
+    for name in ids:
+        await put(told(name, 5.0))
+    await stepped(joiner())
+    found = await quality_of(database)
+    assert [version["loss"]["mean"] for version in found["versions"]] == [pytest.approx(0.1)] * 2
+    assert [version["metrics"]["mae"] for version in found["versions"]] == [2.0, 2.0]
+    (row, _) = pq.read_table(store._path(f"labels/m/{T0:%Y-%m-%d}.parquet")).to_pylist()
+    assert row["label"] == 5.0
+
+
+async def test_labels_that_cannot_change_leave_the_database_once_they_are_filed(
+    database: Database,
+    store: FolderStore,
+    joiner: Callable[..., Joiner],
+    put: Put,
+    log: Put,
+    record: Record,
+    raw_spec: Callable[..., dict[str, Any]],
+) -> None:
+    await put(e.ModelDeclared(model="m", spec=raw_spec(), declared_by="ann"))
+    await put(approved(BINARY))
+    (name,) = as_text(new_ids(1))
+    await log([record(prediction_id=name, at=T0 - timedelta(days=5), scores=[0.5])])
+    await filed(database, store)
+    await put(told(name, True))
+    await stepped(joiner())
+    rule = {"within": "1h"}
+    await put(e.ModelDeclared(model="m", spec=raw_spec(labels=rule), declared_by="ann"), datetime.now(UTC))
+    async with database.begin() as tx:
+        await tx.execute(sa.update(label_files).values(changes=label_files.c.changes + 1))
+    waiting = joiner(file_every_s=3600)
+    await stepped(waiting)
+    async with database.begin() as tx:
+        assert len((await tx.execute(sa.select(labels))).all()) == 1, "its day is still to be written"
+    await stepped(joiner())
+    await stepped(joiner())
+    async with database.begin() as tx:
+        assert (await tx.execute(sa.select(labels))).all() == []
+        assert len((await tx.execute(sa.select(quality))).all()) == 1
+    assert store.list("labels/") == [f"labels/m/{T0 - timedelta(days=5):%Y-%m-%d}.parquet"]
+    keep = {"prediction_log": {"keep": "2d"}, "labels": rule}
+    await put(e.ModelDeclared(model="m", spec=raw_spec(**keep), declared_by="ann"), datetime.now(UTC))
+    await stepped(joiner())
+    assert store.list("labels/") == []
