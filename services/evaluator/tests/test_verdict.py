@@ -86,8 +86,17 @@ def test_good_evidence_is_approved_and_each_flaw_is_named(name: str) -> None:
     assert judge(GOOD).approved
     assert judge(GOOD_SECOND).approved
     verdict = judge(FLAWS[name])
+    assert not verdict.approved
     assert [g.name for g in verdict.gates if not g.passed] == [name]
     assert verdict.reason.startswith(f"{name}: ")
+
+
+@pytest.mark.parametrize(("origin", "waits"), [("training", False), ("import", False), ("search", True)])
+def test_what_a_search_found_waits_for_a_person(origin: str, waits: bool) -> None:
+    verdict = judge(replace(GOOD, origin=origin))
+    assert verdict.approved
+    assert bool(verdict.hold) is waits
+    assert judge(replace(GOOD, origin=origin, golden_problem="row 3 differs")).hold == ""
 
 
 @pytest.mark.parametrize(
@@ -104,6 +113,13 @@ def test_a_slice_that_does_not_prove_a_fall_passes(found: Slice) -> None:
     evidence = FLAWS["slices"]
     assert evidence.measured is not None
     assert gate(judge(replace(evidence, measured=replace(evidence.measured, slices=[found]))), "slices").passed
+
+
+@pytest.mark.parametrize(("figure", "passes"), [(0.5, True), (0.6, True), (0.61, False)])
+def test_the_floor_of_a_loss_is_a_ceiling(figure: float, passes: bool) -> None:
+    evidence = replace(GOOD, opened=opened(metric="log_loss", floor=0.6))
+    evidence = replace(evidence, measured=measured(metrics={"log_loss": figure}))
+    assert gate(judge(evidence), "floor").passed is passes
 
 
 def test_the_first_version_must_beat_a_constant_beyond_chance() -> None:
