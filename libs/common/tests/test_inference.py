@@ -163,10 +163,7 @@ def test_any_bytes_are_texts_or_refused(tail: bytes, count: int) -> None:
 def test_paths_name_a_model_and_perhaps_a_version() -> None:
     assert asked_model("/v2/models/m/infer") == ("m", None)
     assert asked_model("/v2/models/m/versions/12/infer") == ("m", 12)
-    for other in (
-        "/v2/models/m/versions/x/infer",
-        "/v2/models/m/versions/²/infer",
-        "/v2/models/m",
-        "/v1/models/m/infer",
-    ):
-        assert asked_model(other) is None
+    for version in ("x", "²", "-1", "", "9" * 10):
+        assert asked_model(f"/v2/models/m/versions/{version}/infer") == ("m", 0)
+    for other in ("m", "m/ready", "m/infer/", "m/n/infer"):
+        assert asked_model(f"/v2/models/{other}") is None

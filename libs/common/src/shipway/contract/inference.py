@@ -20,6 +20,7 @@ from shipway.contract.tensors import NUMBERS, Read, Tensor, read_tensors, write_
 Matrix = npt.NDArray[np.float64]
 LENGTH_HEADER = "inference-header-content-length"
 DEADLINE_HEADER = "shipway-deadline-ms"
+TIMEOUT_HEADER = "x-request-timeout-ms"
 NOT_LOADED = "version-not-loaded"
 _MAX_HEADER_BYTES = 4_000_000
 _DATATYPES = {"number": "FP64", "category": "BYTES", "boolean": "BOOL"}
@@ -158,16 +159,16 @@ def decode_answer(body: bytes, header_length: str | None, *, rows: int, outputs:
 
 
 def asked_model(path: str) -> tuple[str, int | None] | None:
-    """The model and version that a path of the protocol asks to infer; None where it is none, or no version can be so.
+    """The model and version that a path of the protocol asks to infer; None where it is no such path.
 
-    ``/v2/models/{model}/infer`` or ``/v2/models/{model}/versions/{version}/infer``.
+    ``/v2/models/{model}/infer`` or ``/v2/models/{model}/versions/{version}/infer``. The version is None where the path
+    has none, and 0, which none is, where it can be none.
     """
     match path.split("/"):
         case ["", "v2", "models", model, "infer"]:
             return model, None
         case ["", "v2", "models", model, "versions", version, "infer"]:
-            number = version_of(version)
-            return None if number is None else (model, number)
+            return model, version_of(version) or 0
     return None
 
 

@@ -14,7 +14,7 @@ from shipway.contract.inference import model_metadata, version_of
 from shipway.contract.signature import Signature
 from shipway.contract.versions import RELEASE
 from shipway.runtime.http import Problem
-from shipway.runtime.openapi import problems
+from shipway.runtime.openapi import RequestTimeout, problems
 
 _TAG: Any = ["inference protocol"]
 Version = Annotated[str, Path(description="a number; every version that is held can be asked for")]
@@ -209,11 +209,11 @@ def _absent(model: str, version: str | None) -> Problem:
     return Problem(404, f"version {(version or '')[:20]!r} of {model[:100]} is not held here")
 
 
-async def _infer(model: str, version: Version, body: InferBody) -> InferAnswer:
+async def _infer(model: str, version: Version, body: InferBody, timeout_ms: RequestTimeout = None) -> InferAnswer:
     """Answered ahead of FastAPI; what comes here is no version."""
     raise _absent(model, version)
 
 
-async def _infer_any(model: str, body: InferBody) -> InferAnswer:
+async def _infer_any(model: str, body: InferBody, timeout_ms: RequestTimeout = None) -> InferAnswer:
     """Answered ahead of FastAPI; this is its documentation."""
     raise Problem(404, f"model {model[:100]!r} is not served here")

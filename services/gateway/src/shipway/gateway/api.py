@@ -15,7 +15,7 @@ from shipway.gateway.results import Results
 from shipway.runtime.http import Problem
 from shipway.runtime.inferenceroutes import add_protocol_routes
 from shipway.runtime.kafka import Producer
-from shipway.runtime.openapi import ProblemDocument, document, problems
+from shipway.runtime.openapi import ProblemDocument, RequestTimeout, document, problems
 from shipway.runtime.refusals import add_refusals
 
 
@@ -120,7 +120,7 @@ def add_routes(app: FastAPI, registry: Registry, results: Results, producer: Pro
         summary="Predict",
         responses=problems(400, 404, 413, 422, 502, 503, 504),
     )
-    async def predict(model: str, body: PredictBody) -> PredictAnswer:
+    async def predict(model: str, body: PredictBody, timeout_ms: RequestTimeout = None) -> PredictAnswer:
         """Answered ahead of FastAPI (see gateway/predict.py); this is its documentation."""
         raise Problem(404, f"model {model[:100]!r} is not served here")
 
@@ -154,7 +154,7 @@ def _add_several(app: FastAPI, results: Results) -> None:
         summary="Predict by several models",
         responses={202: {"model": Accepted}, **problems(400, 404, 413, 422, 502, 503, 504)},
     )
-    async def predict_by_several(body: SeveralBody) -> SeveralAnswer:
+    async def predict_by_several(body: SeveralBody, timeout_ms: RequestTimeout = None) -> SeveralAnswer:
         """Answered ahead of FastAPI (see gateway/together.py); this is its documentation."""
         raise Problem(404, "no model is served here")
 

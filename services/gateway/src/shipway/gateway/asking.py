@@ -101,7 +101,7 @@ class Asker:
             raise self._unknown(model)
         while (route := asked.chosen(routes)) is None:
             if asked.version is not None and asked.version not in self.registry.held(model):
-                raise Problem(404, f"version {asked.version} of {model} is not held; see GET /models/{model}")
+                raise Problem(404, f"no such version of {model} is held ({asked.version}); see GET /models/{model}")
             if not await self.registry.changes(model, until):
                 if asked.left_s <= 0:
                     raise Problem(504, f"no instance could answer for {model} in {asked.timeout_s * 1000:.0f} ms")

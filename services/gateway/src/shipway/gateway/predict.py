@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from shipway.contract.inference import asked_model
+from shipway.contract.inference import TIMEOUT_HEADER, asked_model
 from shipway.contract.signature import InvalidRows, describe_output
 from shipway.gateway.asking import Asked, Asker, as_bytes, starting
 from shipway.runtime.direct import Exchange
@@ -23,7 +23,7 @@ from shipway.runtime.http import (
 from shipway.runtime.lifecycle import Asgi
 
 PREFIX = "/predict/"
-TIMEOUT = b"x-request-timeout-ms"
+TIMEOUT = TIMEOUT_HEADER.encode()
 _MAX_ID = 200
 
 

@@ -10,6 +10,7 @@ from shipway.contract.inference import (
     DEADLINE_HEADER,
     LENGTH_HEADER,
     NOT_LOADED,
+    TIMEOUT_HEADER,
     asked_model,
     decode_request,
     encode_answer,
@@ -23,7 +24,7 @@ from shipway.runtime.http import ClientGone, Problem, Receive, Scope, Send, read
 from shipway.runtime.lifecycle import Asgi
 from shipway.runtime.prediction_ids import as_text, new_ids
 
-_LENGTH, _DEADLINE = LENGTH_HEADER.encode(), DEADLINE_HEADER.encode()
+_LENGTH, _DEADLINE, _TIMEOUT = LENGTH_HEADER.encode(), DEADLINE_HEADER.encode(), TIMEOUT_HEADER.encode()
 
 
 class InferenceApp:
@@ -70,7 +71,7 @@ class InferenceApp:
             raise Problem(422, str(err), errors=[(err.field, err.problem)]) from err
         except InvalidRows as err:
             raise Problem(422, str(err)[:500], errors=[(p.field, p.problem) for p in err.problems]) from err
-        left = headers.get(_DEADLINE, b"")
+        left = headers.get(_DEADLINE) or headers.get(_TIMEOUT, b"")
         if left.isdigit() and (time.perf_counter() - begun) * 1000 >= int(left[:9]):
             raise Problem(504, "the deadline passed before the rows were scored", code="deadline")
         try:
