@@ -211,6 +211,7 @@ async def test_a_process_that_crashes_is_tried_three_times(room: Any, monkeypatc
     (verdict,) = await room.told()
     assert isinstance(verdict, ModelRejected)
     assert verdict.reason == "holdout-size: scoring the holdout: the process was ended by SIGSEGV; tried 3 times"
+    assert not msgspec.json.decode(room.store.get(report_key(verdict.digest), 10**6))["approved"]
 
 
 async def test_a_stop_leaves_the_candidate_as_it_was(room: Any) -> None:

@@ -91,6 +91,14 @@ def test_good_evidence_is_approved_and_each_flaw_is_named(name: str) -> None:
     assert verdict.reason.startswith(f"{name}: ")
 
 
+def test_a_model_file_can_want_a_person_for_each_version() -> None:
+    spec = opened().spec
+    manual = spec.model_copy(update={"release": spec.release.model_copy(update={"approval": "manual"})})
+    assert (
+        judge(replace(GOOD, opened=replace(opened(), spec=manual))).hold == "its model file wants a person's approval"
+    )
+
+
 @pytest.mark.parametrize(("origin", "waits"), [("training", False), ("import", False), ("search", True)])
 def test_what_a_search_found_waits_for_a_person(origin: str, waits: bool) -> None:
     verdict = judge(replace(GOOD, origin=origin))

@@ -74,7 +74,7 @@ class Judge:
         begun = asyncio.get_running_loop().time()
         champion = await store.champion_of(tx, candidate.model)
         try:
-            evidence = await gather(self._court, candidate, champion)
+            evidence = await self._evidence(candidate, champion)
             event, report = _decide(candidate, champion, evidence)
             await asyncio.to_thread(_put, self._court.store, candidate.digest, report)
         except Transient as err:
@@ -84,16 +84,23 @@ class Judge:
             await store.postpone(tx, candidate, rest, str(err), crashed=False)
             return
         except ChildCrashed as err:
-            if candidate.crashes < self._court.settings.crashes_allowed:
-                _log.warning("judging crashed", model=candidate.model, version=candidate.version, reason=str(err))
-                await store.postpone(tx, candidate, timedelta(seconds=1), str(err), crashed=True)
-                return
-            problem = f"{err}; tried {candidate.crashes + 1} times"
-            event, _ = _decide(candidate, champion, replace(err.evidence, measuring_problem=problem))
+            _log.warning("judging crashed", model=candidate.model, version=candidate.version, reason=str(err))
+            await store.postpone(tx, candidate, timedelta(seconds=1), str(err), crashed=True)
+            return
         self.problem = None
         if await store.write_verdict(tx, event):
             await delivery.emit(tx, self._parts.source, event)
             _count(event, asyncio.get_running_loop().time() - begun)
+
+    async def _evidence(self, candidate: Candidate, champion: ChampionRow | None) -> Evidence:
+        """What can be had; without the figures once the process that makes them has died too often."""
+        try:
+            return await gather(self._court, candidate, champion)
+        except ChildCrashed as err:
+            if candidate.crashes < self._court.settings.crashes_allowed:
+                raise
+            problem = f"{err}; tried {candidate.crashes + 1} times"
+            return replace(err.evidence, measuring_problem=problem)
 
 
 def _decide(

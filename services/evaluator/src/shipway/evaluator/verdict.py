@@ -61,7 +61,7 @@ def hold_of(origin: str, spec: ModelSpec) -> str:
     """Why a version that passed waits for a person; empty where it does not."""
     if origin == "search":
         return "its parameters were found by a search"
-    return "its model file wants a person's approval" if _approval(spec) == "manual" else ""
+    return "its model file wants a person's approval" if spec.release.approval == "manual" else ""
 
 
 def _measured(evidence: Evidence, opened: Opened, measured: Measured) -> list[Gate]:
@@ -85,7 +85,3 @@ def _unmeasured(evidence: Evidence) -> list[Gate]:
     untried = evidence.bundle_problem or evidence.model_file_problem or evidence.golden_problem
     first = why if untried else evidence.measuring_problem or why
     return [gate(name, False, why if i else first) for i, name in enumerate(MEASURED_GATES)]
-
-
-def _approval(spec: ModelSpec) -> str:
-    return str(spec.release.model_dump().get("approval", "auto"))

@@ -107,7 +107,7 @@ def _window(begin: Any, end: Any, side: Labelled, columns: Sequence[str]) -> dic
     return {
         "from": begin.isoformat(),
         "to": end.isoformat(),
-        "rows": len(side.labels),
+        "rows": side.table.num_rows,
         "set_aside": side.set_aside,
         "content": content_digest(row_hashes(side.table, columns)),
     }

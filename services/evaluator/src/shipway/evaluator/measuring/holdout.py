@@ -28,12 +28,15 @@ from shipway.runtime.objects import ObjectStore
 from shipway.runtime.settings import DataSettings
 
 Matrix = npt.NDArray[np.float64]
-TELLING_ROWS = 200_000
+TRAINING_ROWS = 500_000
 
 
 @dataclass(frozen=True)
 class Labelled:
-    """The rows of a window that have a label: as read, as numbers (rows, features), and their labels (rows,)."""
+    """The rows of a window that have a label: as read, as numbers (rows, features), and their labels (rows,).
+
+    Of very many training rows only the newest are numbers.
+    """
 
     table: pa.Table
     features: Matrix
@@ -79,7 +82,8 @@ def measure(store: ObjectStore, allowed: DataSettings, digest: str, champion_dig
     bundle = read_bundle(store, digest)
     spec, signature, manifest = bundle.spec, bundle.signature, bundle.manifest
     holdout = _labelled(signature, read_window(store, spec, manifest.holdout_from, manifest.holdout_to, allowed))
-    train = _labelled(signature, read_window(store, spec, manifest.train_from, manifest.train_to, allowed))
+    table = read_window(store, spec, manifest.train_from, manifest.train_to, allowed)
+    train = _labelled(signature, table, newest=TRAINING_ROWS)
     if not len(holdout.labels):
         empty = np.empty((0, signature.outputs_per_row))
         return Scored(bundle, train, holdout, empty, None, Measured(0, holdout.set_aside, {}, {}))
@@ -107,7 +111,6 @@ def _figures(
     metric, output, sure = spec.metric, signature.output, spec.gates.confidence
     report = training_report(bundle.files)
     constant = constant_scores(signature, report.label, len(labels), metric)
-    newest = slice(-TELLING_ROWS, None)
     alone = Measured(
         rows=len(labels),
         set_aside=holdout.set_aside,
@@ -118,7 +121,7 @@ def _figures(
         slices=_slices(spec, signature, holdout, scores, against),
         calibration=calibration(output, labels, scores),
         overlap=overlap(_contents(spec, train), _contents(spec, holdout), *_ids(spec, train, holdout)),
-        telling=telling(signature, train.features[newest], train.labels[newest], holdout.features, labels),
+        telling=telling(signature, train.features, train.labels, holdout.features, labels),
         stability=_stability(spec, signature, report.rounds, train, holdout),
         latency=taken,
     )
@@ -167,10 +170,12 @@ def _ids(spec: ModelSpec, train: Labelled, holdout: Labelled) -> tuple[Hashes | 
     return (None, None) if name is None else (row_hashes(train.table, [name]), row_hashes(holdout.table, [name]))
 
 
-def _labelled(signature: Signature, table: pa.Table) -> Labelled:
+def _labelled(signature: Signature, table: pa.Table, newest: int | None = None) -> Labelled:
     labels, has_label = encode_target(signature, table)
     rows = table.filter(has_label)
-    return Labelled(rows, encode_table(signature, rows), labels[has_label], table.num_rows - rows.num_rows)
+    begin = 0 if newest is None else max(0, rows.num_rows - newest)
+    features = encode_table(signature, rows.slice(begin))
+    return Labelled(rows, features, labels[has_label][begin:], table.num_rows - rows.num_rows)
 
 
 def _against(champion: Bundle, signature: Signature, rows: pa.Table) -> Against:
