@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,7 +23,7 @@ from prometheus_client import Counter
 from shipway.contract.envelope import WireMessage
 from shipway.contract.errors import InvalidField, Permanent, Transient
 from shipway.contract.events import MAX_BYTES
-from shipway.contract.predictionlog import PredictionRecord, decode_batch
+from shipway.contract.predictionlog import AnsweredRows, PredictionRecord, decode_batch
 from shipway.runtime.prediction_metrics import ANSWERED, DROPPED, INHERITED, LOGGED
 from shipway.runtime.prediction_sink import PredictionSink
 from shipway.runtime.spool import Spool
@@ -35,6 +36,13 @@ def record(number: int, model: str, outcome: Any = "answered") -> PredictionReco
     return PredictionRecord(
         str(number), datetime.now(UTC), model, 1, 1, "i", "champion", outcome, None, 5, None, None, [1.0], [0.5]
     )
+
+
+def rows(first: int, how_many: int, model: str, features: int = 1) -> AnsweredRows:
+    ids = [str(first + i) for i in range(how_many)]
+    numbers = np.random.default_rng(first).normal(size=(how_many, features))
+    at = datetime.now(UTC)
+    return AnsweredRows(ids, ids, None, at, model, 1, 1, "i", "champion", 5, numbers, None, np.zeros((how_many, 1)))
 
 
 def count(metric: Counter, model: str) -> float:
@@ -81,7 +89,6 @@ async def step(sink: PredictionSink) -> None:
 async def test_records_of_wide_models_go_in_messages_that_brokers_take() -> None:
     model, rng, sizes = uuid.uuid4().hex, random.Random(1), []
     wide = [dataclasses.replace(record(n, model), features=[rng.random() for _ in range(800)]) for n in range(500)]
-    spool = Spool(None, max_bytes=10**8, memory_bytes=10**8)
     broker = Broker()
     broker.mood = "send"
 
@@ -89,8 +96,9 @@ async def test_records_of_wide_models_go_in_messages_that_brokers_take() -> None
         sizes.append(len(message.value or b""))
         await broker.send(message)
 
-    sink = PredictionSink(send, spool, source="s", instance="i")
-    sink.put_answered(wide)
+    sink = PredictionSink(send, Spool(None, max_bytes=10**8, memory_bytes=10**8), source="s", instance="i")
+    for one in wide:
+        sink.put(one)
     await sink.close()
     assert broker.ids == [r.prediction_id for r in wide]
     assert len(sizes) > 3 and max(sizes) <= MAX_BYTES < 2.5 * max(sizes)
@@ -98,7 +106,9 @@ async def test_records_of_wide_models_go_in_messages_that_brokers_take() -> None
 
 
 @given(
-    steps=st.lists(st.sampled_from(["put", "put", "put", "send", "away", "refuse", "unheard", "killed"]), max_size=40),
+    steps=st.lists(
+        st.sampled_from(["put", "put", "put many", "send", "away", "refuse", "unheard", "killed"]), max_size=40
+    ),
     on_disk=st.booleans(),
     small=st.booleans(),
 )
@@ -119,6 +129,9 @@ async def _account(model: str, steps: list[str], root: Path | None, limits: dict
         if what == "put":
             sink.put(record(put, model))
             put += 1
+        elif what == "put many":
+            sink.put_answered(rows(put, 1 + put % 8, model))
+            put += 1 + put % 8
         elif what == "killed":
             _die(sink)
             sink, lives = a_sink(broker, Spool(root, **limits)), lives + 1
@@ -256,6 +269,23 @@ def test_a_root_that_can_not_be_is_named_with_its_setting(tmp_path: Path) -> Non
     (tmp_path / "file").write_text("")
     with pytest.raises(InvalidField, match="PREDICTION_LOG__FOLDER"):
         Spool(tmp_path / "file", **MEMORY)
+
+
+@pytest.mark.parametrize(("how_many", "features"), [(10_000, 20), (3_000, 500), (9, 10_000)])
+async def test_what_is_large_is_divided_and_no_message_is_larger_than_its_topic_takes(
+    how_many: int, features: int
+) -> None:
+    model, sizes, ids = f"large-{features}", [], []
+
+    async def send(message: WireMessage) -> None:
+        sizes.append(len(message.value or b""))
+        ids.extend(decode_batch(message.value)["prediction_id"].to_pylist())
+
+    sink = PredictionSink(send, Spool(None, max_bytes=0, memory_bytes=10**9), source="s", instance="i")
+    sink.put_answered(rows(0, how_many, model, features))
+    await sink.close(within_s=60)
+    assert ids == [str(i) for i in range(how_many)]
+    assert max(sizes) < MAX_BYTES and count(LOGGED, model) == how_many
 
 
 async def test_off_logs_nothing_and_says_so() -> None:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from shipway.contract.arrowbounds import Bounds, check_stream
 from shipway.contract.errors import Permanent
-from shipway.contract.predictionlog import SCHEMA, PredictionRecord, decode_batch, encode_batch
+from shipway.contract.predictionlog import SCHEMA, AnsweredRows, PredictionRecord, decode_batch, encode_batch
 
 RECORD = PredictionRecord(
     prediction_id="p",
@@ -43,6 +44,58 @@ def stream(columns: list[Any], schema: pa.Schema = SCHEMA, codec: str | None = "
 
 def columns(rows: int = 1, **changes: Any) -> list[Any]:
     return [pa.array(changes.get(f.name, [getattr(RECORD, f.name)] * rows), f.type) for f in SCHEMA]
+
+
+def test_rows_told_by_column_are_the_same_records_as_told_one_by_one() -> None:
+    """Calls of different models, widths, samples and outputs, and refusals between them."""
+    rng = np.random.default_rng(1)
+    calls = [(3, 4, 1, None), (1, 2, 3, np.array([False])), (5, 4, 1, np.array([True, False, True, True, False]))]
+    parts: list[PredictionRecord | AnsweredRows] = []
+    singly: list[PredictionRecord] = []
+    for number, (count, width, outputs, sampled) in enumerate(calls):
+        ids = [f"p{number}-{i}" for i in range(count)]
+        call = AnsweredRows(
+            prediction_ids=ids,
+            trace_ids=[None, *ids[1:]],
+            client_ids=ids if number else None,
+            at=RECORD.at,
+            model=f"m{number}",
+            version=number,
+            generation=number,
+            instance="i",
+            role="candidate",
+            latency_us=number,
+            features=rng.normal(size=(count, width)),
+            sampled=sampled,
+            scores=rng.normal(size=(count, outputs)),
+        )
+        refused = replace(RECORD, outcome="refused", reason="503", version=None, features=None, scores=None)
+        parts += [call.rows(0, 1), call.rows(1, count), refused]
+        for i in range(count):
+            kept = sampled is None or bool(sampled[i])
+            singly.append(
+                PredictionRecord(
+                    prediction_id=ids[i],
+                    at=RECORD.at,
+                    model=f"m{number}",
+                    version=number,
+                    generation=number,
+                    instance="i",
+                    role="candidate",
+                    outcome="answered",
+                    reason=None,
+                    latency_us=number,
+                    client_id=ids[i] if number else None,
+                    trace_id=call.trace_ids[i],
+                    features=call.features[i].tolist() if kept else None,
+                    scores=call.scores[i].tolist(),
+                )
+            )
+        singly.append(refused)
+    parts = [part for part in parts if isinstance(part, PredictionRecord) or len(part)]
+    wanted = pa.Table.from_pylist([{f.name: getattr(r, f.name) for f in SCHEMA} for r in singly], SCHEMA)
+    assert decode_batch(encode_batch(parts, "s", "i").value).equals(wanted)
+    assert decode_batch(encode_batch(singly, "s", "i").value).equals(wanted)
 
 
 @pytest.mark.parametrize("codec", ["zstd", "lz4"])

@@ -4,10 +4,13 @@ A batch is a CloudEvent by its headers (``ce_id``, ``ce_source``), so that reade
 """
 
 import uuid
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Literal
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -26,6 +29,7 @@ _RANGES = {  # times in microseconds: the years 1970 to 9999, which datetime and
     "generation": (0, 2**63 - 1),
 }
 
+Matrix = npt.NDArray[np.float64]
 Outcome = Literal["answered", "refused", "failed"]
 
 SCHEMA = pa.schema(
@@ -71,15 +75,54 @@ class PredictionRecord:
     scores: list[float] | None
 
 
-_COLUMNS = tuple(SCHEMA.names)
+@dataclass(frozen=True, slots=True)
+class AnsweredRows:
+    """The records of the rows that one call answered, told by column: a record an object would cost what scoring costs.
+
+    ``features`` (rows, features) and ``scores`` (rows, outputs) as in PredictionRecord; ``sampled`` (rows,) says whose
+    features are kept, None all of them.
+    """
+
+    prediction_ids: Sequence[str]
+    trace_ids: Sequence[str | None]
+    client_ids: Sequence[str | None] | None
+    at: datetime
+    model: str
+    version: int
+    generation: int
+    instance: str
+    role: str
+    latency_us: int
+    features: Matrix
+    sampled: npt.NDArray[np.bool_] | None
+    scores: Matrix
+
+    def __len__(self) -> int:
+        return len(self.prediction_ids)
+
+    def rows(self, start: int, stop: int) -> "AnsweredRows":
+        """Some of the rows."""
+        part = slice(start, stop)
+        return replace(
+            self,
+            prediction_ids=self.prediction_ids[part],
+            trace_ids=self.trace_ids[part],
+            client_ids=self.client_ids[part] if self.client_ids is not None else None,
+            features=self.features[part],
+            sampled=self.sampled[part] if self.sampled is not None else None,
+            scores=self.scores[part],
+        )
 
 
-def encode_batch(records: list[PredictionRecord], source: str, instance: str) -> WireMessage:
+Part = PredictionRecord | AnsweredRows
+
+
+def encode_batch(parts: Sequence[Part], source: str, instance: str) -> WireMessage:
     """The records as one Kafka message."""
-    columns = [pa.array([getattr(r, name) for r in records], SCHEMA.field(name).type) for name in _COLUMNS]
+    batch = record_batch(parts)
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, SCHEMA, options=pa.ipc.IpcWriteOptions(compression="lz4")) as writer:
-        writer.write_batch(pa.record_batch(columns, schema=SCHEMA))
+        writer.write_batch(batch)
     headers: Headers = [
         ("ce_specversion", b"1.0"),
         ("ce_id", uuid.uuid4().hex.encode()),
@@ -89,6 +132,67 @@ def encode_batch(records: list[PredictionRecord], source: str, instance: str) ->
         ("content-type", CONTENT_TYPE.encode()),
     ]
     return WireMessage(instance.encode(), sink.getvalue().to_pybytes(), headers)
+
+
+def record_batch(parts: Sequence[Part]) -> pa.RecordBatch:
+    """The records as Arrow, of SCHEMA."""
+    counts = [1 if isinstance(part, PredictionRecord) else len(part) for part in parts]
+    columns: list[pa.Array] = []
+    for field in SCHEMA:
+        if field.name in _ROW_BY_ROW:
+            columns.append(pa.array(_by_row(parts, *_ROW_BY_ROW[field.name]), field.type))
+        elif field.name in ("features", "scores"):
+            columns.append(_lists(parts, field.name, counts))
+        else:
+            shared = [getattr(p, field.name, "answered" if field.name == "outcome" else None) for p in parts]
+            columns.append(pa.array(shared, field.type).take(pa.array(np.repeat(np.arange(len(parts)), counts))))
+    return pa.record_batch(columns, schema=SCHEMA)
+
+
+_ROW_BY_ROW = {
+    "prediction_id": ("prediction_id", "prediction_ids"),
+    "trace_id": ("trace_id", "trace_ids"),
+    "client_id": ("client_id", "client_ids"),
+}
+
+
+def _by_row(parts: Sequence[Part], of_one: str, of_many: str) -> list[str | None]:
+    found: list[str | None] = []
+    for part in parts:
+        if isinstance(part, PredictionRecord):
+            found.append(getattr(part, of_one))
+        else:
+            many = getattr(part, of_many)
+            found.extend([None] * len(part) if many is None else many)
+    return found
+
+
+def _lists(parts: Sequence[Part], name: str, counts: Sequence[int]) -> pa.Array:
+    """A column of lists of numbers, from matrices as they are."""
+    numbers: list[Matrix] = []
+    widths: list[int] = []
+    missing = np.zeros(sum(counts), np.bool_)
+    at = 0
+    for part, count in zip(parts, counts, strict=True):
+        if isinstance(part, PredictionRecord):
+            row = getattr(part, name)
+            missing[at] = row is None
+            numbers.append(np.array(row or (), np.float64))
+            widths.append(len(row or ()))
+        else:
+            found = getattr(part, name)
+            widths.append(found.shape[1])
+            if name == "features" and part.sampled is not None:
+                missing[at : at + count] = ~part.sampled
+                found = found[part.sampled]
+            numbers.append(found.reshape(-1))
+        at += count
+    lengths = np.repeat(widths, counts)
+    lengths[missing] = 0
+    offsets = np.zeros(len(missing) + 1, np.int32)
+    np.cumsum(lengths, out=offsets[1:])
+    values = pa.array(np.concatenate(numbers), pa.float64())
+    return pa.ListArray.from_arrays(pa.array(offsets), values, mask=pa.array(missing))
 
 
 def decode_batch(value: bytes | None, bounds: Bounds = BOUNDS) -> pa.Table:

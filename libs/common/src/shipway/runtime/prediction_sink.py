@@ -9,16 +9,14 @@ nothing waits. Putting a record never waits, and never fails: serving does not d
 import asyncio
 from collections import Counter as Tally
 from collections import deque
-from collections.abc import Awaitable, Callable
-from itertools import islice
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 
 from prometheus_client import Counter
 
 from shipway.contract.envelope import WireMessage
 from shipway.contract.errors import Permanent, Transient
-from shipway.contract.events import MAX_BYTES
-from shipway.contract.predictionlog import PredictionRecord, encode_batch
+from shipway.contract.predictionlog import AnsweredRows, Part, PredictionRecord, encode_batch
 from shipway.runtime import log
 from shipway.runtime.batchfile import Batch
 from shipway.runtime.ledger import Version
@@ -32,6 +30,8 @@ Send = Callable[[WireMessage], Awaitable[None]]
 EVERY_S = 0.25
 # Records in memory are few, as they are spooled four times a second; this many where the disk hangs.
 MEMORY_RECORDS = 200_000
+# Features and scores in a batch, 8 bytes each: a message stays below the megabyte that its topic takes.
+BATCH_NUMBERS = 80_000
 
 
 def open_spool(settings: PredictionLogSettings) -> Spool:
@@ -59,7 +59,8 @@ class PredictionSink:
         self._instance = instance
         self._off = off
         self._batch_rows = batch_rows
-        self._waiting: deque[PredictionRecord] = deque()
+        self._waiting: deque[Part] = deque()
+        self._rows = 0
         self._being_written = 0
         self._in_hand: Place | None = None
         self._full, self._spooled = asyncio.Event(), asyncio.Event()
@@ -73,28 +74,28 @@ class PredictionSink:
 
     def put(self, record: PredictionRecord) -> None:
         """Takes a record; an answered one is counted as such here."""
-        if record.outcome == "answered":
-            self.put_answered([record])
-        else:
-            self._take([record])
+        self._take(record)
 
-    def put_answered(self, records: list[PredictionRecord]) -> None:
-        """Takes answered records, all of one version."""
-        version = records[0].model, records[0].version or 0
-        ANSWERED.labels(*version).inc(len(records))
-        if self._spool.home is not None:
-            self._spool.home.ledger.answered(version, len(records))
-        self._take(records)
+    def put_answered(self, rows: AnsweredRows) -> None:
+        """Takes the records of answered rows."""
+        self._take(rows)
 
-    def _take(self, records: list[PredictionRecord]) -> None:
+    def _take(self, part: Part) -> None:
+        answered = _answered(part)
+        if answered is not None:
+            ANSWERED.labels(*answered[0]).inc(answered[1])
+            if self._spool.home is not None:
+                self._spool.home.ledger.answered(*answered)
         if self._off:
-            self._drop(records)
+            self._drop([part])
             return
-        self._waiting.extend(records)
-        while len(self._waiting) > max(MEMORY_RECORDS, self._being_written):
+        self._waiting.append(part)
+        self._rows += _count(part)
+        while self._rows > MEMORY_RECORDS and len(self._waiting) > self._being_written:
             self._drop([self._waiting[self._being_written]])
+            self._rows -= _count(self._waiting[self._being_written])
             del self._waiting[self._being_written]
-        if len(self._waiting) >= self._batch_rows:
+        if self._rows >= self._batch_rows:
             self._full.set()
 
     async def run(self) -> None:
@@ -118,8 +119,9 @@ class PredictionSink:
             _log.warning("prediction records not sent at the stop", batches=len(self._spool))
         for place in self._spool.in_memory():
             self._count(DROPPED, "dropped", place)
-        self._drop(list(self._waiting))
+        self._drop(self._waiting)
         self._waiting.clear()
+        self._rows = 0
         self._spool.close()
 
     async def _gather(self) -> None:
@@ -129,7 +131,7 @@ class PredictionSink:
             if self._waiting:
                 await self._spool_batch()
             # What came meanwhile waits for its turn: many small batches cost their reader the most.
-            while len(self._waiting) >= self._batch_rows:
+            while self._rows >= self._batch_rows:
                 await self._spool_batch()
 
     async def _deliver(self) -> None:
@@ -147,29 +149,42 @@ class PredictionSink:
     async def _spool_batch(self) -> None:
         """Moves the oldest records from memory to the spool."""
         async with self._writing:
-            records = list(islice(self._waiting, self._batch_rows))
-            if not records:
+            parts = self._next_parts()
+            if not parts:
                 return
-            batch, self._being_written = self._batch(records)
-            place = await asyncio.to_thread(self._spool.write, batch)
-            for _ in range(self._being_written):
-                self._waiting.popleft()
+            self._being_written = len(parts)
+            place = await asyncio.to_thread(self._spool.write, self._batch(parts))
             self._being_written = 0
+            for part in parts:
+                self._waiting.popleft()
+                self._rows -= _count(part)
             self._spool.push(place)
             self._spooled.set()
             for old in self._spool.overflow(self._in_hand):
                 self._count(DROPPED, "dropped", old)
 
-    def _batch(self, records: list[PredictionRecord]) -> tuple[Batch, int]:
-        """As many of the records, from the first on, as a broker takes in one message; and how many."""
-        message = encode_batch(records, self._source, self._instance)
-        while len(message.value or b"") > MAX_BYTES and len(records) > 1:
-            records = records[: len(records) // 2]
-            message = encode_batch(records, self._source, self._instance)
-        answered = _by_version(records)
+    def _next_parts(self) -> list[Part]:
+        """What goes into the next batch, whole parts; one that is too large by itself is divided first."""
+        parts: list[Part] = []
+        rows = numbers = 0
+        for part in self._waiting:
+            rows, numbers = rows + _count(part), numbers + _count(part) * _width(part)
+            if rows > self._batch_rows or numbers > BATCH_NUMBERS:
+                break
+            parts.append(part)
+        first = self._waiting[0] if self._waiting else None
+        if not parts and isinstance(first, AnsweredRows) and len(first) > 1:
+            self._waiting.popleft()
+            at = min(len(first) - 1, self._batch_rows, max(1, BATCH_NUMBERS // _width(first)))
+            self._waiting.extendleft([first.rows(at, len(first)), first.rows(0, at)])
+            return [self._waiting[0]]
+        return parts or ([first] if first is not None else [])
+
+    def _batch(self, parts: list[Part]) -> Batch:
+        message = encode_batch(parts, self._source, self._instance)
+        answered = _by_version(parts)
         of_versions = [(model, version, count) for (model, version), count in answered.items()]
-        others = len(records) - answered.total()
-        return Batch(message.key, message.value, message.headers, of_versions, others), len(records)
+        return Batch(message.key, message.value, message.headers, of_versions, _others(parts))
 
     async def _deliver_batch(self) -> None:
         """Sends the oldest batch. It keeps its id however often it is tried, and whoever tries: it counts once."""
@@ -194,17 +209,40 @@ class PredictionSink:
             counter.labels(*version).inc(count)
         REFUSALS.labels(kept).inc(place.others)
 
-    def _drop(self, records: list[PredictionRecord]) -> None:
-        answered = _by_version(records)
-        for version, count in answered.items():
+    def _drop(self, parts: Iterable[Part]) -> None:
+        for version, count in _by_version(parts).items():
             DROPPED.labels(*version).inc(count)
             if self._spool.home is not None:
                 self._spool.home.ledger.settled(version, count)
-        REFUSALS.labels("dropped").inc(len(records) - answered.total())
+        REFUSALS.labels("dropped").inc(_others(parts))
 
     def _answers_waiting(self) -> int:
-        return sum(record.outcome == "answered" for record in self._waiting) + self._spool.answers
+        return _by_version(self._waiting).total() + self._spool.answers
 
 
-def _by_version(records: list[PredictionRecord]) -> Tally[Version]:
-    return Tally((r.model, r.version or 0) for r in records if r.outcome == "answered")
+def _count(part: Part) -> int:
+    return 1 if isinstance(part, PredictionRecord) else len(part)
+
+
+def _width(part: Part) -> int:
+    """Numbers in a row."""
+    if isinstance(part, AnsweredRows):
+        return int(part.features.shape[1] + part.scores.shape[1])
+    return len(part.features or ()) + len(part.scores or ())
+
+
+def _answered(part: Part) -> tuple[Version, int] | None:
+    if isinstance(part, AnsweredRows):
+        return (part.model, part.version), len(part)
+    return ((part.model, part.version or 0), 1) if part.outcome == "answered" else None
+
+
+def _by_version(parts: Iterable[Part]) -> Tally[Version]:
+    found: Tally[Version] = Tally()
+    for version, count in filter(None, map(_answered, parts)):
+        found[version] += count
+    return found
+
+
+def _others(parts: Iterable[Part]) -> int:
+    return sum(_answered(part) is None for part in parts)

@@ -1,13 +1,14 @@
 """What an answer leaves behind: the instance's counts, its latency, and a record a row for the prediction log."""
 
-import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
+import numpy as np
+import numpy.typing as npt
 from prometheus_client import Histogram
 
-from shipway.contract.predictionlog import PredictionRecord
+from shipway.contract.predictionlog import AnsweredRows
 from shipway.contract.rows import Matrix
 from shipway.predictor.held import Serving
 from shipway.runtime.prediction_sink import PredictionSink
@@ -17,6 +18,8 @@ SECONDS = Histogram(
     "Seconds from an ask to its answer.",
     buckets=(0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5),
 )
+
+_random = np.random.default_rng()
 
 
 class Recorder:
@@ -39,50 +42,40 @@ class Recorder:
         generation: int,
         begun: float,
     ) -> None:
-        """Records answered rows (rows, features) with their scores (rows, outputs); ``begun`` by perf_counter."""
+        """Records answered rows (rows, features) with their scores (rows, outputs); ``begun`` by perf_counter.
+
+        Both are kept until they are written, and must not change.
+        """
         serving.answered += len(rows)
         seconds = time.perf_counter() - begun
         SECONDS.observe(seconds)
-        now, latency_us = datetime.now(UTC), round(1e6 * seconds)
-        keep = _features_kept(serving)
-        values, numbers = rows.tolist(), scores.tolist()
+        features, sampled = _features_kept(serving, rows)
         self._sink.put_answered(
-            [
-                PredictionRecord(
-                    prediction_id=prediction_id,
-                    at=now,
-                    model=serving.model,
-                    version=serving.version.version,
-                    generation=generation,
-                    instance=self._instance,
-                    role=role or serving.version.role,
-                    outcome="answered",
-                    reason=None,
-                    latency_us=latency_us,
-                    client_id=client_ids[i] if client_ids else None,
-                    trace_id=trace_ids[i],
-                    features=keep(values[i]),
-                    scores=numbers[i],
-                )
-                for i, prediction_id in enumerate(prediction_ids)
-            ]
+            AnsweredRows(
+                prediction_ids=prediction_ids,
+                trace_ids=trace_ids,
+                client_ids=client_ids,
+                at=datetime.now(UTC),
+                model=serving.model,
+                version=serving.version.version,
+                generation=generation,
+                instance=self._instance,
+                role=role or serving.version.role,
+                latency_us=round(1e6 * seconds),
+                features=features,
+                sampled=sampled,
+                scores=scores,
+            )
         )
 
 
-def _features_kept(serving: Serving) -> Callable[[list[float]], list[float] | None]:
-    """What the model's log rules leave of a row: a sample of the rows, without the redacted features."""
+def _features_kept(serving: Serving, rows: Matrix) -> tuple[Matrix, npt.NDArray[np.bool_] | None]:
+    """What the model's log rules leave of the rows: the redacted features are missing; whose are kept, None for all."""
     rules = serving.version.prediction_log
     share = float(rules.get("sample", 1.0))
     hidden = set(rules.get("redact", ()))
-    if share >= 1.0 and not hidden:
-        return lambda row: row
-    redacted = [i for i, f in enumerate(serving.loaded.signature.features) if f.name in hidden]
-
-    def keep(row: list[float]) -> list[float] | None:
-        if share < 1.0 and random.random() >= share:
-            return None
-        for index in redacted:
-            row[index] = float("nan")
-        return row
-
-    return keep
+    sampled = None if share >= 1.0 else _random.random(len(rows)) < share
+    if hidden:
+        rows = rows.copy()
+        rows[:, [i for i, f in enumerate(serving.loaded.signature.features) if f.name in hidden]] = np.nan
+    return rows, sampled
