@@ -114,6 +114,29 @@ async def test_a_worse_version_is_rejected_with_the_reason(shipway_world: World)
     assert answer.version == 1
 
 
+async def test_a_training_that_failed_is_run_again_from_the_stage_where_it_failed(shipway_world: World) -> None:
+    model, client = "mended", shipway_world.shipway
+    both = {"params": {"is_unbalance": True, "scale_pos_weight": 2.0}, "rounds": 30, "threads": 1}
+    spec = await shipway_world.declare(model, training=both)
+    failed = await shipway_world.train(model)
+    assert (failed.state, failed.stage) == ("failed", "train"), failed
+    (job,) = await client.jobs(model=model, state="failed")
+    assert job["request_id"] == failed.request_id
+    before = {stage["stage"]: stage for stage in (await client.job(failed.request_id))["stages"]}
+    assert "Traceback" in (await client.job_log(failed.request_id))["log"]
+
+    training = spec.training.model_copy(update={"params": {"num_leaves": 7}})
+    await client.declare(spec.model_copy(update={"training": training}))
+    await client.retry(model, failed.request_id)
+    await shipway_world.event(e.ReleasePromoted, model=model, version=1)
+    job = await client.job(failed.request_id)
+    after = {stage["stage"]: stage for stage in job["stages"]}
+    assert (job["state"], job["version"]) == ("completed", 1)
+    ran_again = [name for name in after if after[name]["started_at"] != before[name]["started_at"]]
+    assert ran_again == ["train", "evaluate", "build", "record"]
+    assert (await client.predict(model, [features_of(make_rows("binary", 1)[0])])).version == 1
+
+
 async def test_an_old_unused_version_is_retired_and_the_last_one_never(shipway_world: World) -> None:
     model = "ageing"
     await shipway_world.declare(model, retirement={"max_age": "1s", "unused_for": "1s"})

@@ -256,7 +256,8 @@ async def used(
     recorder = Recorder()
     following = asyncio.create_task(recorder.follow(kafka))
     try:
-        async with AsyncShipway(Addresses(state.gateway_url, state.monitor_url, kafka)) as shipway:
+        where = Addresses(state.gateway_url, state.monitor_url, kafka, trainer=state.service_urls["trainer"])
+        async with AsyncShipway(where) as shipway:
             yield World(supervisor, shipway, recorder, folder, parts)
     finally:
         following.cancel()

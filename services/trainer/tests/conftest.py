@@ -1,15 +1,27 @@
 """What the trainer's tests share: a model file, and its database."""
 
+import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from shipway.contract.envelope import Envelope
 from shipway.contract.events import Event, ModelDeclared, TrainingRequested
+from shipway.runtime.consumer import Progress
 from shipway.runtime.database import Database
+from shipway.runtime.kafka import Producer
+from shipway.runtime.objects import FolderStore
+from shipway.runtime.parts import Parts
+from shipway.runtime.relay import Relay
+from shipway.runtime.settings import DataSettings, KafkaSettings, ObjectsSettings
 from shipway.trainer import handlers
+from shipway.trainer.barrier import Barrier
+from shipway.trainer.outputs import key_of_output
+from shipway.trainer.run import Workplace
+from shipway.trainer.settings import WorkerSettings
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -61,3 +73,21 @@ def request_training(database: Database) -> Callable[..., Awaitable[None]]:
             await handlers.on_training_requested(tx, asked, _envelope(asked))
 
     return request
+
+
+@pytest.fixture
+def place(database: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Workplace:
+    """Where runs are tried: the training is trainer_child, which does what the model's description says."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    producer = Producer(KafkaSettings(), "never started")
+    parts = Parts("trainer", database, producer, Relay(database, producer, KafkaSettings()))
+    barrier = Barrier(_all_read, time.monotonic)
+    objects = FolderStore(tmp_path)
+    for digest in "abcde":  # what the stages of trainer_child give
+        objects.put(key_of_output("m", digest * 64), b"")
+    settings = WorkerSettings(renew_s=0.1, declaration_grace_s=0)
+    return Workplace(parts, settings, objects, ObjectsSettings(), DataSettings(), barrier, child="trainer_child")
+
+
+async def _all_read() -> dict[int, Progress]:
+    return {0: Progress(committed=1, end=1)}

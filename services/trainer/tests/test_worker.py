@@ -5,11 +5,9 @@ import dataclasses
 import time
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import msgspec
-import pytest
 import sqlalchemy as sa
 
 from shipway.contract.envelope import decode
@@ -24,11 +22,6 @@ from shipway.contract.spec import STAGES
 from shipway.runtime.consumer import Progress
 from shipway.runtime.database import Database
 from shipway.runtime.delivery import outbox
-from shipway.runtime.kafka import Producer
-from shipway.runtime.objects import FolderStore
-from shipway.runtime.parts import Parts
-from shipway.runtime.relay import Relay
-from shipway.runtime.settings import DataSettings, KafkaSettings, ObjectsSettings
 from shipway.trainer import store
 from shipway.trainer.barrier import Barrier
 from shipway.trainer.outputs import key_of_output
@@ -39,22 +32,6 @@ from shipway.trainer.worker import Worker
 
 Request = Callable[..., Awaitable[None]]
 QUICK = WorkerSettings(renew_s=0.1, declaration_grace_s=0)
-
-
-@pytest.fixture
-def place(database: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Workplace:
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
-    producer = Producer(KafkaSettings(), "never started")
-    parts = Parts("trainer", database, producer, Relay(database, producer, KafkaSettings()))
-    barrier = Barrier(all_read, time.monotonic)
-    objects = FolderStore(tmp_path)
-    for digest in "abcde":  # what the stages of trainer_child give
-        objects.put(key_of_output("m", digest * 64), b"")
-    return Workplace(parts, QUICK, objects, ObjectsSettings(), DataSettings(), barrier, child="trainer_child")
-
-
-async def all_read() -> dict[int, Progress]:
-    return {0: Progress(committed=1, end=1)}
 
 
 async def told(database: Database) -> list[Payload]:
@@ -89,7 +66,8 @@ def ends_of_stages(events: list[Payload]) -> list[tuple[str, str]]:
 async def until_it_runs(database: Database) -> None:
     async with asyncio.timeout(20):
         while not any(
-            isinstance(event, TrainingProgressed) and event.message == "working" for event in await told(database)
+            isinstance(event, TrainingProgressed) and (event.stage, event.message) == ("clean", "working")
+            for event in await told(database)
         ):
             await asyncio.sleep(0.02)
 

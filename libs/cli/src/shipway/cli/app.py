@@ -15,6 +15,7 @@ from shipway.cli import (
     demo,
     doctor,
     events,
+    jobs,
     models,
     predict,
     predictions,
@@ -52,6 +53,7 @@ app.command("report")(report.report)
 app.command("compare")(report.compare)
 for name, command in release.COMMANDS.items():
     app.command(name, rich_help_panel="Releases")(command)
+app.add_typer(jobs.app, name="jobs", help="Trainings on record, stage by stage; run a failed one again.")
 app.command("predict")(predict.predict)
 app.add_typer(predictions.app, name="predictions", help="The record of what was predicted.")
 app.command("quality")(quality.quality)

@@ -19,6 +19,7 @@ Folder = Annotated[
 ]
 Gateway = Annotated[str | None, typer.Option("--gateway", envvar="SHIPWAY_GATEWAY_URL", help="URL of the gateway")]
 Monitor = Annotated[str | None, typer.Option("--monitor", envvar="SHIPWAY_MONITOR_URL", help="URL of the monitor")]
+Trainer = Annotated[str | None, typer.Option("--trainer", envvar="SHIPWAY_TRAINER_URL", help="URL of the trainer")]
 Kafka = Annotated[str | None, typer.Option("--kafka", envvar="SHIPWAY__KAFKA__BOOTSTRAP", help="host:port of Kafka")]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON to standard output, for programs")]
 
@@ -53,6 +54,7 @@ def compose(env_file: Path) -> tuple[Addresses, ObjectsSettings]:
         gateway=f"http://{port('GATEWAY', 8080)}",
         monitor=f"http://{port('MONITOR', 8090)}",
         kafka=KafkaSettings(bootstrap=port("KAFKA", 9094)),
+        trainer=f"http://{port('TRAINER', 8101)}",
     )
     objects = ObjectsSettings.model_validate(
         {
@@ -66,7 +68,11 @@ def compose(env_file: Path) -> tuple[Addresses, ObjectsSettings]:
 
 
 def addresses(
-    folder: Path = DEFAULT_FOLDER, gateway: str | None = None, monitor: str | None = None, kafka: str | None = None
+    folder: Path = DEFAULT_FOLDER,
+    gateway: str | None = None,
+    monitor: str | None = None,
+    kafka: str | None = None,
+    trainer: str | None = None,
 ) -> Addresses:
     """Where Shipway is: what was given, else the running embedded stack's addresses, else the defaults."""
     state = read_state(folder)
@@ -81,4 +87,5 @@ def addresses(
         gateway=(gateway or (state.gateway_url if state else None) or default.gateway).rstrip("/"),
         monitor=(monitor or (state.monitor_url if state else None) or default.monitor).rstrip("/"),
         kafka=kafka_settings,
+        trainer=(trainer or (state.service_urls.get("trainer") if state else None) or default.trainer).rstrip("/"),
     )

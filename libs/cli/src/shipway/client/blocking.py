@@ -68,6 +68,22 @@ class Shipway:
         """See AsyncShipway.command."""
         return self._run(self._client.command(model, action, version=version, reason=reason))
 
+    def retry(self, model: str, request_id: str, *, stage: str | None = None) -> None:
+        """See AsyncShipway.retry."""
+        self._run(self._client.retry(model, request_id, stage=stage))
+
+    def jobs(self, *, model: str | None = None, state: str | None = None, limit: int = 50) -> list[dict[str, Any]]:
+        """See AsyncShipway.jobs."""
+        return self._run(self._client.jobs(model=model, state=state, limit=limit))
+
+    def job(self, request_id: str) -> dict[str, Any]:
+        """See AsyncShipway.job."""
+        return self._run(self._client.job(request_id))
+
+    def job_log(self, request_id: str, stage: str | None = None) -> dict[str, Any]:
+        """See AsyncShipway.job_log."""
+        return self._run(self._client.job_log(request_id, stage))
+
     def predict(
         self, model: str, rows: Sequence[Mapping[str, Any]], *, client_ids: Sequence[str] | None = None
     ) -> Predictions:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import quote, urlencode
 
 import httpx
 
@@ -31,6 +32,7 @@ from shipway.contract.events import (
     Payload,
     TrainingCancelRequested,
     TrainingRequested,
+    TrainingRetryRequested,
 )
 from shipway.contract.signature import Signature, parse_signature
 from shipway.contract.spec import ModelSpec, parse_toml, to_builtins
@@ -45,10 +47,11 @@ LABELS_A_REQUEST = 1000
 
 @dataclass(frozen=True)
 class Addresses:
-    """Where Shipway is. Predictions need only the gateway; look-ups the monitor; declaring and training Kafka.
+    """Where Shipway is. Predictions need only the gateway; look-ups the monitor (and of jobs the trainer);
+    declaring and training Kafka.
 
-    ``token`` opens gateway and monitor where they ask for one, ``operator_key`` signs commands; both come from the
-    environment (SHIPWAY_TOKEN, SHIPWAY__AUTH__OPERATOR_KEY) where they are not given.
+    ``token`` opens gateway, monitor and trainer where they ask for one, ``operator_key`` signs commands; both come from
+    the environment (SHIPWAY_TOKEN, SHIPWAY__AUTH__OPERATOR_KEY) where they are not given.
     """
 
     gateway: str = "http://127.0.0.1:8080"
@@ -56,6 +59,7 @@ class Addresses:
     kafka: KafkaSettings = field(default_factory=KafkaSettings)
     token: str | None = field(default_factory=lambda: os.environ.get("SHIPWAY_TOKEN"), repr=False)
     operator_key: str | None = field(default_factory=lambda: os.environ.get("SHIPWAY__AUTH__OPERATOR_KEY"), repr=False)
+    trainer: str = "http://127.0.0.1:8101"
 
     def headers(self) -> dict[str, str]:
         """What goes with every request.
@@ -174,7 +178,45 @@ class AsyncShipway:
 
     async def cancel(self, model: str, request_id: str) -> None:
         """Asks for the end of a training; signed where there is an operator key."""
-        command = TrainingCancelRequested(model=model, request_id=request_id, requested_by=_whoami())
+        await self._command(TrainingCancelRequested(model=model, request_id=request_id, requested_by=_whoami()))
+
+    async def retry(self, model: str, request_id: str, *, stage: str | None = None) -> None:
+        """Asks for a failed or cancelled job to be run again, from the stage that failed, or from ``stage``.
+
+        Signed where there is an operator key. Stages that are done and whose inputs are the same stay done.
+        """
+        who = _whoami()
+        await self._command(
+            TrainingRetryRequested(model=model, request_id=request_id, requested_by=who, stage=stage or "")
+        )
+
+    async def jobs(
+        self, *, model: str | None = None, state: str | None = None, limit: int = 50
+    ) -> list[dict[str, Any]]:
+        """The newest training jobs, as the trainer has them.
+
+        Raises:
+            Refused: an unknown state. Unreachable: the trainer does not answer.
+        """
+        asked = {name: value for name, value in (("model", model), ("state", state), ("limit", limit)) if value}
+        found = await self._call("GET", f"{self.addresses.trainer}/api/jobs?{urlencode(asked)}")
+        jobs: list[dict[str, Any]] = found["jobs"]
+        return jobs
+
+    async def job(self, request_id: str) -> dict[str, Any]:
+        """One job with its stages. Raises Refused where there is none, Unreachable as jobs does."""
+        found: dict[str, Any] = await self._call(
+            "GET", f"{self.addresses.trainer}/api/jobs/{quote(request_id, safe='')}"
+        )
+        return found
+
+    async def job_log(self, request_id: str, stage: str | None = None) -> dict[str, Any]:
+        """The end of the log of a job's stage, by default of the one that it came to. Raises as job does."""
+        path = f"/api/jobs/{quote(request_id, safe='')}/log" + (f"?{urlencode({'stage': stage})}" if stage else "")
+        found: dict[str, Any] = await self._call("GET", self.addresses.trainer + path)
+        return found
+
+    async def _command(self, command: Payload) -> None:
         span = trace.child(trace.current())
         message = encode(Envelope(uuid.uuid4().hex, "shipway/client", datetime.now(UTC), command, span))
         if self.addresses.operator_key:

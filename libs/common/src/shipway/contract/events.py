@@ -239,6 +239,15 @@ class TrainingCancelRequested(Event, frozen=True, kw_only=True):
     requested_by: str = "unknown"
 
 
+class TrainingRetryRequested(Event, frozen=True, kw_only=True):
+    """An operator's command: run a failed or cancelled job again, from the stage that failed, or from ``stage``."""
+
+    type: ClassVar[str] = "shipway.TrainingRetryRequested.v1"
+    request_id: str
+    requested_by: str = "unknown"
+    stage: str = ""
+
+
 OperatorAction = Literal[
     "approve",
     "promote",
@@ -433,6 +442,7 @@ EVENT_TYPES: dict[str, type[Payload]] = {
         TrainingCancelRequested,
         OperatorCommand,
         CommandAnswered,
+        TrainingRetryRequested,
         ModelApproved,
         ModelRejected,
         ReleaseProgressed,

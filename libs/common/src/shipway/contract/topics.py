@@ -88,7 +88,7 @@ RETIREMENT_EVENTS = Topic(
 )
 OPERATOR_COMMANDS = Topic(
     "shipway.operator-commands",
-    (e.TrainingCancelRequested, e.OperatorCommand),
+    (e.TrainingCancelRequested, e.TrainingRetryRequested, e.OperatorCommand),
     "model",
     ("client",),
     ("trainer", "releaser"),

@@ -26,7 +26,8 @@ RANK = {
     )
     for state in states
 }
-REQUEST_RANK = {s: i for i, s in enumerate(("requested", "accepted", "training", "trained", "failed"))}
+# A job that failed may be run again, and then gives a version.
+REQUEST_RANK = {s: i for i, s in enumerate(("requested", "accepted", "training", "failed", "trained"))}
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """The trainer: turns training requests into versions, whole bundles in the object store.
 
-Reads ModelDeclared, TrainingRequested, TrainingCancelRequested. Writes TrainingAccepted, TrainingProgressed,
-TrainingCompleted, TrainingFailed, and ModelDeclared again after the broker lost it. Owns the declarations that
-trainings start from, the jobs with their leases, and the numbers of versions.
+Reads ModelDeclared, TrainingRequested, TrainingCancelRequested, TrainingRetryRequested. Writes TrainingAccepted,
+TrainingProgressed, TrainingCompleted, TrainingFailed, and ModelDeclared again after the broker lost it. Owns the
+declarations that trainings start from, the jobs and their stages with their leases, what stages gave, and the numbers
+of versions. Shows jobs, stages and logs over HTTP.
 """

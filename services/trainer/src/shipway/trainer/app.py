@@ -3,13 +3,16 @@
 import time
 
 from shipway.contract.topics import MODEL_DECLARATIONS
+from shipway.runtime import log
 from shipway.runtime.commands import command_admission
+from shipway.runtime.guard import open_guard
 from shipway.runtime.lifecycle import Body, Life
 from shipway.runtime.objects import open_store
 from shipway.runtime.parts import Parts, connected, consuming
 from shipway.runtime.reconciler import Reconciler
 from shipway.runtime.starting import reachable_store
 from shipway.trainer import store
+from shipway.trainer.api import add_routes
 from shipway.trainer.barrier import Barrier
 from shipway.trainer.handlers import HANDLERS
 from shipway.trainer.run import Workplace
@@ -17,12 +20,18 @@ from shipway.trainer.settings import TrainerSettings
 from shipway.trainer.sweep import SWEEP_EVERY_S, Sweeper
 from shipway.trainer.worker import Worker
 
+_log = log.get(__name__)
+
 
 def body(settings: TrainerSettings) -> Body:
     """The trainer's life."""
 
     async def run(life: Life) -> None:
         connections: list[Parts] = []
+        if settings.shows_jobs:
+            life.asgi = open_guard(life, settings.auth).around(life.app)
+        else:
+            _log.warning("jobs are not shown over HTTP: set AUTH__TOKENS_FILE, or AUTH__OFF in a closed network")
 
         async def tell_declarations_again() -> None:
             for parts in connections:
@@ -33,6 +42,8 @@ def body(settings: TrainerSettings) -> Body:
             life, "trainer", settings.kafka, settings.database, on_broker_loss=tell_declarations_again
         ) as parts:
             connections.append(parts)
+            if settings.shows_jobs:
+                add_routes(life.app, parts.database)
             objects = open_store(settings.objects)
             await reachable_store(life, objects)
             loops: list[Reconciler] = []

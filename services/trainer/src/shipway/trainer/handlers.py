@@ -6,8 +6,14 @@ import msgspec
 
 from shipway.contract.envelope import Envelope
 from shipway.contract.errors import InvalidField
-from shipway.contract.events import ModelDeclared, TrainingAccepted, TrainingCancelRequested, TrainingRequested
-from shipway.contract.spec import NAME, parse_spec
+from shipway.contract.events import (
+    ModelDeclared,
+    TrainingAccepted,
+    TrainingCancelRequested,
+    TrainingRequested,
+    TrainingRetryRequested,
+)
+from shipway.contract.spec import NAME, STAGES, parse_spec
 from shipway.runtime import delivery, log, trace
 from shipway.runtime.consumer import Handler
 from shipway.runtime.database import Transaction
@@ -48,6 +54,19 @@ async def on_cancel_requested(tx: Transaction, command: TrainingCancelRequested,
     await store.wish_cancelled(tx, command)
 
 
+async def on_retry_requested(tx: Transaction, command: TrainingRetryRequested, _envelope: Envelope) -> None:
+    """Puts a failed or cancelled job back into the queue; the stages before the one that failed stay done."""
+    _check("request_id", command.request_id)
+    if command.stage and command.stage not in STAGES:
+        raise InvalidField("stage", f"{command.stage[:100]!r} is not one of {', '.join(STAGES)}")
+    state = await store.retry(tx, command)
+    if state is None:
+        raise InvalidField("request_id", f"there is no job {command.request_id!r} of {command.model[:100]!r}")
+    if state not in ("failed", "cancelled"):
+        raise InvalidField("request_id", f"the job is {state}; only one that failed or was cancelled is run again")
+    _log.info("job is run again", request_id=command.request_id, requested_by=command.requested_by[:MAX_TEXT])
+
+
 def _check(field: str, text: str) -> None:
     if not text or len(text) > MAX_TEXT or not text.isprintable():
         raise InvalidField(field, f"must be 1 to {MAX_TEXT} printable characters")
@@ -57,4 +76,5 @@ HANDLERS: dict[type, Handler] = {
     ModelDeclared: on_model_declared,
     TrainingRequested: on_training_requested,
     TrainingCancelRequested: on_cancel_requested,
+    TrainingRetryRequested: on_retry_requested,
 }

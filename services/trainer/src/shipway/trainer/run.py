@@ -117,10 +117,10 @@ class Run:
             return StageEnd(0.0, done=Done("record"))
         policy = spec.policy(taken.stage)
         with self._beside.late_after(policy.service_level):
-            limit, which = _limit(spec, policy, taken)
+            limit, out_of_time = _limit(spec, policy, taken)
             end = await self._found_or_done(taken, spec, limit.total_seconds() + begun, children)
         if end.ending is not None and end.ending.kind == "timed_out":
-            end = replace(end, ending=_out_of_time(taken, policy, limit, which))
+            end = replace(end, ending=out_of_time)
         return replace(end, seconds=clock() - begun)
 
     async def _found_or_done(
@@ -266,24 +266,19 @@ class Run:
         _log.info("training completed", model=completed.model, version=version, digest=completed.digest[:12])
 
 
-def _limit(spec: ModelSpec, policy: StagePolicy, taken: TakenStage) -> tuple[timedelta, str]:
-    """How long the stage may run, and the field that says so."""
+def _limit(spec: ModelSpec, policy: StagePolicy, taken: TakenStage) -> tuple[timedelta, Ending]:
+    """How long the stage may run, and how it ends when that is over."""
     assert policy.time_limit is not None and policy.service_level is not None and policy.max_attempts is not None
     left = max(timedelta(0), spec.training.time_limit - timedelta(seconds=taken.spent_s))
-    limit, which = policy.time_limit, f"stages.{taken.stage}.time_limit"
+    limit, field, said = policy.time_limit, f"stages.{taken.stage}.time_limit", policy.time_limit
     if left <= limit:
-        limit, which = left, "training.time_limit"
+        limit, field, said = left, "training.time_limit", spec.training.time_limit
     if policy.on_late == "retry" and taken.job.due.attempts < policy.max_attempts and policy.service_level < limit:
-        limit, which = policy.service_level, f"stages.{taken.stage}.service_level"
-    return limit, which
-
-
-def _out_of_time(taken: TakenStage, policy: StagePolicy, limit: timedelta, which: str) -> Ending:
-    if which.endswith("service_level"):
-        return Ending("late", f"{taken.stage}: took longer than {which} ({format_duration(limit)})")
-    whole = which == "training.time_limit" and taken.spent_s > 0
-    said = f"{which} ({format_duration(limit)}{' were left' if whole else ''})"
-    return Ending("timed_out", f"took longer than {said}; raise it or narrow data.train")
+        said = policy.service_level
+        field = f"stages.{taken.stage}.service_level ({format_duration(said)})"
+        return said, Ending("late", f"{taken.stage}: took longer than {field}")
+    reason = f"took longer than {field} ({format_duration(said)}); raise it or narrow data.train"
+    return limit, Ending("timed_out", reason)
 
 
 def _ending(taken: TakenStage, end: ChildEnd) -> Ending:

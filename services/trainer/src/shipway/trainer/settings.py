@@ -4,7 +4,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from shipway.contract.spec import STAGES, StageName
-from shipway.runtime.authsettings import CommandSettings
+from shipway.runtime.authsettings import AccessSettings, CommandSettings, is_loopback
 from shipway.runtime.settings import DatabaseSettings, DataSettings, HttpSettings, ObjectsSettings, ServiceSettings
 
 
@@ -46,6 +46,10 @@ class WorkerSettings(BaseModel):
         return tuple(name for name in STAGES if name in named) or STAGES
 
 
+class AuthSettings(AccessSettings, CommandSettings):
+    """Who may look at jobs, and whose commands count."""
+
+
 class TrainerSettings(ServiceSettings):
     """What the trainer can be told."""
 
@@ -58,4 +62,9 @@ class TrainerSettings(ServiceSettings):
     objects: ObjectsSettings = ObjectsSettings()
     data: DataSettings = DataSettings()
     worker: WorkerSettings = WorkerSettings()
-    auth: CommandSettings = CommandSettings()
+    auth: AuthSettings = AuthSettings()
+
+    @property
+    def shows_jobs(self) -> bool:
+        """Whether jobs may be looked at over HTTP: where tokens are asked for, or nobody else can ask."""
+        return self.auth.tokens_file is not None or self.auth.off or is_loopback(self.http.host)

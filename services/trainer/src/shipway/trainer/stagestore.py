@@ -25,10 +25,9 @@ _NUMBERING = 0x4E55_4D42  # "NUMB", with the model: version numbers without gaps
 
 @dataclass(frozen=True)
 class OpenJob:
-    """A job that is not over: what decisions need, and what telling of them needs. ``fresh``: it never ran."""
+    """A job that is not over: what decisions need, and what telling of them needs."""
 
     job: Job
-    fresh: bool
     traceparent: str | None
 
 
@@ -69,7 +68,7 @@ async def open_jobs(tx: Transaction) -> tuple[list[OpenJob], datetime]:
     rows = (await tx.execute(statement)).all()
     stages = await _stages(tx, [row.request_id for row in rows])
     now: datetime = (await tx.execute(sa.select(sa.func.clock_timestamp()))).scalar_one()
-    return [OpenJob(_job(row, stages), row.attempts == 0, row.traceparent) for row in rows], now
+    return [OpenJob(_job(row, stages), row.traceparent) for row in rows], now
 
 
 async def begin(tx: Transaction, job: Job) -> Job:

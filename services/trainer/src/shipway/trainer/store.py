@@ -4,11 +4,12 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from shipway.contract.envelope import Envelope, encode
-from shipway.contract.events import ModelDeclared, TrainingCancelRequested, TrainingRequested
+from shipway.contract.events import ModelDeclared, TrainingCancelRequested, TrainingRequested, TrainingRetryRequested
+from shipway.contract.spec import STAGES
 from shipway.contract.topics import topic_of
 from shipway.runtime import delivery, trace
 from shipway.runtime.database import Transaction
-from shipway.trainer.tables import cancellations, declarations, jobs
+from shipway.trainer.tables import cancellations, declarations, job_stages, jobs, stage_outputs
 
 
 async def declare(tx: Transaction, declared: ModelDeclared, envelope: Envelope, digest: str) -> bool:
@@ -59,6 +60,29 @@ async def wish_cancelled(tx: Transaction, command: TrainingCancelRequested) -> N
     """Keeps the wish, also where the request itself is still on its way."""
     values = {"request_id": command.request_id, "requested_by": storable(command.requested_by)[:200]}
     await tx.execute(insert(cancellations).values(values).on_conflict_do_nothing())
+
+
+async def retry(tx: Transaction, command: TrainingRetryRequested) -> str | None:
+    """Puts a job that failed or was cancelled back into the queue; gives its state before, None: there is no such job.
+
+    From ``command.stage`` on, stages are run again though they were done.
+    """
+    this = (jobs.c.request_id == command.request_id) & (jobs.c.model == command.model)
+    state: str | None = (await tx.execute(sa.select(jobs.c.state).where(this).with_for_update())).scalar_one_or_none()
+    if state not in ("failed", "cancelled"):
+        return state
+    again = {"state": "queued", "not_before": sa.func.now(), "ended_at": None, "message": "", "log_tail": ""}
+    await tx.execute(sa.update(jobs).where(this).values(**again))
+    await tx.execute(sa.delete(cancellations).where(cancellations.c.request_id == command.request_id))
+    mine = job_stages.c.request_id == command.request_id
+    if command.stage:
+        from_there = mine & (job_stages.c.place >= STAGES.index(command.stage))
+        keys = sa.select(job_stages.c.key).where(from_there)
+        await tx.execute(sa.delete(stage_outputs).where(stage_outputs.c.key.in_(keys)))
+        await tx.execute(sa.update(job_stages).where(from_there).values(state="waiting"))
+    fresh = {"attempts": 0, "not_before": None}
+    await tx.execute(sa.update(job_stages).where(mine, job_stages.c.state != "done").values(**fresh))
+    return state
 
 
 def storable(text: str) -> str:

@@ -66,8 +66,7 @@ class Worker:
         try:
             async with self._place.parts.database.begin() as tx:
                 opened, now = await stagestore.open_jobs(tx)
-                fresh = [o.job.request_id for o in opened if o.job.state == "queued" and o.fresh]
-                held = self._place.barrier.held(fresh)
+                held = self._place.barrier.held([o.job.request_id for o in opened if o.job.state == "queued"])
                 left: dict[str, OpenJob] = {}
                 for found in opened:
                     step = self._unattended(found.job, now, clock(), found.job.request_id in held)

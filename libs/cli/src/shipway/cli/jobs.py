@@ -1,0 +1,118 @@
+"""``shipway jobs``: trainings on record, stage by stage, with their logs; run a failed one again."""
+
+import asyncio
+from typing import Annotated, Any
+
+import typer
+
+from shipway.cli.output import console, print_json, share, table
+from shipway.cli.target import DEFAULT_FOLDER, AsJson, Folder, Kafka, Trainer, addresses
+from shipway.client import AsyncShipway, Shipway
+
+app = typer.Typer(no_args_is_help=True)
+Request = Annotated[str, typer.Argument(help="the training request's id")]
+
+
+@app.command("list")
+def list_jobs(
+    model: Annotated[str | None, typer.Option(help="only this model's")] = None,
+    state: Annotated[str | None, typer.Option(help="queued, running, completed, failed or cancelled")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="so many at most")] = 20,
+    as_json: AsJson = False,
+    data: Folder = DEFAULT_FOLDER,
+    trainer: Trainer = None,
+) -> None:
+    """List the newest jobs."""
+    with Shipway(addresses(data, trainer=trainer)) as shipway:
+        jobs = shipway.jobs(model=model, state=state, limit=limit)
+    if as_json:
+        print_json(jobs)
+        return
+    shown = table("jobs", "request", "model", "state", "stage", ">done", ">version", "asked", "why")
+    for job in jobs:
+        shown.add_row(
+            job["request_id"],
+            job["model"] + ("" if job["origin"] == "training" else f" ({job['origin']})"),
+            job["state"],
+            job["stage"],
+            share(job["fraction"]),
+            str(job["version"] or ""),
+            job["created_at"][:19].replace("T", " "),
+            (job["message"] if job["state"] != "completed" else job["reason"])[:100],
+        )
+    console.print(shown if jobs else "no jobs; ask for a training: shipway train MODEL")
+
+
+@app.command("show")
+def show(request: Request, as_json: AsJson = False, data: Folder = DEFAULT_FOLDER, trainer: Trainer = None) -> None:
+    """Show a job, stage by stage."""
+    with Shipway(addresses(data, trainer=trainer)) as shipway:
+        job = shipway.job(request)
+    if as_json:
+        print_json(job)
+        return
+    console.print(f"[bold]{job['model']}[/bold] {job['request_id']}: {job['state']}", highlight=False)
+    if job["message"]:
+        console.print(f"  {job['message']}", highlight=False, markup=False)
+    shown = table("", "stage", "state", ">tries", ">seconds", "", "last word")
+    for stage in job["stages"]:
+        marks = [name for name in ("reused", "late") if stage[name]]
+        shown.add_row(
+            stage["stage"],
+            _state(job, stage),
+            f"{stage['attempts']}/{stage['max_attempts']}",
+            "" if stage["seconds"] is None else f"{stage['seconds']:.1f}",
+            ", ".join(marks),
+            stage["message"][:100],
+        )
+    console.print(shown)
+    if job["state"] == "failed":
+        console.print(f"why: shipway jobs logs {request}; again from there: shipway jobs retry {request}")
+
+
+@app.command("logs")
+def logs(
+    request: Request,
+    stage: Annotated[str | None, typer.Option(help="of this stage; default: the one that the job came to")] = None,
+    as_json: AsJson = False,
+    data: Folder = DEFAULT_FOLDER,
+    trainer: Trainer = None,
+) -> None:
+    """Print the end of a stage's log, tracebacks included."""
+    with Shipway(addresses(data, trainer=trainer)) as shipway:
+        found = shipway.job_log(request, stage)
+    if as_json:
+        print_json(found)
+    else:
+        console.out(found["log"] or f"nothing was written in the stage {found['stage']}", highlight=False)
+
+
+@app.command("retry")
+def retry(
+    request: Request,
+    start: Annotated[
+        str | None, typer.Option("--from", help="run again from this stage; default: the one that failed")
+    ] = None,
+    data: Folder = DEFAULT_FOLDER,
+    kafka: Kafka = None,
+    trainer: Trainer = None,
+) -> None:
+    """Run a failed or cancelled job again; signed with SHIPWAY__AUTH__OPERATOR_KEY where that is set.
+
+    It starts at the stage that failed. What the model file's newest declaration changes is run again.
+    """
+
+    async def run() -> None:
+        async with AsyncShipway(addresses(data, kafka=kafka, trainer=trainer)) as shipway:
+            job = await shipway.job(request)
+            await shipway.retry(job["model"], request, stage=start)
+
+    asyncio.run(run())
+    console.print(f"asked for [bold]{request}[/bold] to be run again; follow it: shipway jobs show {request}")
+
+
+def _state(job: dict[str, Any], stage: dict[str, Any]) -> str:
+    """A stage's state in words: one that waits where the job ended is where it failed."""
+    if stage["state"] == "waiting" and job["state"] in ("failed", "cancelled") and stage["stage"] == job["stage"]:
+        return str(job["state"])
+    return str(stage["state"])
