@@ -97,10 +97,10 @@ async def test_a_broker_that_forgets_everything(broken_world: World) -> None:
         # By the instances' own counts: what the broker acknowledged and forgot, the monitor may never have seen.
         counts = [
             [await broken_world.metric(p, f"shipway_predictions_{kind}_total") for p in ("predictor-1", "predictor-2")]
-            for kind in ("answered", "logged", "dropped")
+            for kind in ("answered", "inherited", "logged", "dropped")
         ]
-        answered, logged, dropped = (sum(count) for count in counts)
-        return answered == logged + dropped and answered >= sum(traffic.counts.answered.values())
+        answered, inherited, logged, dropped = (sum(count) for count in counts)
+        return answered + inherited == logged + dropped and answered >= sum(traffic.counts.answered.values())
 
     await eventually(accounted, "every prediction is logged or counted as dropped", within_s=30)
 

@@ -90,8 +90,12 @@ async def test_several_models_answer_now_or_later_and_a_killed_gateway_keeps_res
             return found.status_code == 200 and found.json()["answer"]["predictions"] == answer["predictions"]
 
         await eventually(answered, "the result is there")
-        states = [r.state for r in shipway_world.recorder.payloads(e.PredictionResult, result_id=accepted.json()["id"])]
-        assert states == ["pending", "answered"], "and on the topic"
+
+        async def told() -> bool:
+            results = shipway_world.recorder.payloads(e.PredictionResult, result_id=accepted.json()["id"])
+            return [result.state for result in results] == ["pending", "answered"]
+
+        await eventually(told, "and on the topic")
         await shipway_world.kill("gateway")
         await eventually(answered, "the result outlives the gateway")
 
