@@ -73,6 +73,10 @@ def test_what_a_newer_release_recorded_is_read_and_what_people_write_is_not() ->
         ('"folder:/data/flights"', '"/data/flights"', "data.source", "folder:"),
         ("[retirement]", "[release]\ncanary = [0.5, 0.1]\n[retirement]", "release.canary", "rising"),
         ("[retirement]", '[gates]\nmetric = "rmse"\n[retirement]', "gates.metric", "binary target allows"),
+        ("[retirement]", '[gates]\nslices = ["late"]\n[retirement]', "gates.slices", "is the target"),
+        ("[retirement]", '[gates]\nslices = ["x", "x"]\n[retirement]', "gates.slices", "name each column once"),
+        ("[retirement]", "[gates]\nstability_runs = 1\n[retirement]", "gates.stability_runs", "set 2 or more, or 0"),
+        ("[retirement]", "[gates]\nconfidence = 0.5\n[retirement]", "gates.confidence", "greater than 0.5"),
         ("[retirement]", '[prediction_log]\nredact = ["age"]\n[retirement]', "prediction_log.redact", "not a feature"),
         ("[retirement]", '[prediction_log]\nlevel = "some"\n[retirement]', "prediction_log.level", "sampled"),
         ("[retirement]", '[prediction_log]\nlevel = "sampled"\n[retirement]', "prediction_log.sample", "0.1"),
@@ -91,6 +95,14 @@ def test_a_wrong_field_is_named_with_the_remedy(line: str, instead: str, field: 
     problems = {p.field: p.problem for p in caught.value.problems}
     assert field in problems, problems
     assert remedy in problems[field]
+
+
+def test_gates_that_nobody_set_are_not_written_so_that_the_release_before_reads_the_rest() -> None:
+    spec = parse_toml(GOOD)
+    assert set(to_builtins(spec)["gates"]) == {"metric", "floor", "min_holdout_rows", "max_bundle_mb"}
+    strict = parse_toml(GOOD.replace("[retirement]", '[gates]\nslices = ["carrier"]\nmax_regression = 0\n[retirement]'))
+    assert parse_spec(to_builtins(strict)) == strict
+    assert to_builtins(strict)["gates"] | {"slices": ["carrier"], "max_regression": 0.0} == to_builtins(strict)["gates"]
 
 
 @pytest.mark.parametrize("text", ["", "name = ", "a" * 10, "[" * 100_000, "x = " + "[" * 5000])

@@ -16,9 +16,7 @@ td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
 .ok{color:#2c7a3f;font-weight:600}.bad{color:#c0392b;font-weight:600}.dim{opacity:.7}
 code{overflow-wrap:anywhere}figure{display:inline-block;margin:.5rem 1rem .5rem 0;vertical-align:top}
 figcaption{font-weight:600}
-svg{max-width:100%;height:auto;font:11px system-ui,sans-serif;fill:currentColor}
-svg .axis{fill:none;stroke:currentColor}svg .guide{fill:none;stroke:currentColor;stroke-dasharray:4 4;opacity:.5}
-svg .name{text-anchor:end}
+svg{max-width:100%;height:auto}
 """
 
 
@@ -88,8 +86,9 @@ def _figures(report: Mapping[str, Any]) -> Iterable[str]:
     if confusion := curves.get("confusion"):
         yield _figure("Confusion: truth by row, answer by column", _confusion(confusion))
     if stability := report.get("stability"):
-        runs = [[float(i), figure] for i, figure in enumerate(stability["figures"], 1)]
-        drawn = plots.lines({"": runs}, "quick training", report.get("metric", "figure"), dots=True)
+        runs = [(f"quick training {i}", figure, None, None) for i, figure in enumerate(stability["figures"], 1)]
+        own = report["metrics"].get(report.get("metric"), 0.0)
+        drawn = plots.intervals(runs, f"{report.get('metric', 'figure')} (dashed: this version)", own)
         yield _figure("Stability: other seeds on other rows", drawn)
     if telling := report.get("single_features"):
         most = dict(sorted(telling.items(), key=lambda item: -item[1])[:20])
@@ -130,7 +129,7 @@ def _slices(slices: Sequence[Mapping[str, Any]]) -> str:
         )
         for s in slices
     )
-    drawn = _figure("Better than the champion by", plots.intervals(compared[:40], "difference, with its interval"))
+    drawn = _figure("Better than the champion by", plots.intervals(compared[:40], "difference, with its interval", 0.0))
     return drawn + _table(("column", "value", ">rows", ">this version", ">champion", ">better by"), rows)
 
 
@@ -171,4 +170,5 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _number(value: float | None) -> str:
-    return f'<td class="n">{"" if value is None else f"{value:.4g}"}</td>'
+    shown = "" if value is None else f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
+    return f'<td class="n">{shown}</td>'

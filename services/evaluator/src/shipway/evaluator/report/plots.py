@@ -4,7 +4,10 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 WIDTH, HEIGHT = 420, 300
-LEFT, RIGHT, TOP, BOTTOM = 56, 14, 14, 44
+LEFT, RIGHT, TOP, BOTTOM = 72, 24, 28, 44
+# What a page's style could say as well is said here, so that a plot can be taken out of its page.
+AXIS = 'fill="none" stroke="currentColor"'
+GUIDE = 'fill="none" stroke="currentColor" stroke-dasharray="4 4" opacity="0.5"'
 COLOURS = ("#0b62a4", "#c2571a", "#3a7d44", "#7a4fa3")
 Point = Sequence[float]
 Range = tuple[float, float]
@@ -21,7 +24,7 @@ def lines(series: Mapping[str, Sequence[Point]], x: str, y: str, *, diagonal: bo
     parts = [_axes(across, up, x, y)]
     if diagonal:
         ends = " ".join(_place((v, v), across, up) for v in across)
-        parts.append(f'<polyline points="{ends}" class="guide"/>')
+        parts.append(f'<polyline points="{ends}" {GUIDE}/>')
     for i, line in enumerate(series.values()):
         colour = COLOURS[i % len(COLOURS)]
         path = " ".join(_place(p, across, up) for p in line)
@@ -50,32 +53,32 @@ def bars(values: Mapping[str, float]) -> str:
     rows = []
     for i, (name, value) in enumerate(values.items()):
         top, length = 6 + 20 * i, 200 * value / most
-        rows.append(f'<text x="170" y="{top + 11}" class="name">{escape(_short(name))}</text>')
+        rows.append(f'<text x="170" y="{top + 11}" text-anchor="end">{escape(_short(name))}</text>')
         rows.append(f'<rect x="178" y="{top}" width="{length:.1f}" height="13" fill="{COLOURS[0]}"/>')
         rows.append(f'<text x="{184 + length:.1f}" y="{top + 11}">{value:.3g}</text>')
     return _svg(rows, [], height=12 + 20 * len(values), width=460)
 
 
-def intervals(rows: Sequence[tuple[str, float, float | None, float | None]], x: str) -> str:
-    """A dot with its interval for each (name, figure, low, high), and a line at zero."""
+def intervals(rows: Sequence[tuple[str, float, float | None, float | None]], x: str, guide: float) -> str:
+    """A dot with its interval for each (name, figure, low, high), and a line at ``guide`` to hold them against."""
     ends = [v for _, *of in rows for v in of if v is not None]
     if not ends:
         return ""
-    low, high = _range([*ends, 0.0])
+    low, high = _range([*ends, guide])
     height = 52 + 20 * len(rows)
 
     def at(value: float) -> float:
         return 180 + 260 * (value - low) / (high - low)
 
-    parts = [f'<line x1="{at(0):.1f}" y1="4" x2="{at(0):.1f}" y2="{height - 42}" class="guide"/>']
+    parts = [f'<line x1="{at(guide):.1f}" y1="4" x2="{at(guide):.1f}" y2="{height - 42}" {GUIDE}/>']
     for i, (name, figure, begin, end) in enumerate(rows):
         y = 16 + 20 * i
-        parts.append(f'<text x="170" y="{y + 4}" class="name">{escape(_short(name))}</text>')
+        parts.append(f'<text x="170" y="{y + 4}" text-anchor="end">{escape(_short(name))}</text>')
         if begin is not None and end is not None:
-            parts.append(f'<line x1="{at(begin):.1f}" y1="{y}" x2="{at(end):.1f}" y2="{y}" class="axis"/>')
+            parts.append(f'<line x1="{at(begin):.1f}" y1="{y}" x2="{at(end):.1f}" y2="{y}" {AXIS}/>')
         parts.append(f'<circle cx="{at(figure):.1f}" cy="{y}" r="4" fill="{COLOURS[0]}"/>')
     parts += [
-        f'<text x="{at(value):.1f}" y="{height - 24}" text-anchor="middle">{value:.3g}</text>'
+        f'<text x="{at(value):.1f}" y="{height - 24}" text-anchor="middle">{value:.4g}</text>'
         for value in (low, (low + high) / 2, high)
     ]
     parts.append(f'<text x="310" y="{height - 6}" text-anchor="middle">{escape(x)}</text>')
@@ -84,26 +87,27 @@ def intervals(rows: Sequence[tuple[str, float, float | None, float | None]], x: 
 
 def _svg(parts: Sequence[str], names: Sequence[str], *, height: int = HEIGHT, width: int = WIDTH) -> str:
     legend = "".join(
-        f'<rect x="{LEFT + 8}" y="{TOP + 4 + 16 * i}" width="10" height="10" fill="{COLOURS[i % len(COLOURS)]}"/>'
-        f'<text x="{LEFT + 24}" y="{TOP + 13 + 16 * i}">{escape(_short(name))}</text>'
+        f'<rect x="{LEFT + 160 * i}" y="6" width="10" height="10" fill="{COLOURS[i % len(COLOURS)]}"/>'
+        f'<text x="{LEFT + 16 + 160 * i}" y="15">{escape(_short(name))}</text>'
         for i, name in enumerate(names)
         if len(names) > 1
     )
-    return f'<svg viewBox="0 0 {width} {height}" width="{width}" role="img">{"".join(parts)}{legend}</svg>'
+    size = f'viewBox="0 0 {width} {height}" width="{width}" font-size="11" font-family="sans-serif"'
+    return f'<svg {size} fill="currentColor" role="img">{"".join(parts)}{legend}</svg>'
 
 
 def _axes(across: Range, up: Range, x: str, y: str) -> str:
     bottom, right = HEIGHT - BOTTOM, WIDTH - RIGHT
-    parts = [f'<path d="M{LEFT} {TOP}V{bottom}H{right}" class="axis"/>']
+    parts = [f'<path d="M{LEFT} {TOP}V{bottom}H{right}" {AXIS}/>']
     for i in range(5):
         share = i / 4
         here, there = across[0] + share * (across[1] - across[0]), up[0] + share * (up[1] - up[0])
         px, py = LEFT + share * (right - LEFT), bottom - share * (bottom - TOP)
-        parts.append(f'<text x="{px:.1f}" y="{bottom + 16}" text-anchor="middle">{here:.3g}</text>')
-        parts.append(f'<text x="{LEFT - 6}" y="{py + 4:.1f}" text-anchor="end">{there:.3g}</text>')
+        parts.append(f'<text x="{px:.1f}" y="{bottom + 16}" text-anchor="middle">{here:.4g}</text>')
+        parts.append(f'<text x="{LEFT - 6}" y="{py + 4:.1f}" text-anchor="end">{there:.4g}</text>')
     parts.append(f'<text x="{(LEFT + right) / 2}" y="{HEIGHT - 8}" text-anchor="middle">{escape(x)}</text>')
     middle = (TOP + bottom) / 2
-    parts.append(f'<text transform="translate(12 {middle}) rotate(-90)" text-anchor="middle">{escape(y)}</text>')
+    parts.append(f'<text transform="translate(14 {middle}) rotate(-90)" text-anchor="middle">{escape(y)}</text>')
     return "".join(parts)
 
 
