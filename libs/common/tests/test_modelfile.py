@@ -7,6 +7,7 @@ import sys
 import tracemalloc
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import lightgbm as lgb
 import numpy as np
@@ -44,11 +45,17 @@ MODEL = MODELS["binary"][0]
 ROWS = np.random.default_rng(1).normal(size=(20, FEATURES))
 
 
+def _depth(node: dict[str, Any]) -> int:
+    return 1 + max(map(_depth, (node["left_child"], node["right_child"]))) if "split_feature" in node else 0
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_what_lightgbm_writes_passes_and_scores_alike(name: str) -> None:
     text, outputs = MODELS[name]
     facts = check_model_text(text, features=FEATURES, outputs=outputs)
     assert facts.trees == text.count(b"\nTree=")
+    told = lgb.Booster(model_str=text.decode()).dump_model()["tree_info"]
+    assert facts.depth == max(_depth(tree["tree_structure"]) for tree in told)
     theirs = np.asarray(lgb.Booster(model_str=text.decode()).predict(ROWS)).reshape(len(ROWS), -1)
     ours = Booster(text).predict(ROWS, outputs)
     np.testing.assert_array_equal(ours, theirs)

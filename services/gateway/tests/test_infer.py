@@ -69,6 +69,12 @@ async def test_tritons_client_finds_the_models_and_gets_its_answers(listening: A
     assert [(a.version, a.role) for a in (first, second)] == [(1, "champion"), (2, "last_good")]
 
 
+async def test_contributions_are_a_tensor_more(listening: Any) -> None:
+    answer = (await listening.http.post("/v2/models/m/infer", json={**BODY, "parameters": {"explain": True}})).json()
+    tensor = {t["name"]: t for t in answer["outputs"]}["contributions"]
+    assert (tensor["shape"], tensor["data"]) == ([2, 1, 3], [0.5, -0.125, 1.0] * 2)
+
+
 async def test_its_errors_say_why(listening: Any) -> None:
     def refusal(*arguments: Any, **more: Any) -> tuple[str, str]:
         client = triton(listening)

@@ -50,6 +50,34 @@ async def test_an_answer_names_model_version_and_predictions(gateways: Any, pred
     assert len((await gateway.ask({"row": ROW})).json()["predictions"]) == 1
 
 
+async def test_explain_tells_what_each_feature_contributed(gateways: Any, predictors: Any) -> None:
+    gateway = await gateways()
+    gateway.wants((1, "champion", 1.0))
+    await gateway.knows(predictors[0], 1)
+    told = (await gateway.ask({"rows": [ROW, ROW], "explain": True})).json()["predictions"]
+    assert [(p["probability"], p["base"]) for p in told] == [(0.25, 1.0)] * 2
+    assert told[0]["contributions"] == {"size": 0.5, "colour": -0.125}
+    plain = (await gateway.ask({"row": ROW})).json()["predictions"][0]
+    assert "contributions" not in plain and "base" not in plain
+
+
+async def test_what_can_not_be_explained_is_refused_and_no_failure_of_the_version(
+    gateways: Any, predictors: Any
+) -> None:
+    gateway = await gateways()
+    gateway.wants((1, "champion", 1.0))
+    await gateway.knows(predictors[0], 1)
+    predictors[0].explains = False  # as an instance of the release before
+    answer = await gateway.ask({"row": ROW, "explain": True})
+    assert answer.status_code == 503 and "explain" in answer.json()["detail"]
+    predictors[0].refuse = (rows.TOO_MUCH, "explain: of this model 3 rows can be explained at once")
+    answer = await gateway.ask({"row": ROW, "explain": True})
+    assert answer.status_code == 422 and "3 rows" in answer.json()["detail"]
+    await gateway.sink.close()
+    outcomes = [one for m in gateway.logged for one in decode_batch(m.value)["outcome"].to_pylist()]
+    assert outcomes == ["refused", "refused"]
+
+
 async def test_every_wrong_field_is_named(gateways: Any, predictors: Any) -> None:
     gateway = await gateways(rows=5)
     gateway.wants((1, "champion", 1.0))

@@ -22,7 +22,7 @@ from shipway.predictor.inference import InferenceApp
 from shipway.predictor.loading import LoadedModel
 from shipway.predictor.record import Recorder
 from shipway.predictor.rowserver import RowServer
-from shipway.predictor.scoring import Scorer
+from shipway.predictor.scoring import MOST_EXPLAINING, Scorer
 from shipway.predictor.settings import LimitSettings
 from shipway.runtime.objects import FolderStore
 from shipway.runtime.prediction_sink import PredictionSink
@@ -49,7 +49,7 @@ class World:
         versions = Versions(FolderStore(None), LimitSettings(rows=100), Trials(), {}, lambda: None)  # type: ignore[arg-type]
         names = [Feature(name=f"f{i}", type="number") for i in range(5)]
         signature = Signature(features=names, output="binary", target="y", classes=["0", "1"])
-        self.scorer = Scorer(MODEL, 5, 1)
+        self.scorer = Scorer(MODEL, 5, 1, explaining=MOST_EXPLAINING / 10)
         held = HeldVersion(version=1, digest="d", role="champion", signature={}, prediction_log=rules)
         self.serving = Serving("m", LoadedModel("d", signature, self.scorer), held)
         versions.serving[("m", 1)] = self.serving
@@ -117,6 +117,26 @@ async def test_the_rows_protocol_gives_the_scores_and_puts_them_on_record(count:
     assert said == [(bytes(range(16)).hex(), (b"t" * 16).hex(), f"c{i}", "candidate", 7) for i in range(count)]
     assert rows[0]["scores"] == scores[0].tolist()
     assert np.isnan(rows[0]["features"][1]) and rows[0]["features"][2] == ROWS[0, 2]
+
+
+async def test_contributions_come_after_the_scores_and_are_not_logged() -> None:
+    world = World({})
+    wanted = world.scorer.explained(np.ascontiguousarray(ROWS[:3]))
+    [answer], _ = await asked(world, an_ask(ROWS[:3], explain=True))
+    assert (answer.status, answer.outputs) == (200, 7)
+    np.testing.assert_array_equal(np.frombuffer(answer.scores).reshape(3, 7), wanted)
+    tensor = {"name": "rows", "datatype": "FP64", "shape": [3, 5], "data": ROWS[:3].tolist()}
+    told = (await world.http.post(URL, json={"inputs": [tensor], "parameters": {"explain": True}})).json()["outputs"]
+    contributions = {t["name"]: t for t in told}["contributions"]
+    assert contributions["shape"] == [3, 1, 6]
+    np.testing.assert_array_equal(contributions["data"], wanted[:, 1:].ravel())
+    [too_much], _ = await asked(world, an_ask(ROWS[:11], explain=True))
+    assert too_much.status == 413 and "10 rows" in too_much.detail
+    tensor |= {"shape": [11, 5], "data": ROWS[:11].tolist()}
+    refused = await world.http.post(URL, json={"inputs": [tensor], "parameters": {"explain": True}})
+    assert refused.status_code == 422 and "10 rows" in refused.json()["detail"]
+    await world.sink.close()
+    assert [len(r["scores"]) for batch in world.sent for r in batch.to_pylist()] == [1] * 6
 
 
 async def test_the_rows_protocol_says_why_not() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from shipway.bundle.capi import LightGBMError
-from shipway.predictor.scoring import FAST_ROWS, Scorer
+from shipway.predictor.scoring import FAST_ROWS, MOST_EXPLAINING, Scorer
 
 
 def train(objective: str, outputs: int = 1, rounds: int = 20) -> bytes:
@@ -35,6 +35,27 @@ def test_both_paths_give_what_lightgbm_gives(objective: str, outputs: int) -> No
     np.testing.assert_array_equal(scorer.score(ROWS), theirs)
     for count in (1, 2, FAST_ROWS - 1, FAST_ROWS):
         np.testing.assert_array_equal(scorer.score(np.ascontiguousarray(ROWS[:count])), theirs[:count])
+    scorer.close()
+
+
+@pytest.mark.parametrize(("objective", "outputs"), [("binary", 1), ("multiclass", 3), ("regression", 1)])
+def test_contributions_are_lightgbms_and_add_up(objective: str, outputs: int) -> None:
+    text = train(objective, outputs)
+    booster = lgb.Booster(model_str=text.decode())
+    scorer = Scorer(text, 5, outputs, explaining=1)
+    explained = scorer.explained(ROWS)
+    np.testing.assert_array_equal(explained[:, :outputs], scorer.score(ROWS))
+    np.testing.assert_array_equal(explained[:, outputs:], booster.predict(ROWS, pred_contrib=True))
+    sums = explained[:, outputs:].reshape(64, outputs, 6).sum(axis=2)
+    np.testing.assert_allclose(sums, np.asarray(booster.predict(ROWS, raw_score=True)).reshape(64, outputs))
+    scorer.close()
+
+
+def test_what_would_take_too_long_to_explain_is_refused() -> None:
+    scorer = Scorer(train("binary"), 5, 1, explaining=MOST_EXPLAINING / 3.5)
+    assert scorer.explained(ROWS[:3]).shape == (3, 7)
+    with pytest.raises(LightGBMError, match="3 rows can be explained at once, not 4"):
+        scorer.explained(ROWS[:4])
     scorer.close()
 
 

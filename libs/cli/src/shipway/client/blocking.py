@@ -85,10 +85,15 @@ class Shipway:
         return self._run(self._client.job_log(request_id, stage))
 
     def predict(
-        self, model: str, rows: Sequence[Mapping[str, Any]], *, client_ids: Sequence[str] | None = None
+        self,
+        model: str,
+        rows: Sequence[Mapping[str, Any]],
+        *,
+        client_ids: Sequence[str] | None = None,
+        explain: bool = False,
     ) -> Predictions:
         """See AsyncShipway.predict."""
-        return self._run(self._client.predict(model, rows, client_ids=client_ids))
+        return self._run(self._client.predict(model, rows, client_ids=client_ids, explain=explain))
 
     def feedback(
         self, model: str, prediction_id: str, label: str | float | bool, observed_at: datetime | None = None

@@ -82,6 +82,8 @@ class Prediction:
     probability: float | None = None
     probabilities: dict[str, float] | None = None
     value: float | None = None
+    base: float | dict[str, float] | None = None
+    contributions: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -257,9 +259,14 @@ class AsyncShipway:
             return await give(self.addresses.kafka, producer, asked, key, answer_within_s)
 
     async def predict(
-        self, model: str, rows: Sequence[Mapping[str, Any]], *, client_ids: Sequence[str] | None = None
+        self,
+        model: str,
+        rows: Sequence[Mapping[str, Any]],
+        *,
+        client_ids: Sequence[str] | None = None,
+        explain: bool = False,
     ) -> Predictions:
-        """Predictions for rows of named features.
+        """Predictions for rows of named features; ``explain`` asks for what each feature contributed.
 
         Raises:
             Refused: with every wrong field. Unreachable: the gateway does not answer.
@@ -267,6 +274,8 @@ class AsyncShipway:
         body: dict[str, Any] = {"rows": list(rows)}
         if client_ids is not None:
             body["client_ids"] = list(client_ids)
+        if explain:
+            body["explain"] = True
         answer = await self._call("POST", f"{self.addresses.gateway}/predict/{model}", body)
         return Predictions(answer["model"], answer["version"], [Prediction(**p) for p in answer["predictions"]])
 

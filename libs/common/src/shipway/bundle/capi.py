@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 Matrix = npt.NDArray[np.float64]
 _FLOAT64 = 1
-_NORMAL = 0
+_NORMAL, _CONTRIBUTIONS = 0, 3
 
 
 class LightGBMError(Exception):
@@ -63,6 +63,19 @@ class Booster:
         Raises:
             LightGBMError: the shapes do not fit the model.
         """
+        return self._predict(rows, _NORMAL, outputs, threads)
+
+    def contributions(self, rows: Matrix, outputs: int) -> Matrix:
+        """SHAP values (rows, outputs * (features + 1)): for each output a number a feature, and the base at the end.
+
+        They add up to the raw score (for classes the log-odds). The time grows with leaves and the square of the depth.
+
+        Raises:
+            LightGBMError: the shapes do not fit the model.
+        """
+        return self._predict(rows, _CONTRIBUTIONS, outputs * (rows.shape[1] + 1), 1)
+
+    def _predict(self, rows: Matrix, kind: int, outputs: int, threads: int) -> Matrix:
         scores = np.empty((rows.shape[0], outputs), np.float64)
         length = ctypes.c_int64()
         check(
@@ -73,7 +86,7 @@ class Booster:
                 ctypes.c_int32(rows.shape[0]),
                 ctypes.c_int32(rows.shape[1]),
                 ctypes.c_int(1),
-                ctypes.c_int(_NORMAL),
+                ctypes.c_int(kind),
                 ctypes.c_int(0),
                 ctypes.c_int(-1),
                 ctypes.c_char_p(f"num_threads={threads}".encode()),

@@ -41,11 +41,12 @@ class ModelLimits:
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """What the proof found: so many trees and leaves in all."""
+    """What the proof found: so many trees and leaves in all; ``depth`` is the deepest tree's."""
 
     trees: int
     leaves: int
     objective: str
+    depth: int
 
 
 def check_model_text(data: bytes, *, features: int, outputs: int, limits: ModelLimits | None = None) -> ModelFacts:
@@ -73,16 +74,17 @@ def check_model_text(data: bytes, *, features: int, outputs: int, limits: ModelL
     trees = count_of(required(header, "tree_sizes", "model.txt"))
     if not 1 <= trees <= limits.trees or trees % outputs:
         raise InvalidField("tree_sizes", f"{trees} trees do not fit {outputs} outputs, or are too many")
-    leaves, at = 0, begin + 2
+    leaves, depth, at = 0, 0, begin + 2
     for number, size in enumerate(integers(header, "tree_sizes", "model.txt", trees).tolist()):
         if not 1 <= size <= len(data) - at:
             raise InvalidField(f"tree_sizes[{number}]", "does not fit the file: it is truncated or was changed")
-        leaves += check_tree(data[at : at + size], number, features, limits.leaves_per_tree)
+        more, deep = check_tree(data[at : at + size], number, features, limits.leaves_per_tree)
+        leaves, depth = leaves + more, max(depth, deep)
         at += size
     if not data.startswith(_END, at):
         raise InvalidField("model.txt", "the trees do not end where tree_sizes says: it is truncated or was changed")
     _check_tail(data[at + len(_END) :], limits)
-    return ModelFacts(trees, leaves, objective)
+    return ModelFacts(trees, leaves, objective, depth)
 
 
 def _check_header(header: Fields, features: int, outputs: int) -> str:

@@ -34,8 +34,8 @@ _CATEGORICAL = 1
 _MOST_DECISION = 0b1011
 
 
-def check_tree(block: bytes, number: int, features: int, most_leaves: int) -> int:
-    """Proves one tree, given exactly the bytes that ``tree_sizes`` assigns to it. Returns how many leaves it has.
+def check_tree(block: bytes, number: int, features: int, most_leaves: int) -> tuple[int, int]:
+    """Proves one tree, given exactly the bytes that ``tree_sizes`` assigns to it. Returns its leaves and its depth.
 
     Raises:
         InvalidField: with a path such as ``tree[12].left_child[3]``.
@@ -65,7 +65,7 @@ def check_tree(block: bytes, number: int, features: int, most_leaves: int) -> in
     check_integers(tree, "internal_count", where, nodes)
     _check_splits(tree, where, nodes, features)
     _check_children(tree, where, nodes)
-    return leaves
+    return leaves, _depth(tree, where, nodes)
 
 
 def _check_splits(tree: Fields, where: str, nodes: int, features: int) -> None:
@@ -121,3 +121,16 @@ def _check_children(tree: Fields, where: str, nodes: int) -> None:
         at = int((times != 1).argmax()) - nodes - 1
         name = f"node {at}" if at >= 0 else f"leaf {~at}"
         raise InvalidField(f"{where}.left_child, right_child", f"must reach every node and leaf once, but not {name}")
+
+
+def _depth(tree: Fields, where: str, nodes: int) -> int:
+    """Splits on the longest way to a leaf. Of a proven tree, in which a child comes after its parent."""
+    children = zip(
+        *(integers(tree, side, where, nodes).tolist() for side in ("left_child", "right_child")), strict=True
+    )
+    depths = [1] * nodes
+    for node, both in enumerate(children):
+        for child in both:
+            if child >= 0:
+                depths[child] = depths[node] + 1
+    return max(depths, default=0)

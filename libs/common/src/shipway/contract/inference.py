@@ -47,7 +47,11 @@ class AnswerHeader(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
 
 class Labels(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A request's parameters: what goes along with the rows for the record, one id a row; ``timeout`` in µs."""
+    """A request's parameters: what goes along with the rows for the record, one id a row; ``timeout`` in µs.
+
+    ``explain`` asks for the tensor ``contributions`` besides (FP64, [rows, outputs, features + 1]): for each output a
+    SHAP value a feature, in the signature's order, and the base; they add up to the raw score.
+    """
 
     prediction_ids: list[str] = []
     client_ids: list[Annotated[str, msgspec.Meta(max_length=200)]] | None = None
@@ -55,6 +59,7 @@ class Labels(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     generation: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] = 0
     timeout: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] | None = None
     binary_data_output: bool = False
+    explain: bool = False
 
 
 @dataclass(frozen=True)
@@ -125,11 +130,19 @@ def decode_request(body: bytes, header_length: str | None, encoder: RowEncoder, 
 def encode_answer(
     model: str, version: int, request: InferRequest, signature: Signature, scores: Matrix, ids: Sequence[str]
 ) -> tuple[int | None, bytes]:
-    """An answer of scores (rows, outputs): the length of its JSON (None where all is JSON), and the body."""
+    """An answer of scores (rows, outputs): the length of its JSON (None where all is JSON), and the body.
+
+    Where contributions are wanted, each row of ``scores`` has them after its outputs.
+    """
     tensors, tails = [], []
+    width = signature.outputs_per_row
+    contributions, scores = scores[:, width:], scores[:, :width]
     for name, binary in request.outputs:
         if name == "scores":
             tensor, tail = write_tensor(name, "FP64", scores, binary=binary)
+        elif name == "contributions":
+            shaped = contributions.reshape(len(scores), width, len(signature.features) + 1)
+            tensor, tail = write_tensor(name, "FP64", shaped, binary=binary)
         else:
             texts = list(ids) if name == "prediction_id" else _labels(signature, scores)
             tensor, tail = write_tensor(name, "BYTES", texts, binary=binary)
@@ -236,7 +249,7 @@ def _outputs(signature: Signature) -> list[str]:
 
 
 def _wanted(header: RequestHeader, labels: Labels, signature: Signature) -> tuple[tuple[str, bool], ...]:
-    known = _outputs(signature)
+    known = [*_outputs(signature), *(["contributions"] if labels.explain else [])]
     for i, output in enumerate(header.outputs):
         if output.name not in known:
             raise InvalidField(f"outputs[{i}].name", f"{output.name[:100]!r} is none of {', '.join(known)}")

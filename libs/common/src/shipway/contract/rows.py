@@ -17,14 +17,15 @@ from shipway.contract.errors import InvalidField
 
 Matrix = npt.NDArray[np.float64]
 ID_BYTES = 16
-OK, NOT_LOADED, BUSY, LATE, WRONG, FAILED = 200, 404, 503, 504, 422, 500
+OK, NOT_LOADED, BUSY, LATE, WRONG, TOO_MUCH, FAILED = 200, 404, 503, 504, 422, 413, 500
 _LENGTH = struct.Struct("<I")
 
 
 class Ask(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """Rows for one version. Ids and traces are 16 bytes a row, joined; ``client_ids`` has an entry a row, or is None.
 
-    ``budget_ms`` is the time that is left for the answer.
+    ``budget_ms`` is the time that is left for the answer. ``explain`` asks for contributions after a row's scores:
+    ``outputs * (features + 1)`` numbers more (an instance of a release before answers with the scores alone).
     """
 
     id: int
@@ -38,6 +39,7 @@ class Ask(msgspec.Struct, array_like=True, frozen=True, gc=False):
     trace_ids: bytes
     client_ids: list[str | None] | None
     values: bytes
+    explain: bool = False
 
 
 class Answer(msgspec.Struct, array_like=True, frozen=True, gc=False):

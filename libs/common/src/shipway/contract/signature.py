@@ -270,3 +270,21 @@ def describe_output(signature: Signature, numbers: Sequence[float]) -> dict[str,
         "label": signature.classes[best],
         "probabilities": dict(zip(signature.classes, numbers, strict=True)),
     }
+
+
+def describe_contributions(signature: Signature, numbers: Sequence[float]) -> dict[str, Any]:
+    """A row's contributions in words: ``{"base", "contributions": {feature: number}}``; of several classes by class.
+
+    ``numbers`` are SHAP values: for each output one a feature, and the base.
+    """
+    names = [feature.name for feature in signature.features]
+    width = len(names) + 1
+    outputs = [numbers[at : at + width] for at in range(0, len(numbers), width)]
+    told = [(one[-1], dict(zip(names, one, strict=False))) for one in outputs]
+    if signature.output != "multiclass":
+        return {"base": told[0][0], "contributions": told[0][1]}
+    by_class = list(zip(signature.classes, told, strict=True))
+    return {
+        "base": {name: base for name, (base, _) in by_class},
+        "contributions": {name: found for name, (_, found) in by_class},
+    }

@@ -27,16 +27,23 @@ class PredictBody(BaseModel):
     rows: list[dict[str, Any]] | None = None
     row: dict[str, Any] | None = None
     client_ids: list[str] | None = None
+    explain: bool = False
 
 
 class PredictionAnswer(BaseModel):
-    """One row's answer: label and probability (binary), label and probabilities (multiclass), or value."""
+    """One row's answer: label and probability (binary), label and probabilities (multiclass), or value.
+
+    With ``explain`` what each feature contributed to the raw score (for classes the log-odds), of several classes by
+    class; together with ``base`` they add up to it.
+    """
 
     id: str
     label: str | None = None
     probability: float | None = None
     probabilities: dict[str, float] | None = None
     value: float | None = None
+    base: float | dict[str, float] | None = None
+    contributions: dict[str, float] | dict[str, dict[str, float]] | None = None
 
 
 class PredictAnswer(BaseModel):

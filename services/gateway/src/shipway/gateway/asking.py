@@ -36,7 +36,7 @@ SECONDS = Histogram(
 class Asked:
     """One request for one model's predictions, as far as it is known by the time it ends; a span of its own."""
 
-    __slots__ = ("begun", "client_ids", "ids", "model", "route", "span", "timeout_s", "version")
+    __slots__ = ("begun", "client_ids", "explain", "ids", "model", "route", "span", "timeout_s", "version")
 
     def __init__(self, model: str, traceparent: bytes | None, timeout_s: float, version: int | None = None) -> None:
         self.model = model
@@ -47,6 +47,7 @@ class Asked:
         self.route: Route | None = None
         self.ids: list[str] = []
         self.client_ids: list[str] | None = None
+        self.explain = False
 
     @property
     def left_s(self) -> float:
@@ -121,7 +122,7 @@ class Asker:
         """Asks for the scores of encoded rows by the version that the request was routed to; gives it its ids.
 
         ``values`` are ``count`` rows as the rows protocol has them. ``done`` gets the scores, a list a row, or the
-        Problem (502, 503 or 504).
+        Problem (502, 503 or 504). Of a request to explain, each row's contributions come after its scores.
 
         Raises:
             Problem: 503, too many requests are under way.
@@ -131,12 +132,16 @@ class Asker:
         joined = new_ids(count)
         asked.ids = as_text(joined)
         asked.client_ids = client_ids
-        sent = Rows(count, values, joined, bytes.fromhex(asked.span[3:35]), client_ids)
+        sent = Rows(count, values, joined, bytes.fromhex(asked.span[3:35]), client_ids, asked.explain)
         outputs = route.signature.outputs_per_row
+        if asked.explain:
+            outputs *= len(route.signature.features) + 2
 
         def settled(outcome: Scores | Problem) -> None:
             if isinstance(outcome, Problem):
                 done(outcome)
+            elif asked.explain and outcome[0] == route.signature.outputs_per_row:
+                done(Problem(503, "explain: the instance is of a release that can't yet", retry_after_s=5))
             elif outcome[0] != outputs:
                 done(Problem(502, f"{route.model} version {route.version}: gave {outcome[0]} numbers a row"))
             else:

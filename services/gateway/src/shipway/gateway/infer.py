@@ -71,6 +71,7 @@ class InferApp:
             raise wrong_rows(err) from err
         if request.labels.timeout:
             asked.within(request.labels.timeout / 1000)
+        asked.explain = request.labels.explain
         values = request.rows.astype("<f8", copy=False).tobytes()
         scores = await self._asker.scores(asked, len(request.rows), values, request.labels.client_ids)
         return encode_answer(route.model, route.version, request, route.signature, np.array(scores), asked.ids)

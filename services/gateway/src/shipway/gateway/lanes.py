@@ -39,6 +39,7 @@ class Item:
     __slots__ = (
         "alone",
         "client_ids",
+        "explain",
         "generation",
         "over",
         "prediction_ids",
@@ -61,6 +62,7 @@ class Item:
         generation: int,
         until: float,
         settled: Callable[[Outcome], None],
+        explain: bool = False,
     ) -> None:
         self.values = values
         self.rows = rows
@@ -71,7 +73,8 @@ class Item:
         self.generation = generation
         self.until = until
         self.settled = settled
-        self.alone = False
+        self.explain = explain
+        self.alone = explain  # it takes long, which others are not to wait for
         self.over = False
 
     def settle(self, outcome: Outcome) -> None:
@@ -241,6 +244,7 @@ class Lane:
             trace_ids=b"".join([item.trace_id * item.rows for item in batch]),
             client_ids=clients,
             values=b"".join([item.values for item in batch]),
+            explain=first.explain,
         )
 
 

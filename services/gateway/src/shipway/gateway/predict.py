@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from shipway.contract.inference import TIMEOUT_HEADER, asked_model
-from shipway.contract.signature import InvalidRows, describe_output
+from shipway.contract.signature import InvalidRows, describe_contributions, describe_output
 from shipway.gateway.asking import Asked, Asker, as_bytes, starting
 from shipway.runtime.direct import Exchange
 from shipway.runtime.http import (
@@ -28,11 +28,15 @@ _MAX_ID = 200
 
 
 class PredictRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The body: ``rows``, or one ``row``; ``client_ids`` name the rows in the client's own words."""
+    """The body: ``rows``, or one ``row``; ``client_ids`` name the rows in the client's own words.
+
+    ``explain`` asks for what each feature contributed.
+    """
 
     rows: list[Any] | None = None
     row: dict[str, Any] | None = None
     client_ids: list[str] | None = None
+    explain: bool = False
 
 
 _decode = msgspec.json.Decoder(PredictRequest).decode
@@ -118,7 +122,9 @@ class PredictApp:
 
     def _encoded(self, asked: Asked, body: bytes) -> tuple[list[list[float]], list[str] | None]:
         assert asked.route is not None, "a request is routed before it is read"
-        rows, client_ids = parse_request(body, self._asker.limits.rows)
+        request = parse_request(body)
+        rows, client_ids = checked_rows(request, self._asker.limits.rows)
+        asked.explain = request.explain
         try:
             return asked.route.encoder.encode(rows), client_ids
         except InvalidRows as err:
@@ -162,25 +168,31 @@ def render(asked: Asked, scores: list[list[float]]) -> bytes:
     """The answer's body."""
     route = asked.route
     assert route is not None, "a request is routed before it is answered"
-    predictions = [
-        {"id": one, **describe_output(route.signature, numbers)} for one, numbers in zip(asked.ids, scores, strict=True)
-    ]
+    signature, width = route.signature, route.signature.outputs_per_row
+    if asked.explain:
+        predictions = [
+            {"id": one, **describe_output(signature, row[:width]), **describe_contributions(signature, row[width:])}
+            for one, row in zip(asked.ids, scores, strict=True)
+        ]
+    else:
+        predictions = [
+            {"id": one, **describe_output(signature, row)} for one, row in zip(asked.ids, scores, strict=True)
+        ]
     return _encode({"model": route.model, "version": route.version, "predictions": predictions})
 
 
-def parse_request(body: bytes, max_rows: int) -> tuple[list[Any], list[str] | None]:
-    """The rows of a request and the client's names for them.
+def parse_request(body: bytes) -> PredictRequest:
+    """A request; see checked_rows.
 
     Raises:
         Problem: 400 no JSON, 422 not a request.
     """
     try:
-        request = _decode(body)
+        return _decode(body)
     except msgspec.ValidationError as err:
         raise Problem(422, f"the body does not fit: {err}", errors=[("body", str(err))]) from err
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as err:
         raise Problem(400, f"the body is not JSON: {err}") from err
-    return checked_rows(request, max_rows)
 
 
 def checked_rows(request: PredictRequest, max_rows: int) -> tuple[list[Any], list[str] | None]:

@@ -71,6 +71,8 @@ class Several:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as err:
             raise Problem(400, f"the body is not JSON: {err}") from err
         rows, client_ids = checked_rows(request, self._asker.limits.rows)
+        if request.explain:
+            raise wrong("explain", "is for one model at a time: POST /predict/{model}")
         models = self._models(request)
         if isinstance(request.require, int) and not 1 <= request.require <= len(models):
             raise wrong("require", f'must be "all", "any" or 1 to {len(models)}')

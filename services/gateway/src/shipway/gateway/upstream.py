@@ -37,6 +37,7 @@ class Rows:
     ids: bytes
     trace_id: bytes
     client_ids: list[str] | None
+    explain: bool = False
 
 
 class RetryBudget:
@@ -118,6 +119,7 @@ class Asking:
             self.route.generation,
             self._loop.time() + patience_s,
             self._settled,
+            rows.explain,
         )
         self._instance = instance.name
         self._registry.busy[instance.name] += 1
@@ -158,6 +160,8 @@ class Asking:
             self._not_sent = outcome.status in (protocol.NOT_LOADED, protocol.BUSY)
             self._busy = self._busy or outcome.status == protocol.BUSY
             if not self._not_sent:
+                if outcome.status == protocol.TOO_MUCH:  # the client's doing, whoever is asked
+                    return self._fail(422, str(outcome))
                 return self._fail(504 if outcome.status == protocol.LATE else 502, self._failure)
         else:
             self._not_sent = isinstance(outcome, NotSent)

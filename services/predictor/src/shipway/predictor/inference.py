@@ -74,11 +74,15 @@ class InferenceApp:
         left = headers.get(_DEADLINE) or headers.get(_TIMEOUT, b"")
         if left.isdigit() and (time.perf_counter() - begun) * 1000 >= int(left[:9]):
             raise Problem(504, "the deadline passed before the rows were scored", code="deadline")
+        if request.labels.explain and len(request.rows) > scorer.explainable_rows:
+            reason = f"of this model {scorer.explainable_rows} rows can be explained at once"
+            raise Problem(422, f"parameters.explain: {reason}", errors=[("parameters.explain", reason)])
+        score = scorer.explained if request.labels.explain else scorer.score
         try:
-            if len(request.rows) < FAST_ROWS:
+            if len(request.rows) < FAST_ROWS and not request.labels.explain:
                 scores = scorer.score(request.rows)  # microseconds: a thread's hand-over would cost more
             else:
-                scores = await asyncio.get_running_loop().run_in_executor(self._executor, scorer.score, request.rows)
+                scores = await asyncio.get_running_loop().run_in_executor(self._executor, score, request.rows)
         except LightGBMError as err:
             serving.errors += len(request.rows)
             raise Problem(500, f"LightGBM says: {err}", code="scoring-failed") from err
@@ -88,7 +92,7 @@ class InferenceApp:
         self._recorder.answered(
             serving,
             request.rows,
-            scores,
+            scores[:, : scorer.outputs],
             prediction_ids=ids,
             trace_ids=[trace_id] * rows,
             client_ids=labels.client_ids,

@@ -44,10 +44,10 @@ def load(store: ObjectStore, digest: str, trials: Trials) -> LoadedModel:
     bundle = read_bundle(store, digest)
     check_library(bundle.manifest.library_versions)
     features, outputs = len(bundle.signature.features), bundle.signature.outputs_per_row
-    check_model_text(bundle.model_text, features=features, outputs=outputs)
+    facts = check_model_text(bundle.model_text, features=features, outputs=outputs)
     trials.try_model(bundle.model_text, bundle.golden_rows, bundle.golden_scores)
     try:
-        scorer = Scorer(bundle.model_text, features, outputs)
+        scorer = Scorer(bundle.model_text, features, outputs, explaining=facts.leaves * facts.depth**2)
         _warm_up(scorer, bundle.golden_rows, bundle.golden_scores)
     except LightGBMError as err:
         raise Permanent(f"model.txt: LightGBM says: {err}") from err
@@ -57,7 +57,7 @@ def load(store: ObjectStore, digest: str, trials: Trials) -> LoadedModel:
 def _warm_up(scorer: Scorer, rows: np.ndarray, golden: np.ndarray) -> None:
     """Both paths give the golden scores, and have run once."""
     try:
-        compare(scorer.score(np.tile(rows, (FAST_ROWS, 1)))[: len(rows)], golden)
+        compare(scorer.score(np.tile(rows, (-(-FAST_ROWS // len(rows)), 1)))[: len(rows)], golden)
         compare(np.vstack([scorer.score(rows[i : i + 1]) for i in range(len(rows))]), golden)
     except Permanent:
         scorer.close()

@@ -54,7 +54,10 @@ class RowServer:
             wanted = rows.matrix(ask, serving.loaded.scorer.features)
         except InvalidField as err:
             return reply(Answer(ask.id, rows.WRONG, str(err)))
-        if ask.rows <= INLINE_ROWS:
+        if ask.explain and ask.rows > serving.loaded.scorer.explainable_rows:
+            most = serving.loaded.scorer.explainable_rows
+            return reply(Answer(ask.id, rows.TOO_MUCH, f"explain: of this model {most} rows can be explained at once"))
+        if ask.rows <= INLINE_ROWS and not ask.explain:
             return reply(self._scored(serving, ask, wanted, begun))
         task = asyncio.create_task(self._in_thread(serving, ask, wanted, begun, reply))
         self._under_way.add(task)
@@ -73,7 +76,9 @@ class RowServer:
     ) -> None:
         loop = asyncio.get_running_loop()
         try:
-            scores = await loop.run_in_executor(self._executor, serving.loaded.scorer.score, wanted)
+            scorer = serving.loaded.scorer
+            score = scorer.explained if ask.explain else scorer.score
+            scores = await loop.run_in_executor(self._executor, score, wanted)
         except LightGBMError as err:
             reply(self._failed(serving, ask, err))
         else:
@@ -85,7 +90,7 @@ class RowServer:
         self._recorder.answered(
             serving,
             wanted,
-            scores,
+            scores[:, : serving.loaded.scorer.outputs],
             prediction_ids=_hex_ids(ask.prediction_ids),
             trace_ids=_hex_ids(ask.trace_ids),
             client_ids=ask.client_ids,
