@@ -30,7 +30,7 @@ async def main() -> None:
     """Measures, and writes docs/performance.md with --write."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=2.0, help="of one measurement")
+    parser.add_argument("--seconds", type=int, default=2, help="of one measurement")
     parser.add_argument("--connections", type=int, nargs="+", default=[1, 8, 32, 128])
     parser.add_argument("--rows", type=int, nargs="+", default=[1, 32, 1000])
     parser.add_argument("--part", choices=("all", "peers", "growth"), default="all", help="of the measurements")

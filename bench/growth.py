@@ -36,7 +36,7 @@ class Growth:
     supervisor: Supervisor
     folder: Path
     rounds: int
-    seconds: float
+    seconds: int
 
     async def all(self) -> list[str]:
         """The tables."""
@@ -61,7 +61,7 @@ class Growth:
         url = f"{self.supervisor.state().gateway_url}/predict/{model}"
         target = Target("Shipway", url, targets.named, targets.of_gateway, pids)
         asked = make_rows(rows)
-        await asyncio.to_thread(measure, target, asked, CONNECTIONS, 1.0, self.folder, paths)  # warms up
+        await asyncio.to_thread(measure, target, asked, CONNECTIONS, 1, self.folder, paths)  # warms up
         return [
             await asyncio.to_thread(measure, target, asked, CONNECTIONS, self.seconds, self.folder, paths)
             for _ in range(self.rounds)
@@ -150,7 +150,7 @@ class Growth:
         return [*lines, "", f"{RELEASES} releases of one model, one after another, with {max(MODELS)} models served."]
 
 
-async def measure_growth(folder: Path, rounds: int, seconds: float, write: bool) -> None:
+async def measure_growth(folder: Path, rounds: int, seconds: int, write: bool) -> None:
     """Measures on a Shipway of its own, and writes the section of docs/performance.md where that is asked for."""
     async with running(folder / "growing", predictors=2) as supervisor:
         lines = await Growth(supervisor, folder, rounds, seconds).all()

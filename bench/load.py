@@ -39,14 +39,14 @@ def wrk() -> str:
 
 
 def measure(
-    target: Target, rows: Rows, connections: int, seconds: float, folder: Path, paths: Sequence[str] = ()
+    target: Target, rows: Rows, connections: int, seconds: int, folder: Path, paths: Sequence[str] = ()
 ) -> Figure:
     """Asks for the same rows, again and again, on every connection; at ``paths`` in turn where there are some."""
     script = folder / "post.lua"
     script.write_text(script_of(target.body(rows), paths))
     before = target.cpu_s()
     said = subprocess.run(
-        [wrk(), "-t1", f"-c{connections}", f"-d{seconds:g}s", "--latency", "-s", str(script), target.url],
+        [wrk(), "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "-s", str(script), target.url],
         capture_output=True,
         text=True,
         check=True,

@@ -1,10 +1,11 @@
 """The tables and the plot of docs/performance.md, from what was measured."""
 
+import math
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from statistics import median
+from statistics import median as median_of
 
 from load import Figure
 from plot import bars
@@ -31,6 +32,12 @@ def write_section(name: str, lines: list[str]) -> None:
     head, found, rest = PAGE.read_text(encoding="utf-8").partition(begin)
     assert found, f"{PAGE} has no {begin}"
     PAGE.write_text("\n".join([head + begin, *lines, end]) + rest.partition(end)[2], encoding="utf-8")
+
+
+def median(values: Iterable[float]) -> float:
+    """The median of those that were measured; NaN where none was (no answer in the time of a round)."""
+    known = [value for value in values if not math.isnan(value)]
+    return median_of(known) if known else math.nan
 
 
 def spread(values: Sequence[float], digits: int = 1) -> str:
