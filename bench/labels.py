@@ -25,6 +25,7 @@ from shipway.embedded.supervisor import Supervisor
 from shipway.monitor import handlers, labels, staging, store
 from shipway.monitor.historian import Historian
 from shipway.monitor.joiner import Joiner
+from shipway.monitor.references import References
 from shipway.monitor.settings import HistorySettings, LabelSettings
 from shipway.runtime.database import Database
 from shipway.runtime.migrations import migrate
@@ -76,7 +77,7 @@ async def _measure(database: Database, folder: Path, supervisor: Supervisor, opt
             await _handle(database, LabelsReceived(model=MODEL, labels=made[begin : begin + 1000]))
 
     parts: Any = SimpleNamespace(database=database, source="shipway/monitor", relay=SimpleNamespace(wake=lambda: None))
-    joiner = Joiner(parts, objects, LabelSettings(file_every_s=3600))
+    joiner = Joiner(parts, objects, References(database, objects), LabelSettings(file_every_s=3600))
 
     async def join() -> None:
         joiner._rest_until = 0.0

@@ -13,6 +13,7 @@ from shipway.contract.envelope import Envelope
 from shipway.contract.predictionlog import PredictionRecord, encode_batch
 from shipway.monitor import handlers
 from shipway.monitor.staging import Room
+from shipway.monitor.watcher import KnownBins
 from shipway.runtime.database import Database
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
@@ -88,6 +89,8 @@ def log(database: Database) -> Callable[..., Awaitable[None]]:
     async def handle(records: Sequence[PredictionRecord]) -> None:
         message = encode_batch(list(records), "tests", "i")
         async with database.begin() as tx:
-            await handlers.on_predictions(tx, SimpleNamespace(value=message.value), room=Room(1_000_000, every_s=0))
+            await handlers.on_predictions(
+                tx, SimpleNamespace(value=message.value), room=Room(1_000_000, every_s=0), known=KnownBins(0)
+            )
 
     return handle

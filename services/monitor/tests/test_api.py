@@ -181,4 +181,4 @@ async def test_the_document_names_every_answer(api: httpx.AsyncClient) -> None:
     for path, methods in paths.items():
         schema = methods["get"]["responses"]["200"]["content"]["application/json"]["schema"]
         assert schema["$ref"].startswith("#/components/schemas/"), path
-    assert len(paths) == 10
+    assert len(paths) == 11

@@ -16,6 +16,7 @@ from shipway.contract.events import EVENT_TYPES, ModelDeclared
 from shipway.monitor import handlers
 from shipway.monitor.api import add_routes
 from shipway.monitor.staging import Room
+from shipway.monitor.watcher import KnownBins
 from shipway.runtime.authsettings import AccessSettings
 from shipway.runtime.database import Database
 from shipway.runtime.guard import Guard
@@ -68,7 +69,7 @@ async def test_a_huge_or_mangled_batch_is_refused_and_a_good_one_taken(
             await log([record(**odd)])
     async with database.begin() as tx:
         with pytest.raises(Permanent):
-            await handlers.on_predictions(tx, SimpleNamespace(value=b"\xff" * 100), room=Room(1))  # type: ignore[arg-type]
+            await handlers.on_predictions(tx, SimpleNamespace(value=b"\xff" * 100), room=Room(1), known=KnownBins())  # type: ignore[arg-type]
     await log([record(at=datetime(1970, 1, 1, tzinfo=UTC)), record(model="m" * 256, latency_us=0)])
 
 

@@ -20,6 +20,7 @@ from shipway.contract.envelope import decode
 from shipway.monitor import qualities
 from shipway.monitor.historian import Historian
 from shipway.monitor.joiner import Joiner
+from shipway.monitor.references import References
 from shipway.monitor.settings import HistorySettings, LabelSettings
 from shipway.monitor.tables import history_files, label_files, labels, quality
 from shipway.runtime.database import Database
@@ -50,7 +51,7 @@ def joiner(database: Database, store: FolderStore) -> Callable[..., Joiner]:
     def start(**settings: Any) -> Joiner:
         parts: Any = SimpleNamespace(database=database, source="shipway/monitor", relay=SimpleNamespace(wake=lambda: 0))
         quick = {"search_again_s": 1e-6, "file_every_s": 1e-6, "tell_every_s": 1e-6}
-        return Joiner(parts, store, LabelSettings(**quick | settings))
+        return Joiner(parts, store, References(database, store), LabelSettings(**quick | settings))
 
     return start
 

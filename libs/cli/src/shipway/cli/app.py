@@ -17,6 +17,7 @@ from shipway.cli import (
     events,
     jobs,
     models,
+    monitoring,
     predict,
     predictions,
     provision,
@@ -57,6 +58,7 @@ app.add_typer(jobs.app, name="jobs", help="Trainings on record, stage by stage; 
 app.command("predict")(predict.predict)
 app.add_typer(predictions.app, name="predictions", help="The record of what was predicted.")
 app.command("quality")(quality.quality)
+app.command("monitoring")(monitoring.monitoring)
 app.command("status")(status.status)
 app.command("events")(events.events)
 app.add_typer(deadletters.app, name="dead-letters", help="What services refused; send it again.")

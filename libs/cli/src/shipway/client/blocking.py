@@ -109,6 +109,10 @@ class Shipway:
         """See AsyncShipway.quality."""
         return self._run(self._client.quality(name, days))
 
+    def monitoring(self, name: str) -> dict[str, Any]:
+        """See AsyncShipway.monitoring."""
+        return self._run(self._client.monitoring(name))
+
     def models(self) -> list[dict[str, Any]]:
         """See AsyncShipway.models."""
         return self._run(self._client.models())

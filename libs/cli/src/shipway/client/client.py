@@ -302,6 +302,10 @@ class AsyncShipway:
         """How good a model's versions are by the labels that are known: coverage, maturity, loss over time."""
         return await self._look(f"/api/models/{name}/quality" + (f"?days={days}" if days else ""))
 
+    async def monitoring(self, name: str) -> dict[str, Any]:
+        """Whether a model's predictions are as usual: the newest finding of each kind, with those before."""
+        return await self._look(f"/api/models/{name}/monitoring")
+
     async def models(self) -> list[dict[str, Any]]:
         """Every model, as the monitor knows it."""
         found: list[dict[str, Any]] = (await self._look("/api/models"))["models"]

@@ -383,6 +383,11 @@ class ServiceLevels(_Section):
     request_to_serving: Duration = Field(
         default=timedelta(hours=1), description="from the training request to the champion"
     )
+    latency_p99: Duration | None = Field(
+        default=None,
+        exclude_if=lambda limit: limit is None,
+        description="99 of 100 answers of a predictor come within this; default: no level",
+    )
 
 
 class PredictionLogSpec(_Section):
@@ -435,6 +440,55 @@ class Labels(_Section):
     )
 
 
+class Monitoring(_Section):
+    """What is normal of a model's predictions. Windows are of the time of the prediction, UTC."""
+
+    window: Duration = Field(
+        default=timedelta(hours=1),
+        ge=timedelta(minutes=1),
+        le=timedelta(days=1),
+        description="traffic, errors, latency, answers and gaps are judged over this, whole minutes",
+    )
+    lateness: Duration = Field(
+        default=timedelta(minutes=2),
+        description="a window is judged so long after its end; what reaches the log later is counted as late",
+    )
+    traffic_low: Share = Field(default=0.2, description="less than this share of the usual traffic is too little")
+    traffic_high: float = Field(default=5.0, ge=1, description="more than so many times the usual traffic is too much")
+    traffic_min: int = Field(default=50, ge=1, description="a window usually with fewer requests is no evidence")
+    rare_answer_factor: float = Field(
+        default=3.0, ge=1, description="an answer is too frequent at so many times its share in the reference"
+    )
+    same_input_share: Share = Field(default=0.3, description="one input in more than this share is too often")
+    gap_rise: Share = Field(
+        default=0.05, description="missing and unseen values may exceed their share in the reference by this"
+    )
+    drift_window: Duration = Field(
+        default=timedelta(days=1),
+        le=timedelta(days=31),
+        description="drift is judged over this, a multiple of window; a day, where days are alike and hours are not",
+    )
+    drift_min_rows: int = Field(default=500, ge=50, description="fewer predictions in a window are no evidence")
+    drift_effect: Share = Field(
+        default=0.1, description="share of predictions that must lie elsewhere than in the reference"
+    )
+    drift_false_discoveries: float = Field(
+        default=0.01, gt=0, le=0.5, description="share of columns found that may be found by chance"
+    )
+    drift_at_least: int = Field(default=2, ge=1, le=30, description="windows of the last drift_of that must drift")
+    drift_of: int = Field(default=3, ge=1, le=30, description="see drift_at_least")
+
+    @model_validator(mode="after")
+    def _windows_fit(self) -> "Monitoring":
+        if self.window % timedelta(minutes=1):
+            raise ValueError("window: must be whole minutes")
+        if not self.drift_window or self.drift_window % self.window:
+            raise ValueError("drift_window: must be a multiple of window")
+        if self.drift_at_least > self.drift_of:
+            raise ValueError("drift_at_least: must not be more than drift_of")
+        return self
+
+
 class ModelSpec(_Section):
     """The whole model file."""
 
@@ -463,6 +517,7 @@ class ModelSpec(_Section):
     prediction_log: PredictionLogSpec = PredictionLogSpec()
     # Left out where it is not said, as PredictionLogSpec.keep.
     labels: Labels = Field(default=Labels(), exclude_if=lambda labels: labels == Labels())
+    monitoring: Monitoring = Field(default=Monitoring(), exclude_if=lambda monitoring: monitoring == Monitoring())
 
     @model_validator(mode="after")
     def _consistent(self) -> "ModelSpec":

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from fastapi import FastAPI, Path, Query
 
 from shipway.contract.events import Presence
-from shipway.monitor import qualities, reading, responses
+from shipway.monitor import findings, qualities, reading, responses
 from shipway.runtime.database import Database
 from shipway.runtime.http import Problem
 from shipway.runtime.openapi import document, problems
@@ -85,6 +85,17 @@ def add_routes(app: FastAPI, database: Database, presence: TableView[Presence], 
         since = datetime.now(UTC) - timedelta(days=days)
         async with database.begin() as tx:
             return _known(await qualities.of_model(tx, model, since), f"model {model[:100]!r}")
+
+    @app.get(
+        "/api/models/{model}/monitoring",
+        tags=["models"],
+        summary="Whether predictions are as usual: traffic, errors, latency, answers, inputs, drift",
+        responses=_MISSING,
+        response_model=responses.ModelMonitoring,
+    )
+    async def monitoring(model: Name) -> dict[str, Any]:
+        async with database.begin() as tx:
+            return _known(await findings.of_model(tx, model), f"model {model[:100]!r}")
 
     @app.get(
         "/api/requests/{request_id}",

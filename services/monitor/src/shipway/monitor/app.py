@@ -1,14 +1,16 @@
 """Puts the monitor together."""
 
 from shipway.contract.events import Presence
-from shipway.contract.topics import PRESENCE
+from shipway.contract.topics import PREDICTION_LOG, PRESENCE
 from shipway.monitor.api import add_routes
 from shipway.monitor.handlers import handlers, raw_handlers
 from shipway.monitor.historian import Historian
 from shipway.monitor.joiner import Joiner
+from shipway.monitor.references import References
 from shipway.monitor.reports import add_report_routes
 from shipway.monitor.settings import MonitorSettings
 from shipway.monitor.watch import Watch
+from shipway.monitor.watcher import Watcher
 from shipway.runtime.guard import open_guard
 from shipway.runtime.lifecycle import Body, Life
 from shipway.runtime.objects import open_store
@@ -28,16 +30,19 @@ def body(settings: MonitorSettings) -> Body:
             objects = open_store(settings.objects)
             filed = Historian(parts.database, objects, settings.history)
             history = Reconciler("history", filed.step, min(settings.beat_s, settings.history.roll_s))
-            joined = Reconciler("labels", Joiner(parts, objects, settings.labels).step, settings.beat_s)
+            references = References(parts.database, objects)
+            joined = Reconciler("labels", Joiner(parts, objects, references, settings.labels).step, settings.beat_s)
             add_routes(life.app, parts.database, presence, settings.silent_after_s)
             add_report_routes(life.app, parts.database, objects)
             raw = raw_handlers(settings.batches.bounds(), 1_000_000 * settings.history.staging_mb)
-            async with consuming(life, parts, settings.kafka, handlers(), raw=raw):
+            async with consuming(life, parts, settings.kafka, handlers(), raw=raw) as consumer:
+                watcher = Watcher(parts.database, references, lambda: consumer.progress(PREDICTION_LOG))
                 life.spawn("presence", presence.run())
                 life.spawn("watch", watch.run())
                 # With the object store away it waits, and so in the end does the consumer; the API goes on.
                 life.spawn("history", history.run())
                 life.spawn("labels", joined.run())
+                life.spawn("windows", Reconciler("windows", watcher.step, settings.watch_beat_s).run())
                 life.readiness.check("watch", lambda: watch.problem)
                 life.ready()
                 await life.stopped()

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
 
+import pyarrow as pa
 import pyarrow.compute as pc
 from aiokafka import ConsumerRecord
 
@@ -14,9 +15,11 @@ from shipway.contract.errors import InvalidField, Permanent
 from shipway.contract.predictionlog import BOUNDS, decode_batch
 from shipway.contract.spec import parse_spec
 from shipway.contract.topics import PREDICTION_LOG, consumed_by
-from shipway.monitor import filing, labels, metrics, staging, store
+from shipway.monitor import filing, labels, metrics, staging, store, windows
 from shipway.monitor.labelling import Label, observed
+from shipway.monitor.summary import summarise
 from shipway.monitor.views import request_change, version_change
+from shipway.monitor.watcher import KnownBins
 from shipway.runtime.consumer import Handler, RawHandler
 from shipway.runtime.database import Transaction
 
@@ -67,7 +70,7 @@ async def _take(tx: Transaction, model: str, came: Sequence[e.FeedbackReceived |
 
 
 async def on_predictions(
-    tx: Transaction, record: ConsumerRecord, *, room: staging.Room, bounds: Bounds = BOUNDS
+    tx: Transaction, record: ConsumerRecord, *, room: staging.Room, known: KnownBins, bounds: Bounds = BOUNDS
 ) -> None:
     """A batch of the prediction log: counted, and staged for the history where there is room."""
     batch = decode_batch(record.value, bounds)
@@ -77,12 +80,20 @@ async def on_predictions(
     await room.check(tx)
     left_out = await staging.stage(tx, batch)
     await store.add_usage(tx, batch)
+    await _summarise(tx, batch, known)
     metrics.HISTORY_LEFT_OUT.inc(left_out)
     for outcome, count in outcomes.items():
         metrics.LOGGED.labels(outcome).inc(count)
     if batch.num_rows:
         behind_s = (datetime.now(UTC) - pc.max(batch["at"]).as_py()).total_seconds()
         metrics.BEHIND_SECONDS.set(max(0.0, behind_s))
+
+
+async def _summarise(tx: Transaction, batch: pa.Table, known: KnownBins) -> None:
+    """What the batch adds to windows."""
+    pairs = batch.select(["model", "version"]).group_by(["model", "version"]).aggregate([]).to_pylist()
+    bins = await known.of(tx, {(p["model"], p["version"]) for p in pairs if p["version"] is not None})
+    await windows.add_parts(tx, summarise(batch, lambda model, version: bins.get((model, version))))
 
 
 def handlers() -> dict[type[e.Payload], Handler]:
@@ -93,4 +104,6 @@ def handlers() -> dict[type[e.Payload], Handler]:
 
 def raw_handlers(bounds: Bounds, staging_bytes: int) -> dict[str, RawHandler]:
     """What handles whole messages, by topic."""
-    return {PREDICTION_LOG.name: partial(on_predictions, room=staging.Room(staging_bytes), bounds=bounds)}
+    return {
+        PREDICTION_LOG.name: partial(on_predictions, room=staging.Room(staging_bytes), known=KnownBins(), bounds=bounds)
+    }

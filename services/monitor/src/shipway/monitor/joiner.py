@@ -37,12 +37,12 @@ RESTS = 9
 class Joiner:
     """Steps over labels; ``step`` is made for a Reconciler."""
 
-    def __init__(self, parts: Parts, store: ObjectStore, settings: LabelSettings) -> None:
+    def __init__(self, parts: Parts, store: ObjectStore, references: References, settings: LabelSettings) -> None:
         self._parts = parts
         self._database = parts.database
         self._store = store
         self._settings = settings
-        self._references = References(parts.database, store)
+        self._references = references
         self._rest_until = self._swept_at = -math.inf
 
     async def step(self) -> bool:

@@ -13,3 +13,4 @@ LABELS = Counter("shipway_labels_total", "Labels, by what became of them.", ["wh
 LABEL_FILES_SEARCHED = Counter(
     "shipway_label_files_searched_total", "History files that were read to find predictions."
 )
+WINDOWS_JUDGED = Counter("shipway_windows_judged_total", "Windows of a model's predictions that were judged.")

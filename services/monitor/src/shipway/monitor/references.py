@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from shipway.bundle.store import decode_golden, read_file
 from shipway.contract.errors import Permanent, Transient
+from shipway.contract.signature import Signature
 from shipway.monitor import filing, labels
 from shipway.monitor.tables import versions
 from shipway.runtime import log
@@ -27,8 +28,8 @@ class References:
         self._store = store
         self._scales: dict[str, float] = {}
 
-    async def read(self, model: str, version: int) -> tuple[Matrix, Matrix]:
-        """Rows (rows, features) and scores (rows, outputs) that the version was trained on, a sample of them.
+    async def read(self, model: str, version: int) -> tuple[Signature, Matrix, Matrix]:
+        """The version's signature, and a sample of its training: rows (rows, features) and scores (rows, outputs).
 
         Raises:
             Permanent: there is no such bundle, or it is damaged.
@@ -41,7 +42,8 @@ class References:
         if digest is None or signature is None:
             raise Transient(f"{model} version {version}: its approval has not been read yet")
         data = await asyncio.to_thread(read_file, self._store, digest, "reference.parquet")
-        return await asyncio.to_thread(decode_golden, data, signature, MAX_ROWS)
+        rows, scores = await asyncio.to_thread(decode_golden, data, signature, MAX_ROWS)
+        return signature, rows, scores
 
     async def loss_scale(self, model: str, version: int) -> float:
         """The error of a model's regression that is a loss of 1: how far the reference scores of its first version
@@ -52,7 +54,7 @@ class References:
         """
         if model not in self._scales:
             try:
-                _, scores = await self.read(model, version)
+                _, _, scores = await self.read(model, version)
                 proposed = float(np.ptp(scores)) or 1.0
             except Permanent as err:
                 _log.warning("reference not read", model=model, version=version, reason=str(err)[:300])

@@ -188,6 +188,43 @@ class ModelQuality(BaseModel):
     files: list[LabelFile]
 
 
+class PastState(BaseModel):
+    """What a window before said."""
+
+    at: datetime
+    state: str
+    figure: float | None
+
+
+class Found(BaseModel):
+    """The newest judgement of a kind (and of a subject: a feature, an answer). ``version`` 0: of the whole model.
+
+    ``alarm``: it is unusual; for drift, in enough of the last windows. ``p``: of drift, by chance alone.
+    """
+
+    version: int
+    kind: str
+    subject: str
+    begin: datetime
+    end: datetime
+    state: str
+    alarm: bool
+    figure: float | None
+    limit: float | None
+    p: float | None
+    reason: str
+    recent: list[PastState]
+
+
+class ModelMonitoring(BaseModel):
+    """What a model's windows say. ``watched_to``: up to where they are judged; ``late``: records that came after."""
+
+    model: str
+    watched_to: datetime | None
+    late: int
+    findings: list[Found]
+
+
 class TrainingRequest(BaseModel):
     """A training request and how far it is."""
 

@@ -68,3 +68,4 @@ class MonitorSettings(GuardedSettings):
     objects: ObjectsSettings = ObjectsSettings()
     history: HistorySettings = HistorySettings()
     labels: LabelSettings = LabelSettings()
+    watch_beat_s: float = Field(default=5.0, gt=0, description="seconds between looks at windows that are over")

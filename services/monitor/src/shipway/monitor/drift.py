@@ -1,0 +1,119 @@
+"""Whether predictions have moved away from what a version was trained on: ok, drift, or too little to say. Pure.
+
+A fixed limit on PSI is noise: without any drift it grows as rows get fewer. So: a chi-squared test of two samples over
+the cells, whose p-value is calibrated for all sizes; Benjamini-Hochberg over the columns that were tested together; an
+effect large enough to matter; and so many windows of the last few before it is called drift.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from scipy.special import chdtrc
+
+from shipway.monitor.bins import Bins, Counts
+
+State = Literal["ok", "drift", "insufficient"]
+LEAST_EXPECTED = 5.0  # of a cell; rarer cells are put together (Cochran 1954)
+SCORE = "score"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """When a column counts as drifted. ``effect``: the share of predictions that lie elsewhere, 0 to 1."""
+
+    min_rows: int = 500
+    effect: float = 0.1
+    false_discoveries: float = 0.01
+    windows: int = 3
+    at_least: int = 2
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A column's counts beside the reference's: the p-value that they are alike, and how far apart they are (total
+    variation: the least share of rows to move to make them alike).
+    """
+
+    p: float
+    effect: float
+
+
+@dataclass(frozen=True)
+class Drift:
+    """What a window says of a column. ``drift`` of one window is not an alarm yet: see alarmed."""
+
+    column: str
+    state: State
+    rows: int
+    p: float | None = None
+    effect: float | None = None
+
+
+def compare(seen: Counts, reference: Counts) -> Comparison:
+    """Two samples over the same cells. Pearson's chi-squared; cells too rare for it are taken together."""
+    total = seen + reference
+    share = len_of(seen) / len_of(total)
+    enough = np.minimum(share, 1 - share) * total >= LEAST_EXPECTED
+    rest = [~enough] if total[~enough].sum() else []
+    a = np.array([*seen[enough], *(seen[rare].sum() for rare in rest)], float)
+    b = np.array([*reference[enough], *(reference[rare].sum() for rare in rest)], float)
+    effect = 0.5 * float(np.abs(a / a.sum() - b / b.sum()).sum())
+    if len(a) < 2:
+        return Comparison(1.0, effect)
+    expected = share * (a + b)
+    statistic = float((((a - expected) ** 2) * (1 / expected + 1 / (a + b - expected))).sum())
+    return Comparison(float(chdtrc(len(a) - 1, statistic)), effect)
+
+
+def len_of(counts: Counts) -> int:
+    """How many rows the counts are of."""
+    return int(counts.sum())
+
+
+def discoveries(p_values: Sequence[float], rate: float) -> list[bool]:
+    """Which of several tests found something, so that at most a share of ``rate`` of those found is by chance.
+
+    Benjamini and Hochberg 1995.
+    """
+    order = sorted(range(len(p_values)), key=p_values.__getitem__)
+    last = max((k for k, i in enumerate(order, 1) if p_values[i] <= rate * k / len(order)), default=0)
+    found = [False] * len(p_values)
+    for i in order[:last]:
+        found[i] = True
+    return found
+
+
+def judge(bins: Bins, cells: Counts, score: Counts, rule: Rule, hidden: frozenset[str] = frozenset()) -> list[Drift]:
+    """A window's columns beside the reference: each feature but those not logged (``hidden``), and the score."""
+    columns: list[tuple[str, Counts, Counts]] = []
+    place = 0
+    for column in bins.features:
+        width = len(column.reference)
+        if column.name not in hidden:
+            seen = cells[place : place + width] if len(cells) else np.zeros(width, np.int64)
+            columns.append((column.name, seen, column.reference))
+        place += width
+    reference = bins.score.reference
+    columns.append((SCORE, score if len(score) else np.zeros_like(reference), reference))
+    tested = {
+        name: compare(seen, reference)
+        for name, seen, reference in columns
+        if min(len_of(seen), len_of(reference)) >= rule.min_rows
+    }
+    names = list(tested)
+    found = dict(zip(names, discoveries([tested[n].p for n in names], rule.false_discoveries), strict=True))
+    return [_drift(name, len_of(seen), tested.get(name), found, rule) for name, seen, _ in columns]
+
+
+def _drift(name: str, rows: int, compared: Comparison | None, found: Mapping[str, bool], rule: Rule) -> Drift:
+    if compared is None:
+        return Drift(name, "insufficient", rows)
+    moved = found[name] and compared.effect >= rule.effect
+    return Drift(name, "drift" if moved else "ok", rows, compared.p, compared.effect)
+
+
+def alarmed(states: Sequence[str], rule: Rule) -> bool:
+    """Whether enough of the last windows drifted; ``states`` of one column, the newest last."""
+    return sum(state == "drift" for state in states[-rule.windows :]) >= rule.at_least

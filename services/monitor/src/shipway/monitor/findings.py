@@ -1,0 +1,69 @@
+"""The newest findings in PostgreSQL, each with the states before it. Every function works within a transaction."""
+
+from collections.abc import Collection, Iterable
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+
+from shipway.monitor.judgement import DRIFT, Finding
+from shipway.monitor.tables import findings, models, watch_states, windows
+from shipway.runtime.database import Transaction
+
+RECENT = 30
+_KEY = ("model", "version", "kind", "subject")
+
+
+async def keep(tx: Transaction, model: str, begin: datetime, end: datetime, found: Iterable[Finding]) -> None:
+    """Puts findings of a window in the place of those before."""
+    rows = [{"model": model, "begin": begin, "end": end, "recent": [_short(one, end)], **asdict(one)} for one in found]
+    if not rows:
+        return
+    statement = insert(findings)
+    new = statement.excluded
+    before = findings.c.recent.op("||")(new.recent)
+    # The oldest goes where there are too many.
+    recent = sa.case((sa.func.jsonb_array_length(before) > RECENT, before.op("-")(0)), else_=before)
+    changed = {c.name: new[c.name] for c in findings.columns if c.name not in (*_KEY, "recent")}
+    put = statement.on_conflict_do_update(index_elements=list(_KEY), set_=changed | {"recent": recent})
+    await tx.execute(put, rows)
+
+
+async def drift_states(tx: Transaction, model: str, version: int) -> dict[str, list[str]]:
+    """The states of a version's columns in the last windows, the newest last."""
+    these = (findings.c.model == model) & (findings.c.version == version) & (findings.c.kind == DRIFT)
+    rows = (await tx.execute(sa.select(findings.c.subject, findings.c.recent).where(these))).all()
+    return {row.subject: [one["state"] for one in row.recent] for row in rows}
+
+
+async def alarms(tx: Transaction, model: str) -> list[Any]:
+    """The findings of a model that are alarms."""
+    return list((await tx.execute(sa.select(findings).where(findings.c.model == model, findings.c.alarm))).all())
+
+
+async def of_model(tx: Transaction, name: str) -> dict[str, Any] | None:
+    """What is found of a model; None: no such model."""
+    if (await tx.execute(sa.select(models.c.name).where(models.c.name == name))).one_or_none() is None:
+        return None
+    watched = sa.select(watch_states.c.watched_to).where(watch_states.c.model == name)
+    late = sa.select(sa.func.coalesce(sa.func.sum(windows.c.late), 0)).where(windows.c.model == name)
+    these = sa.select(findings).where(findings.c.model == name)
+    rows = (await tx.execute(these.order_by(findings.c.version, findings.c.kind, findings.c.subject))).all()
+    return {
+        "model": name,
+        "watched_to": (await tx.execute(watched)).scalar_one_or_none(),
+        "late": int((await tx.execute(late)).scalar_one()),
+        "findings": [{k: v for k, v in row._mapping.items() if k != "model"} for row in rows],
+    }
+
+
+async def forget_versions(tx: Transaction, model: str, versions: Collection[int], before: datetime) -> None:
+    """Removes the findings of versions that are asked no more."""
+    gone = (findings.c.model == model) & findings.c.version.not_in(versions) & (findings.c.end < before)
+    await tx.execute(sa.delete(findings).where(gone))
+
+
+def _short(one: Finding, end: datetime) -> dict[str, Any]:
+    return {"at": end.isoformat(), "state": one.state, "figure": one.figure}

@@ -1,0 +1,157 @@
+"""The reconciler of monitoring: adds what batches brought to windows, and judges the windows that are over.
+
+Restart-safe: what is counted and how far it is judged is in PostgreSQL, and changes in one transaction with what was
+found. Several monitors share the work by the row that says how far a model is judged.
+"""
+
+import math
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from shipway.contract.errors import Permanent
+from shipway.contract.spec import ModelSpec, Monitoring, recorded_spec
+from shipway.monitor import filing, findings, judgement, metrics, store, windows
+from shipway.monitor.bins import Bins, make_bins
+from shipway.monitor.references import References
+from shipway.monitor.watermark import Look, Watermark, advance
+from shipway.runtime import log
+from shipway.runtime.consumer import Progress
+from shipway.runtime.database import Database, Transaction
+
+_log = log.get(__name__)
+USUAL_WIDTH = Monitoring().window
+DAYS_BEFORE = 7
+AT_ONCE = 50  # windows of a model a step
+LONGEST_BEHIND = 500  # windows; a model that was not watched for longer is taken up from there
+KEEP = timedelta(days=60)
+SWEEP_EVERY_S = 600.0
+
+
+class Watcher:
+    """Steps over windows; ``step`` is made for a Reconciler. ``progress`` says how far the log is handled."""
+
+    def __init__(
+        self,
+        database: Database,
+        references: References,
+        progress: Callable[[], Awaitable[Mapping[int, Progress]]],
+    ) -> None:
+        self._database = database
+        self._references = references
+        self._progress = progress
+        self._mark = Watermark()
+        self._swept_at = -math.inf
+
+    async def step(self) -> bool:
+        """One look at everything.
+
+        Raises:
+            Transient: the broker, the object store, or the database, is away.
+        """
+        await self._make_bins()
+        # The look first: what is handled by then is in the parts.
+        ends = await self._progress()
+        look = Look(datetime.now(UTC), {p: at.end for p, at in ends.items()})
+        self._mark = advance(self._mark, look, {p: at.committed for p, at in ends.items()})
+        async with self._database.begin() as tx:
+            specs = {row.name: recorded_spec(row.spec) for row in await store.declared_models(tx)}
+        await self._fold(specs)
+        more = False
+        for name, spec in specs.items():
+            if self._mark.counted_to is not None:
+                async with self._database.begin() as tx:
+                    more |= await self._judge(tx, name, spec, self._mark.counted_to - spec.monitoring.lateness)
+        if time.monotonic() >= self._swept_at + SWEEP_EVERY_S:
+            async with self._database.begin() as tx:
+                await windows.forget_before(tx, datetime.now(UTC) - KEEP)
+            self._swept_at = time.monotonic()
+        return more
+
+    async def _make_bins(self) -> None:
+        """Learns how to count each approved version's predictions, from the reference in its bundle."""
+        async with self._database.begin() as tx:
+            wanted = await windows.without_bins(tx)
+        for model, version in wanted:
+            bins, problem = None, None
+            try:
+                signature, rows, scores = await self._references.read(model, version)
+                bins = make_bins(signature, rows, scores)
+            except Permanent as err:
+                problem = str(err)[:1000]
+                _log.warning("no drift without a reference", model=model, version=version, reason=problem)
+            async with self._database.begin() as tx:
+                await windows.keep_bins(tx, model, version, bins, problem)
+
+    async def _fold(self, specs: Mapping[str, ModelSpec]) -> None:
+        widths = {name: spec.monitoring.window for name, spec in specs.items()}
+        while True:
+            async with self._database.begin() as tx:
+                if not await windows.fold(tx, widths, USUAL_WIDTH):
+                    return
+
+    async def _judge(self, tx: Transaction, model: str, spec: ModelSpec, until: datetime) -> bool:
+        """Judges a model's windows that end by then; True where there are more."""
+        width = spec.monitoring.window
+        at = await windows.claim(tx, model, width)
+        if at is None:
+            return False
+        begin = max(at.to, windows.begin_of(until - LONGEST_BEHIND * width, width))
+        for _ in range(AT_ONCE):
+            if begin + width > until:
+                break
+            await self._judge_window(tx, model, spec, begin, begin + width)
+            begin += width
+            metrics.WINDOWS_JUDGED.inc()
+        await windows.judged(tx, model, begin)
+        return begin + width <= until
+
+    async def _judge_window(self, tx: Transaction, model: str, spec: ModelSpec, begin: datetime, end: datetime) -> None:
+        width, limits = end - begin, judgement.limits_of(spec)
+        seen = await windows.between(tx, model, width, begin, end)
+        days = [begin - timedelta(days=n) for n in range(1, DAYS_BEFORE + 1)]
+        before = await windows.requests_at(tx, model, width, days)
+        bins = {version: of for version in seen if (of := await windows.bins_of(tx, model, version)) is not None}
+        found = judgement.window(seen, before, bins, limits)
+        drifting = (end - windows.EPOCH) % spec.monitoring.drift_window == timedelta(0)
+        if drifting:
+            found += await self._drifts(tx, model, spec, end)
+        said = {(one.version, one.kind, one.subject) for one in found}
+        for row in await findings.alarms(tx, model):
+            slow = row.kind in judgement.BY_DRIFT_WINDOW
+            if (row.version, row.kind, row.subject) not in said and (drifting or not slow):
+                found.append(judgement.silent(row.version, row.kind, row.subject))
+        await findings.keep(tx, model, begin, end, found)
+
+    async def _drifts(self, tx: Transaction, model: str, spec: ModelSpec, end: datetime) -> list[Any]:
+        begin = end - spec.monitoring.drift_window
+        seen = await windows.between(tx, model, spec.monitoring.window, begin, end)
+        namings = await filing.namings(tx, model, [version for version in seen if version])
+        found: list[judgement.Finding] = []
+        for version, summary in sorted(seen.items()):
+            bins = await windows.bins_of(tx, model, version)
+            if bins is not None and version in namings:
+                recent = await findings.drift_states(tx, model, version)
+                hidden = namings[version].redacted
+                rule, limits = judgement.rule_of(spec), judgement.limits_of(spec)
+                found += judgement.drifts(version, summary, bins, rule, limits, hidden, recent)
+        return found
+
+
+class KnownBins:
+    """The bins of versions, for those who count; asked of the database once each, and again while there are none."""
+
+    def __init__(self, again_s: float = 5.0) -> None:
+        self._again_s = again_s
+        self._found: dict[tuple[str, int], Bins | None] = {}
+        self._asked_at: dict[tuple[str, int], float] = {}
+
+    async def of(self, tx: Transaction, versions: set[tuple[str, int]]) -> Mapping[tuple[str, int], Bins | None]:
+        """Those of these versions, by model and version."""
+        now = time.monotonic()
+        for key in versions:
+            if self._found.get(key) is None and now >= self._asked_at.get(key, -math.inf) + self._again_s:
+                self._found[key] = await windows.bins_of(tx, *key)
+                self._asked_at[key] = now
+        return self._found

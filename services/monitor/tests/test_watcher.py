@@ -1,0 +1,218 @@
+"""Windows on a real PostgreSQL and a real folder: each record counted once, judged once, whoever does it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import sqlalchemy as sa
+
+from shipway.bundle.manifest import Windows
+from shipway.bundle.store import encode_golden, write_bundle
+from shipway.contract import events as e
+from shipway.monitor import findings
+from shipway.monitor.references import References
+from shipway.monitor.tables import reference_bins, watch_states, window_parts, windows
+from shipway.monitor.watcher import Watcher
+from shipway.runtime.consumer import Progress
+from shipway.runtime.database import Database
+from shipway.runtime.objects import FolderStore
+
+NOW = datetime.now(UTC)
+DAY0 = NOW.replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=4)
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+Put = Callable[..., Awaitable[None]]
+Record = Callable[..., Any]
+BINARY = {
+    "features": [{"name": "n", "type": "number"}],
+    "output": "binary",
+    "target": "y",
+    "classes": ["false", "true"],
+}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FolderStore:
+    return FolderStore(tmp_path / "objects")
+
+
+@pytest.fixture
+def watcher(database: Database, store: FolderStore) -> Callable[[], Watcher]:
+    """Gives one that has just been started; the log is always read to its end."""
+
+    async def progress() -> dict[int, Progress]:
+        return {0: Progress(7, 7)}
+
+    return lambda: Watcher(database, References(database, store), progress)
+
+
+@pytest.fixture
+async def served(put: Put, store: FolderStore, raw_spec: Callable[..., dict[str, Any]]) -> None:
+    """A declared model with an approved version, whose bundle has a reference."""
+    rng = np.random.default_rng(1)
+    rows = rng.normal(size=(2000, 1))
+    small = dict.fromkeys(["model.txt", "signature.json", "golden.parquet", "report.json", "spec.json"], b"{}")
+    reference = encode_golden(rows, 1 / (1 + np.exp(-rows)))
+    made = Windows(DAY0, DAY0, DAY0, DAY0)
+    bundle = write_bundle(store, small | {"reference.parquet": reference}, model="m", library_versions={}, windows=made)
+    await put(e.ModelDeclared(model="m", spec=raw_spec(), declared_by="ann"))
+    values: dict[str, Any] = {"request_id": "r", "gates": [], "metrics": {}, "champion_version": None}
+    values |= {"champion_metrics": {}, "signature": BINARY, "release": {}, "prediction_log": {}}
+    await put(e.ModelApproved(model="m", version=1, digest=bundle.digest, **values))
+
+
+@pytest.fixture
+def traffic(log: Put, record: Record) -> Put:
+    """Logs an hour's predictions: ``await traffic(DAY0, 500, shift=3.0)``."""
+    rng = np.random.default_rng(2)
+
+    async def send(begin: datetime, count: int, shift: float = 0.0, outcome: str = "answered") -> None:
+        numbers = rng.normal(loc=shift, size=count)
+        at = [begin + n * HOUR / count for n in range(count)]
+        made = [
+            record(outcome, at=moment, features=[float(x)], scores=[float(1 / (1 + np.exp(-x)))])
+            for x, moment in zip(numbers, at, strict=True)
+        ]
+        for part in range(0, count, 100):
+            await log(made[part : part + 100])
+
+    return send
+
+
+async def until_done(watcher: Watcher) -> None:
+    while await watcher.step():
+        pass
+
+
+async def found(database: Database) -> dict[tuple[int, str, str], dict[str, Any]]:
+    async with database.begin() as tx:
+        shown = await findings.of_model(tx, "m")
+    assert shown is not None
+    return {(one["version"], one["kind"], one["subject"]): one for one in shown["findings"]}
+
+
+async def count(database: Database, table: sa.Table) -> int:
+    async with database.begin() as tx:
+        return int((await tx.execute(sa.select(sa.func.count()).select_from(table))).scalar_one())
+
+
+async def test_drift_of_two_days_in_three_is_an_alarm_and_ends_with_the_predictions(
+    database: Database, watcher: Callable[[], Watcher], served: None, traffic: Put
+) -> None:
+    await until_done(watcher())  # learns the bins
+    await traffic(DAY0, 600)
+    for day in (1, 2):
+        await traffic(DAY0 + day * DAY, 600, shift=1.0)
+    await until_done(watcher())
+    seen = await found(database)
+    drift = seen[1, "drift", "n"]
+    assert [past["state"] for past in drift["recent"][:3]] == ["ok", "drift", "drift"]
+    assert seen[1, "drift", "score"]["recent"][2]["state"] == "drift"
+    # The fourth day has no predictions: nothing is said of a version that is not asked.
+    assert (drift["state"], drift["alarm"], drift["reason"]) == ("insufficient", False, "no predictions in the window")
+    async with database.begin() as tx:
+        states = (await tx.execute(sa.select(watch_states.c.watched_to))).scalar_one()
+    assert NOW - 2 * HOUR < states <= NOW
+
+
+async def test_errors_and_missing_traffic_are_found_in_their_window(
+    database: Database, watcher: Callable[[], Watcher], served: None, traffic: Put
+) -> None:
+    await until_done(watcher())
+    last = NOW.replace(minute=0, second=0, microsecond=0) - HOUR
+    for days in (3, 2, 1):
+        await traffic(last - days * DAY, 100)
+    await traffic(last - HOUR, 100)
+    await traffic(last - HOUR, 20, outcome="failed")
+    if NOW - (last + HOUR) < timedelta(minutes=2):
+        pytest.skip("the last hour is not judged yet")
+    await until_done(watcher())
+    seen = await found(database)
+    assert seen[0, "traffic", "none"]["alarm"]
+    errors = seen[1, "errors", ""]
+    assert [past["state"] for past in errors["recent"] if past["state"] == "alarm"] == ["alarm"]
+    assert not errors["alarm"], "the version was not asked since"
+
+
+async def test_several_monitors_count_and_judge_once(
+    database: Database, watcher: Callable[[], Watcher], served: None, traffic: Put
+) -> None:
+    await until_done(watcher())
+    for hour in range(3):
+        await traffic(DAY0 + hour * HOUR, 200)
+    assert await count(database, window_parts) > 6
+    await asyncio.gather(*(until_done(watcher()) for _ in range(3)))
+    assert await count(database, window_parts) == 0
+    async with database.begin() as tx:
+        rows = (await tx.execute(sa.select(windows).order_by(windows.c.begin))).all()
+    assert [(row.requests, row.late) for row in rows] == [(200, 0)] * 3
+    recent = (await found(database))[1, "errors", ""]["recent"]
+    assert [past["state"] for past in recent] == ["ok"] * 3
+    assert len({past["at"] for past in recent}) == 3
+
+
+async def test_what_comes_after_its_window_was_judged_is_counted_as_late(
+    database: Database, watcher: Callable[[], Watcher], served: None, traffic: Put
+) -> None:
+    await traffic(DAY0, 100)
+    await until_done(watcher())
+    await traffic(DAY0, 30)
+    await until_done(watcher())
+    async with database.begin() as tx:
+        shown = await findings.of_model(tx, "m")
+        (row,) = (await tx.execute(sa.select(windows))).all()
+    assert shown is not None and shown["late"] == 30
+    assert (row.requests, row.late) == (130, 30)
+
+
+async def test_a_backlog_is_not_taken_for_silence(
+    database: Database, store: FolderStore, served: None, traffic: Put
+) -> None:
+    async def behind() -> dict[int, Progress]:
+        return {0: Progress(3, 7)}
+
+    await traffic(DAY0, 100)
+    await until_done(Watcher(database, References(database, store), behind))
+    assert await found(database) == {}
+    assert await count(database, windows) == 1
+
+
+async def test_a_version_without_a_reference_is_counted_without_drift(
+    database: Database, watcher: Callable[[], Watcher], served: None, store: FolderStore, traffic: Put
+) -> None:
+    for key in store.list("bundles/"):
+        store.delete(key)
+    await until_done(watcher())
+    async with database.begin() as tx:
+        (row,) = (await tx.execute(sa.select(reference_bins))).all()
+    assert row.bins is None and "missing" in row.problem
+    await traffic(DAY0, 600)
+    await until_done(watcher())
+    assert {kind for _, kind, _ in await found(database)} == {"traffic", "errors"}
+
+
+async def test_a_new_width_of_windows_begins_where_the_old_one_ended(
+    database: Database,
+    watcher: Callable[[], Watcher],
+    served: None,
+    traffic: Put,
+    put: Put,
+    raw_spec: Callable[..., dict[str, Any]],
+) -> None:
+    await traffic(DAY0, 60)
+    await until_done(watcher())
+    async with database.begin() as tx:
+        judged_to = (await tx.execute(sa.select(watch_states.c.watched_to))).scalar_one()
+    short = raw_spec(monitoring={"window": "10m"})
+    await put(e.ModelDeclared(model="m", spec=short, declared_by="ann"), datetime.now(UTC))
+    begin = NOW.replace(minute=0, second=0, microsecond=0) - 2 * HOUR
+    await traffic(begin, 600)
+    await until_done(watcher())
+    async with database.begin() as tx:
+        rows = (await tx.execute(sa.select(windows).where(windows.c.width_s == 600))).all()
+        state = (await tx.execute(sa.select(watch_states))).one()
+    assert [(row.requests, row.late) for row in rows] == [(100, 0)] * 6
+    assert (state.width_s, state.watched_to >= judged_to) == (600, True)

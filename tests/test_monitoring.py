@@ -1,0 +1,67 @@
+"""Monitoring over the running loop: days of predictions, as predictors log them, are judged by the reference."""
+
+import random
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from world import World, eventually
+
+from shipway.contract.predictionlog import PredictionRecord, encode_batch
+from shipway.contract.topics import PREDICTION_LOG
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+async def logged(world: World, model: str, day: datetime, rows: list[list[float]]) -> None:
+    """Puts predictions of a day into the log, as version 1's."""
+    records = [
+        PredictionRecord(
+            prediction_id=f"{model}-{day:%d}-{n}",
+            at=day + n * timedelta(seconds=60),
+            model=model,
+            version=1,
+            generation=1,
+            instance="test",
+            role="champion",
+            outcome="answered",
+            reason=None,
+            latency_us=100,
+            client_id=None,
+            trace_id=None,
+            features=row,
+            scores=[0.5],
+        )
+        for n, row in enumerate(rows)
+    ]
+    message = encode_batch(records, "test", "test")
+    async with world.producer() as producer:
+        await producer.send(PREDICTION_LOG.name, message.key, message.value, message.headers)
+
+
+async def test_a_feature_whose_unit_changed_is_found_and_the_others_are_not(shipway_world: World) -> None:
+    model = "watched"
+    await shipway_world.declare(model, monitoring={"lateness": "1s"})
+    assert (await shipway_world.train(model)).succeeded
+    rng = random.Random(3)
+
+    def rows(factor: float) -> list[list[float]]:
+        return [
+            [factor * rng.uniform(0, 10), rng.gauss(0, 1), float(rng.randrange(3)), float(rng.random() < 0.4)]
+            for _ in range(800)
+        ]
+
+    for days, factor in ((3, 1.0), (2, 2.54), (1, 2.54)):
+        await logged(shipway_world, model, TODAY - timedelta(days=days), rows(factor))
+
+    async def alarm() -> dict[str, Any] | None:
+        found = await shipway_world.shipway.monitoring(model)
+        drifts = {one["subject"]: one for one in found["findings"] if one["kind"] == "drift"}
+        return drifts if drifts and drifts["size"]["alarm"] else None
+
+    drifts = await eventually(alarm, "the unit change is found")
+    assert drifts is not None
+    assert [past["state"] for past in drifts["size"]["recent"]][-3:] == ["ok", "drift", "drift"]
+    assert drifts["size"]["figure"] > 0.3 and drifts["size"]["p"] < 1e-9
+    assert {name for name, one in drifts.items() if one["alarm"]} <= {"size", "score"}
