@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from world import World, eventually
 
+from shipway.contract import events as e
 from shipway.contract.predictionlog import PredictionRecord, encode_batch
 from shipway.contract.topics import PREDICTION_LOG
 
@@ -14,8 +15,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
-async def logged(world: World, model: str, day: datetime, rows: list[list[float]]) -> None:
-    """Puts predictions of a day into the log, as version 1's."""
+async def logged(world: World, model: str, days: dict[datetime, list[list[float]]]) -> None:
+    """Puts predictions of version 1 into the log: in one batch, or the first days are judged without the rest."""
     records = [
         PredictionRecord(
             prediction_id=f"{model}-{day:%d}-{n}",
@@ -33,6 +34,7 @@ async def logged(world: World, model: str, day: datetime, rows: list[list[float]
             features=row,
             scores=[0.5],
         )
+        for day, rows in days.items()
         for n, row in enumerate(rows)
     ]
     message = encode_batch(records, "test", "test")
@@ -52,8 +54,8 @@ async def test_a_feature_whose_unit_changed_is_found_and_the_others_are_not(ship
             for _ in range(800)
         ]
 
-    for days, factor in ((3, 1.0), (2, 2.54), (1, 2.54)):
-        await logged(shipway_world, model, TODAY - timedelta(days=days), rows(factor))
+    by_day = ((3, 1.0), (2, 2.54), (1, 2.54))
+    await logged(shipway_world, model, {TODAY - timedelta(days=days): rows(factor) for days, factor in by_day})
 
     async def alarm() -> dict[str, Any] | None:
         found = await shipway_world.shipway.monitoring(model)
@@ -65,3 +67,7 @@ async def test_a_feature_whose_unit_changed_is_found_and_the_others_are_not(ship
     assert [past["state"] for past in drifts["size"]["recent"]][-3:] == ["ok", "drift", "drift"]
     assert drifts["size"]["figure"] > 0.3 and drifts["size"]["p"] < 1e-9
     assert {name for name, one in drifts.items() if one["alarm"]} <= {"size", "score"}
+    raised = await shipway_world.event(e.AlertChanged, model=model, subject="size", state="raised")
+    (alert,) = [one for one in await shipway_world.shipway.alerts(model) if one["subject"] == "size"]
+    assert (alert["id"], alert["page"]) == (raised.alert_id, "docs/playbook.md#drift")
+    await shipway_world.shipway.acknowledge_alert(alert["id"], "the unit of size was changed")

@@ -13,8 +13,11 @@ from fastapi import FastAPI
 
 from shipway.contract import events as e
 from shipway.contract.envelope import Envelope
+from shipway.monitor import alerts
+from shipway.monitor.alerting import Rule
 from shipway.monitor.api import add_routes
 from shipway.monitor.historian import Historian
+from shipway.monitor.judgement import Finding
 from shipway.monitor.settings import HistorySettings
 from shipway.runtime.database import Database
 from shipway.runtime.objects import FolderStore
@@ -178,7 +181,30 @@ async def test_a_refusal_says_what_is_wrong(api: httpx.AsyncClient) -> None:
 
 async def test_the_document_names_every_answer(api: httpx.AsyncClient) -> None:
     paths = (await get(api, "/openapi.json"))["paths"]
+    documented = 0
     for path, methods in paths.items():
-        schema = methods["get"]["responses"]["200"]["content"]["application/json"]["schema"]
-        assert schema["$ref"].startswith("#/components/schemas/"), path
-    assert len(paths) == 11
+        for method, operation in methods.items():
+            answered = next(answer for status, answer in operation["responses"].items() if status.startswith("2"))
+            schema = answered["content"]["application/json"]["schema"]
+            assert schema["$ref"].startswith("#/components/schemas/"), (method, path)
+            documented += 1
+    assert documented == 16
+
+
+async def test_an_alert_is_listed_acknowledged_and_silenced(api: httpx.AsyncClient, database: Database) -> None:
+    bad = Finding(1, "rare answer", "late", "alarm", True, 0.2, 0.05, None, "why")
+    async with database.begin() as tx:
+        await alerts.follow(tx, "shipway/monitor", "m", [bad], Rule({}), T0)
+    (alert,) = (await get(api, "/api/alerts?model=m"))["alerts"]
+    assert (alert["kind"], alert["page"], alert["silenced"]) == ("rare answer", "docs/playbook.md#rare-answer", False)
+    assert (await get(api, "/api/alerts?model=other"))["alerts"] == []
+    assert (await api.post(f"/api/alerts/{alert['id']}/ack", json={"by": "ann"})).json()["acked_by"] == "ann"
+    assert (await api.post("/api/alerts/none/ack", json={"by": "ann"})).status_code == 404
+    for wrong in ({"lasts": "31d"}, {"lasts": "0s"}, {"lasts": "soon"}, {"lasts": "1h", "kind": "weather"}):
+        assert (await api.post("/api/silences", json=wrong | {"by": "ann"})).status_code == 422, wrong
+    made = await api.post("/api/silences", json={"lasts": "1h", "kind": "rare_answer", "by": "ann"})
+    assert made.status_code == 201
+    assert (await get(api, "/api/alerts"))["alerts"][0]["silenced"]
+    assert [one["id"] for one in (await get(api, "/api/silences"))["silences"]] == [made.json()["id"]]
+    assert (await api.delete(f"/api/silences/{made.json()['id']}")).status_code == 200
+    assert (await api.delete(f"/api/silences/{made.json()['id']}")).status_code == 404

@@ -23,21 +23,25 @@ def bins() -> Bins:
 
 
 @pytest.mark.parametrize(
-    ("now", "before", "state", "subject"),
+    ("now", "before", "state", "limit"),
     [
-        (100, [], "insufficient", ""),
-        (10, [9, 11], "insufficient", ""),
-        (251, [9, 11], "alarm", "high"),
-        (0, [100, 120, 0], "alarm", "none"),
-        (19, [100, 120, 90], "alarm", "low"),
-        (21, [100, 100], "ok", ""),
-        (500, [100], "ok", ""),
-        (501, [100], "alarm", "high"),
+        (100, [], "insufficient", None),
+        (10, [9, 11], "insufficient", None),
+        (251, [9, 11], "alarm", 250),
+        (0, [100, 120, 0], "alarm", 20),
+        (19, [100, 120, 90], "alarm", 20),
+        (21, [100, 100], "ok", 20),
+        (500, [100], "ok", 20),
+        (501, [100], "alarm", 500),
     ],
 )
-def test_traffic_beside_the_days_before(now: int, before: list[int], state: str, subject: str) -> None:
+def test_traffic_beside_the_days_before(now: int, before: list[int], state: str, limit: float | None) -> None:
     found = signals.traffic(now, before, LIMITS)
-    assert (found.state, found.subject) == (state, subject)
+    assert (found.state, found.limit) == (state, pytest.approx(limit) if limit else None)
+
+
+def test_no_traffic_is_an_alarm_also_where_any_little_would_do() -> None:
+    assert signals.traffic(0, [100], Limits(traffic_low=0.0)).state == "alarm"
 
 
 def test_errors_and_latency_have_their_levels() -> None:

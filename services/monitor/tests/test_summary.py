@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from shipway.contract.errors import Permanent
 from shipway.contract.predictionlog import PredictionRecord, decode_batch, encode_batch
 from shipway.contract.signature import Feature, Signature
 from shipway.monitor.bins import Bins, hashes, make_bins
@@ -125,6 +126,11 @@ def test_equal_rows_hash_alike_and_others_do_not() -> None:
     assert found(0) == found(1) and len({found(0), found(2), found(3)}) == 3
     many = np.random.default_rng(3).integers(0, 50, (20_000, 3)).astype(float)
     assert len(np.unique(hashes(many))) == len(np.unique(many, axis=0))
+
+
+def test_a_batch_of_endless_versions_is_refused() -> None:
+    with pytest.raises(Permanent, match="5001 models, versions and minutes"):
+        summarise(table([record(version=n + 1) for n in range(5001)]), bins_of)
 
 
 def test_a_batch_of_another_shape_is_counted_without_its_features() -> None:

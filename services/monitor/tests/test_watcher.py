@@ -46,7 +46,7 @@ def watcher(database: Database, store: FolderStore) -> Callable[[], Watcher]:
     async def progress() -> dict[int, Progress]:
         return {0: Progress(7, 7)}
 
-    return lambda: Watcher(database, References(database, store), progress)
+    return lambda: Watcher(database, References(database, store), "shipway/monitor", progress)
 
 
 @pytest.fixture
@@ -131,7 +131,7 @@ async def test_errors_and_missing_traffic_are_found_in_their_window(
         pytest.skip("the last hour is not judged yet")
     await until_done(watcher())
     seen = await found(database)
-    assert seen[0, "traffic", "none"]["alarm"]
+    assert seen[0, "traffic", ""]["alarm"]
     errors = seen[1, "errors", ""]
     assert [past["state"] for past in errors["recent"] if past["state"] == "alarm"] == ["alarm"]
     assert not errors["alarm"], "the version was not asked since"
@@ -175,7 +175,7 @@ async def test_a_backlog_is_not_taken_for_silence(
         return {0: Progress(3, 7)}
 
     await traffic(DAY0, 100)
-    await until_done(Watcher(database, References(database, store), behind))
+    await until_done(Watcher(database, References(database, store), "shipway/monitor", behind))
     assert await found(database) == {}
     assert await count(database, windows) == 1
 

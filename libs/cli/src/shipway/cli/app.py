@@ -9,6 +9,7 @@ import sys
 import typer
 
 from shipway.cli import (
+    alerts,
     config,
     data,
     deadletters,
@@ -59,6 +60,7 @@ app.command("predict")(predict.predict)
 app.add_typer(predictions.app, name="predictions", help="The record of what was predicted.")
 app.command("quality")(quality.quality)
 app.command("monitoring")(monitoring.monitoring)
+app.add_typer(alerts.app, name="alerts", help="What is unusual and goes on: look, acknowledge, silence.")
 app.command("status")(status.status)
 app.command("events")(events.events)
 app.add_typer(deadletters.app, name="dead-letters", help="What services refused; send it again.")

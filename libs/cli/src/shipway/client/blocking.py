@@ -113,6 +113,28 @@ class Shipway:
         """See AsyncShipway.monitoring."""
         return self._run(self._client.monitoring(name))
 
+    def alerts(self, model: str | None = None, *, ended: bool = False) -> list[dict[str, Any]]:
+        """See AsyncShipway.alerts."""
+        return self._run(self._client.alerts(model, ended=ended))
+
+    def acknowledge_alert(self, alert_id: str, note: str = "") -> None:
+        """See AsyncShipway.acknowledge_alert."""
+        self._run(self._client.acknowledge_alert(alert_id, note))
+
+    def silence_alerts(
+        self, lasts: str, *, model: str | None = None, kind: str | None = None, reason: str = ""
+    ) -> dict[str, Any]:
+        """See AsyncShipway.silence_alerts."""
+        return self._run(self._client.silence_alerts(lasts, model=model, kind=kind, reason=reason))
+
+    def silences(self) -> list[dict[str, Any]]:
+        """See AsyncShipway.silences."""
+        return self._run(self._client.silences())
+
+    def end_silence(self, silence_id: int) -> None:
+        """See AsyncShipway.end_silence."""
+        self._run(self._client.end_silence(silence_id))
+
     def models(self) -> list[dict[str, Any]]:
         """See AsyncShipway.models."""
         return self._run(self._client.models())

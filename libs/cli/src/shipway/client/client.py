@@ -306,6 +306,34 @@ class AsyncShipway:
         """Whether a model's predictions are as usual: the newest finding of each kind, with those before."""
         return await self._look(f"/api/models/{name}/monitoring")
 
+    async def alerts(self, model: str | None = None, *, ended: bool = False) -> list[dict[str, Any]]:
+        """Open alerts, the newest first; with ``ended`` those that are over too."""
+        query = {"ended": str(ended).lower()} | ({"model": model} if model is not None else {})
+        found: list[dict[str, Any]] = (await self._look(f"/api/alerts?{urlencode(query)}"))["alerts"]
+        return found
+
+    async def acknowledge_alert(self, alert_id: str, note: str = "") -> None:
+        """Says that somebody looks after an open alert: it is not told again until it ends. Refused: there is none."""
+        url = f"{self.addresses.monitor}/api/alerts/{quote(alert_id, safe='')}/ack"
+        await self._call("POST", url, {"by": _whoami(), "note": note})
+
+    async def silence_alerts(
+        self, lasts: str, *, model: str | None = None, kind: str | None = None, reason: str = ""
+    ) -> dict[str, Any]:
+        """Keeps alerts from being delivered for a time such as "2h": of a model, of a kind, or all."""
+        body = {"lasts": lasts, "model": model, "kind": kind, "by": _whoami(), "reason": reason}
+        made: dict[str, Any] = await self._call("POST", f"{self.addresses.monitor}/api/silences", body)
+        return made
+
+    async def silences(self) -> list[dict[str, Any]]:
+        """The silences that last."""
+        found: list[dict[str, Any]] = (await self._look("/api/silences"))["silences"]
+        return found
+
+    async def end_silence(self, silence_id: int) -> None:
+        """Ends a silence now. Refused: there is none that lasts."""
+        await self._call("DELETE", f"{self.addresses.monitor}/api/silences/{silence_id}")
+
     async def models(self) -> list[dict[str, Any]]:
         """Every model, as the monitor knows it."""
         found: list[dict[str, Any]] = (await self._look("/api/models"))["models"]

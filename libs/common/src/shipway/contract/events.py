@@ -330,6 +330,27 @@ class QualityMeasured(Event, frozen=True, kw_only=True):
     measured_at: datetime
 
 
+class AlertChanged(Event, frozen=True, kw_only=True):
+    """Something unusual of a model, or of a ``version`` of it, has begun, has changed much, or is over.
+
+    ``kind`` and ``subject`` say what: such as drift of a feature. ``page``: where the playbook says what to do.
+    """
+
+    type: ClassVar[str] = "shipway.AlertChanged.v1"
+    version: int | None
+    alert_id: str
+    kind: str
+    subject: str
+    state: Literal["raised", "updated", "ended"]
+    severity: Literal["critical", "warning"]
+    figure: float | None
+    limit: float | None
+    reason: str
+    page: str
+    raised_at: datetime
+    changed_at: datetime
+
+
 class Traffic(msgspec.Struct, frozen=True, kw_only=True):
     """A version's share of a model's requests, 0 to 1."""
 
@@ -456,6 +477,7 @@ EVENT_TYPES: dict[str, type[Payload]] = {
         FeedbackReceived,
         LabelsReceived,
         QualityMeasured,
+        AlertChanged,
         DesiredState,
         Presence,
         PredictionResult,

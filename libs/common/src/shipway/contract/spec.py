@@ -489,6 +489,24 @@ class Monitoring(_Section):
         return self
 
 
+AlertKind = Literal[
+    "traffic", "errors", "latency", "rare_answer", "same_input", "missing_values", "unseen_values", "drift"
+]
+
+
+class Alerts(_Section):
+    """When people are told that something is unusual (see Monitoring)."""
+
+    severity: dict[AlertKind, Literal["critical", "warning", "none"]] = Field(
+        default_factory=dict,
+        description="how severe a kind is, or none; default: traffic, errors and missing_values are critical",
+    )
+    end_after: int = Field(default=2, ge=1, le=100, description="windows without it that end an alert")
+    update_factor: float = Field(
+        default=1.5, gt=1, description="an open alert is told again when its figure has changed by this factor"
+    )
+
+
 class ModelSpec(_Section):
     """The whole model file."""
 
@@ -518,6 +536,7 @@ class ModelSpec(_Section):
     # Left out where it is not said, as PredictionLogSpec.keep.
     labels: Labels = Field(default=Labels(), exclude_if=lambda labels: labels == Labels())
     monitoring: Monitoring = Field(default=Monitoring(), exclude_if=lambda monitoring: monitoring == Monitoring())
+    alerts: Alerts = Field(default=Alerts(), exclude_if=lambda alerts: alerts == Alerts())
 
     @model_validator(mode="after")
     def _consistent(self) -> "ModelSpec":

@@ -115,7 +115,9 @@ PRESENCE = Topic(
 )
 PREDICTION_LOG = Topic("shipway.prediction-log", (), "instance", ("predictor", "gateway"), ("monitor",), retention_h=24)
 FEEDBACK = Topic("shipway.feedback", (e.FeedbackReceived, e.LabelsReceived), "model", ("gateway",), ("monitor",))
-MONITORING_EVENTS = Topic("shipway.monitoring-events", (e.QualityMeasured,), "model", ("monitor",), ("releaser",))
+MONITORING_EVENTS = Topic(
+    "shipway.monitoring-events", (e.QualityMeasured, e.AlertChanged), "model", ("monitor",), ("releaser",)
+)
 RESULTS = Topic(
     "shipway.results", (e.PredictionResult,), "result_id", ("gateway",), (), retention_h=1, tails=("gateway", "client")
 )

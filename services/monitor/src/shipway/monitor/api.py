@@ -7,6 +7,7 @@ from fastapi import FastAPI, Path, Query
 
 from shipway.contract.events import Presence
 from shipway.monitor import findings, qualities, reading, responses
+from shipway.monitor.alertroutes import add_alert_routes
 from shipway.runtime.database import Database
 from shipway.runtime.http import Problem
 from shipway.runtime.openapi import document, problems
@@ -147,6 +148,7 @@ def add_routes(app: FastAPI, database: Database, presence: TableView[Presence], 
         async with database.begin() as tx:
             return {"models": await reading.overview(tx), "instances": _instances(presence, silent_after_s)}
 
+    add_alert_routes(app, database)
     document(app)
 
 

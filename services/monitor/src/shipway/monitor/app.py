@@ -1,11 +1,14 @@
 """Puts the monitor together."""
 
+import httpx
+
 from shipway.contract.events import Presence
 from shipway.contract.topics import PREDICTION_LOG, PRESENCE
 from shipway.monitor.api import add_routes
 from shipway.monitor.handlers import handlers, raw_handlers
 from shipway.monitor.historian import Historian
 from shipway.monitor.joiner import Joiner
+from shipway.monitor.notifier import Notifier
 from shipway.monitor.references import References
 from shipway.monitor.reports import add_report_routes
 from shipway.monitor.settings import MonitorSettings
@@ -24,7 +27,10 @@ def body(settings: MonitorSettings) -> Body:
 
     async def run(life: Life) -> None:
         life.asgi = open_guard(life, settings.auth).around(life.app)
-        async with connected(life, "monitor", settings.kafka, settings.database) as parts:
+        async with (
+            connected(life, "monitor", settings.kafka, settings.database) as parts,
+            httpx.AsyncClient() as client,
+        ):
             presence = TableView(settings.kafka, PRESENCE, Presence)
             watch = Reconciler("watch", Watch(parts).step, settings.beat_s)
             objects = open_store(settings.objects)
@@ -36,12 +42,15 @@ def body(settings: MonitorSettings) -> Body:
             add_report_routes(life.app, parts.database, objects)
             raw = raw_handlers(settings.batches.bounds(), 1_000_000 * settings.history.staging_mb)
             async with consuming(life, parts, settings.kafka, handlers(), raw=raw) as consumer:
-                watcher = Watcher(parts.database, references, lambda: consumer.progress(PREDICTION_LOG))
+                progress = lambda: consumer.progress(PREDICTION_LOG)  # noqa: E731
+                watcher = Watcher(parts.database, references, parts.source, progress)
                 life.spawn("presence", presence.run())
                 life.spawn("watch", watch.run())
                 # With the object store away it waits, and so in the end does the consumer; the API goes on.
                 life.spawn("history", history.run())
                 life.spawn("labels", joined.run())
+                notifier = Notifier(parts.database, settings.alerts, client)
+                life.spawn("alerts", Reconciler("alerts", notifier.step, settings.beat_s).run())
                 life.spawn("windows", Reconciler("windows", watcher.step, settings.watch_beat_s).run())
                 life.readiness.check("watch", lambda: watch.problem)
                 life.ready()

@@ -1,6 +1,6 @@
 """The newest findings in PostgreSQL, each with the states before it. Every function works within a transaction."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -38,9 +38,11 @@ async def drift_states(tx: Transaction, model: str, version: int) -> dict[str, l
     return {row.subject: [one["state"] for one in row.recent] for row in rows}
 
 
-async def alarms(tx: Transaction, model: str) -> list[Any]:
-    """The findings of a model that are alarms."""
-    return list((await tx.execute(sa.select(findings).where(findings.c.model == model, findings.c.alarm))).all())
+async def alarms(tx: Transaction, model: str) -> set[tuple[int, str, str]]:
+    """The version, kind and subject of a model's findings that are alarms."""
+    key = (findings.c.version, findings.c.kind, findings.c.subject)
+    found = await tx.execute(sa.select(*key).where(findings.c.model == model, findings.c.alarm))
+    return {(row.version, row.kind, row.subject) for row in found.all()}
 
 
 async def of_model(tx: Transaction, name: str) -> dict[str, Any] | None:
@@ -59,10 +61,9 @@ async def of_model(tx: Transaction, name: str) -> dict[str, Any] | None:
     }
 
 
-async def forget_versions(tx: Transaction, model: str, versions: Collection[int], before: datetime) -> None:
-    """Removes the findings of versions that are asked no more."""
-    gone = (findings.c.model == model) & findings.c.version.not_in(versions) & (findings.c.end < before)
-    await tx.execute(sa.delete(findings).where(gone))
+async def forget_before(tx: Transaction, at: datetime) -> None:
+    """Removes what is said of versions that have not been asked since."""
+    await tx.execute(sa.delete(findings).where(findings.c.end < at))
 
 
 def _short(one: Finding, end: datetime) -> dict[str, Any]:

@@ -1,6 +1,9 @@
 """What a monitor can be told."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from shipway.contract.arrowbounds import Bounds
@@ -33,6 +36,26 @@ class LabelSettings(BaseModel):
     )
     file_every_s: float = Field(default=60.0, gt=0, description="seconds between two writings of a day's labels")
     tell_every_s: float = Field(default=15.0, gt=0, description="seconds between two QualityMeasured of a version")
+
+
+class AlertSettings(BaseModel):
+    """Whom alerts are told, besides Kafka."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    webhook_url: SecretStr = Field(default=SecretStr(""), description="alerts are posted there; empty: nowhere")
+    webhook_format: Literal["json", "slack"] = Field(default="json", description="all of the alert, or Slack's text")
+    webhook_least: Literal["warning", "critical"] = Field(default="warning", description="the least severe to tell")
+    alertmanager_url: str = Field(default="", description="an Alertmanager, such as http://alertmanager:9093")
+    documentation_url: str = Field(default="", description="where docs/ is to be read, for links to its pages")
+
+    @field_validator("webhook_url", "alertmanager_url", "documentation_url")
+    @classmethod
+    def _addresses(cls, value: Any) -> Any:
+        text = value.get_secret_value() if isinstance(value, SecretStr) else value
+        if text and urlsplit(text).scheme not in ("http", "https"):
+            raise ValueError("must be an address with http:// or https://, or empty")
+        return value
 
 
 class BatchSettings(BaseModel):
@@ -68,4 +91,5 @@ class MonitorSettings(GuardedSettings):
     objects: ObjectsSettings = ObjectsSettings()
     history: HistorySettings = HistorySettings()
     labels: LabelSettings = LabelSettings()
+    alerts: AlertSettings = AlertSettings()
     watch_beat_s: float = Field(default=5.0, gt=0, description="seconds between looks at windows that are over")

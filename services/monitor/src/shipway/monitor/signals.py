@@ -51,19 +51,14 @@ def traffic(now: int, before: Sequence[int], limits: Limits) -> Signal:
     if not before:
         return Signal("traffic", "", "insufficient", now, None, "nothing is known of the days before at this time")
     usual = median(before)
+    words = f"{now or 'no'} requests; {usual:g} are usual at this time"
+    low, high = limits.traffic_low * usual, limits.traffic_high * max(usual, limits.traffic_min)
+    if now > high:
+        return Signal("traffic", "", "alarm", now, high, words)
     if usual < limits.traffic_min:
-        if now <= limits.traffic_high * limits.traffic_min:
-            return Signal("traffic", "", "insufficient", now, usual, f"only {usual:g} requests are usual at this time")
-        usual = limits.traffic_min
-    if now == 0:
-        return Signal("traffic", "none", "alarm", 0, usual, f"no requests; {usual:g} are usual at this time")
-    if now < limits.traffic_low * usual:
-        low = limits.traffic_low * usual
-        return Signal("traffic", "low", "alarm", now, low, f"{now} requests; {usual:g} are usual at this time")
-    if now > limits.traffic_high * usual:
-        high = limits.traffic_high * usual
-        return Signal("traffic", "high", "alarm", now, high, f"{now} requests; {usual:g} are usual at this time")
-    return Signal("traffic", "", "ok", now, usual, f"{now} requests; {usual:g} are usual at this time")
+        return Signal("traffic", "", "insufficient", now, None, words)
+    state: State = "alarm" if now < low or now == 0 else "ok"
+    return Signal("traffic", "", state, now, low, words)
 
 
 def errors(window: Summary, limits: Limits) -> Signal:

@@ -12,11 +12,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from shipway.contract.errors import Permanent
 from shipway.monitor.bins import Bins, Counts, Matrix, answers_of, cells_of, hashes, main_score
 
 # Latencies are counted by half powers of two of a microsecond: a quantile is known to a fifth.
 LATENCIES = 64
 REPEATS = 32
+MAX_PLACES = 5000
 SLOT = timedelta(minutes=1)
 Key = tuple[str, int, datetime]
 """Model, version (0: none was chosen), and the minute that it begins with."""
@@ -71,6 +73,9 @@ def summarise(batch: pa.Table, bins_of: Callable[[str, int], Bins | None]) -> di
     """A batch of the prediction log (its SCHEMA) by model, version and minute.
 
     ``bins_of`` gives a version's bins; where it has none, predictions are counted without their features.
+
+    Raises:
+        Permanent: a batch of so many versions and minutes as no gateway or predictor writes.
     """
     keys = pa.table(
         {
@@ -81,6 +86,8 @@ def summarise(batch: pa.Table, bins_of: Callable[[str, int], Bins | None]) -> di
     )
     found = {}
     places = keys.group_by(["model", "version", "slot"]).aggregate([]).to_pylist()
+    if len(places) > MAX_PLACES:
+        raise Permanent(f"a batch of {len(places)} models, versions and minutes; at most {MAX_PLACES} are allowed")
     for place in places:
         part = batch
         if len(places) > 1:

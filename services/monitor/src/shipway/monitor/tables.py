@@ -267,6 +267,63 @@ findings = sa.Table(
     sa.Column("reason", sa.Text, nullable=False),
     sa.Column("recent", JSONB, nullable=False),
 )
+# One open alert of each model, version, kind and subject. ``changes`` counts what is to be told of it.
+alerts = sa.Table(
+    "alerts",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("model", sa.Text, nullable=False),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("subject", sa.Text, nullable=False),
+    sa.Column("severity", sa.Text, nullable=False),
+    sa.Column("figure", sa.Float),
+    sa.Column("told_figure", sa.Float),
+    sa.Column("limit", sa.Float),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("raised_at", _TIME, nullable=False),
+    sa.Column("changed_at", _TIME, nullable=False),
+    sa.Column("ended_at", _TIME),
+    sa.Column("changes", sa.Integer, nullable=False),
+    sa.Column("quiet", sa.Integer, nullable=False),
+    sa.Column("acked_by", sa.Text),
+    sa.Column("acked_at", _TIME),
+    sa.Column("ack_note", sa.Text),
+    sa.Index(
+        "alerts_open",
+        "model",
+        "version",
+        "kind",
+        "subject",
+        unique=True,
+        postgresql_where=sa.text("ended_at is null"),
+    ),
+)
+
+# Which of an alert's changes a target (webhook, alertmanager) was told.
+notices = sa.Table(
+    "notices",
+    metadata,
+    sa.Column("alert_id", sa.Text, sa.ForeignKey("alerts.id", ondelete="cascade"), primary_key=True),
+    sa.Column("target", sa.Text, primary_key=True),
+    sa.Column("told_changes", sa.Integer),
+    sa.Column("told_at", _TIME),
+    sa.Column("due_at", _TIME),
+    sa.Column("tries", sa.Integer, nullable=False),
+    sa.Column("problem", sa.Text),
+)
+
+silences = sa.Table(
+    "silences",
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(), primary_key=True),
+    sa.Column("model", sa.Text),  # null: of every model
+    sa.Column("kind", sa.Text),  # null: of every kind
+    sa.Column("until", _TIME, nullable=False),
+    sa.Column("made_by", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("made_at", _TIME, server_default=sa.func.now(), nullable=False),
+)
 TABLES = (
     events,
     models,
@@ -286,4 +343,7 @@ TABLES = (
     windows,
     watch_states,
     findings,
+    alerts,
+    notices,
+    silences,
 )

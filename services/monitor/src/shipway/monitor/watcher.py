@@ -12,7 +12,7 @@ from typing import Any
 
 from shipway.contract.errors import Permanent
 from shipway.contract.spec import ModelSpec, Monitoring, recorded_spec
-from shipway.monitor import filing, findings, judgement, metrics, store, windows
+from shipway.monitor import alerts, filing, findings, judgement, metrics, store, windows
 from shipway.monitor.bins import Bins, make_bins
 from shipway.monitor.references import References
 from shipway.monitor.watermark import Look, Watermark, advance
@@ -25,8 +25,9 @@ USUAL_WIDTH = Monitoring().window
 DAYS_BEFORE = 7
 AT_ONCE = 50  # windows of a model a step
 LONGEST_BEHIND = 500  # windows; a model that was not watched for longer is taken up from there
-KEEP = timedelta(days=60)
+KEEP, KEEP_ALERTS = timedelta(days=60), timedelta(days=400)
 SWEEP_EVERY_S = 600.0
+MOST_KNOWN = 500
 
 
 class Watcher:
@@ -36,10 +37,12 @@ class Watcher:
         self,
         database: Database,
         references: References,
+        source: str,
         progress: Callable[[], Awaitable[Mapping[int, Progress]]],
     ) -> None:
         self._database = database
         self._references = references
+        self._source = source
         self._progress = progress
         self._mark = Watermark()
         self._swept_at = -math.inf
@@ -66,6 +69,8 @@ class Watcher:
         if time.monotonic() >= self._swept_at + SWEEP_EVERY_S:
             async with self._database.begin() as tx:
                 await windows.forget_before(tx, datetime.now(UTC) - KEEP)
+                await findings.forget_before(tx, datetime.now(UTC) - KEEP)
+                await alerts.forget_before(tx, datetime.now(UTC) - KEEP_ALERTS)
             self._swept_at = time.monotonic()
         return more
 
@@ -118,11 +123,11 @@ class Watcher:
         if drifting:
             found += await self._drifts(tx, model, spec, end)
         said = {(one.version, one.kind, one.subject) for one in found}
-        for row in await findings.alarms(tx, model):
-            slow = row.kind in judgement.BY_DRIFT_WINDOW
-            if (row.version, row.kind, row.subject) not in said and (drifting or not slow):
-                found.append(judgement.silent(row.version, row.kind, row.subject))
+        for key in await findings.alarms(tx, model) | await alerts.open_keys(tx, model):
+            if key not in said and (drifting or key[1] not in judgement.BY_DRIFT_WINDOW):
+                found.append(judgement.silent(*key))
         await findings.keep(tx, model, begin, end, found)
+        await alerts.follow(tx, self._source, model, found, alerts.rule_of(spec), end)
 
     async def _drifts(self, tx: Transaction, model: str, spec: ModelSpec, end: datetime) -> list[Any]:
         begin = end - spec.monitoring.drift_window
@@ -150,6 +155,9 @@ class KnownBins:
     async def of(self, tx: Transaction, versions: set[tuple[str, int]]) -> Mapping[tuple[str, int], Bins | None]:
         """Those of these versions, by model and version."""
         now = time.monotonic()
+        if len(self._asked_at) > MOST_KNOWN:  # names and numbers in the log are anybody's
+            self._found.clear()
+            self._asked_at.clear()
         for key in versions:
             if self._found.get(key) is None and now >= self._asked_at.get(key, -math.inf) + self._again_s:
                 self._found[key] = await windows.bins_of(tx, *key)

@@ -1,0 +1,86 @@
+"""The reconciler that tells people of alerts, by webhooks: what each target was told is held against what is.
+
+Level-triggered: a target that was away is told how things are now, not all that has been. Told at least once; who is
+told knows an alert by its id (Alertmanager by its labels). A silence or an acknowledgement only holds off the telling.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+
+from shipway.monitor import alerts, metrics, noticeboard
+from shipway.monitor.notices import AGAIN, Format, notice
+from shipway.monitor.settings import AlertSettings
+from shipway.runtime import log
+from shipway.runtime.database import Database
+
+_log = log.get(__name__)
+AT_ONCE = 100
+WITHIN_S = 10.0
+
+
+@dataclass(frozen=True)
+class Target:
+    """Who is told, under which name in the database; ``least``: the least severity that it wants."""
+
+    name: str
+    url: str
+    form: Format
+    least: str = "warning"
+
+
+def targets_of(settings: AlertSettings) -> list[Target]:
+    """Those that the settings name."""
+    found = []
+    if url := settings.webhook_url.get_secret_value():
+        found.append(Target("webhook", url, settings.webhook_format, settings.webhook_least))
+    if settings.alertmanager_url:
+        place = settings.alertmanager_url.rstrip("/") + "/api/v2/alerts"
+        found.append(Target("alertmanager", place, "alertmanager"))
+    return found
+
+
+class Notifier:
+    """Steps over alerts; ``step`` is made for a Reconciler."""
+
+    def __init__(self, database: Database, settings: AlertSettings, client: httpx.AsyncClient) -> None:
+        self._database = database
+        self._targets = targets_of(settings)
+        self._home = settings.documentation_url
+        self._client = client
+
+    async def step(self) -> bool:
+        """Tells each target of what it does not know; True where there is more."""
+        more = False
+        for target in self._targets:
+            async with self._database.begin() as tx:
+                again = AGAIN if target.form == "alertmanager" else None
+                due = await noticeboard.due(tx, target.name, target.least, again, AT_ONCE)
+            for row in due:
+                await self._tell(target, row)
+            more |= len(due) == AT_ONCE
+        return more
+
+    async def _tell(self, target: Target, row: Any) -> None:
+        state = "ended" if row.ended_at is not None else "raised" if row.told_changes is None else "updated"
+        told = alerts.told_of(row, state)
+        alert = {name: getattr(told, name) for name in told.__struct_fields__}
+        body = notice(alert, target.form, datetime.now(UTC), self._home)
+        problem = await self._post(target.url, body)
+        async with self._database.begin() as tx:
+            await noticeboard.told(tx, row, target.name, problem)
+        metrics.NOTICES.labels(target.name, "failed" if problem else "told").inc()
+        if problem:
+            _log.warning("alert not told", target=target.name, alert=row.id, reason=problem)
+
+    async def _post(self, url: str, body: Any) -> str | None:
+        """Why it was not taken; None where it was."""
+        try:
+            answer = await self._client.post(url, json=body, timeout=WITHIN_S, follow_redirects=False)
+        except httpx.HTTPError as err:
+            return f"no answer: {err or type(err).__name__}"[:300]
+        except httpx.InvalidURL as err:
+            return f"not an address: {err}"[:300]
+        return None if answer.is_success else f"it says {answer.status_code}: {answer.text[:200]}"
