@@ -191,7 +191,7 @@ def _lists(parts: Sequence[Part], name: str, counts: Sequence[int]) -> pa.Array:
     lengths[missing] = 0
     offsets = np.zeros(len(missing) + 1, np.int32)
     np.cumsum(lengths, out=offsets[1:])
-    values = pa.array(np.concatenate(numbers), pa.float64())
+    values = pa.array(np.concatenate([np.empty(0), *numbers]), pa.float64())
     return pa.ListArray.from_arrays(pa.array(offsets), values, mask=pa.array(missing))
 
 
