@@ -1,5 +1,8 @@
 """Alerts on their way to people: none is lost while a target is away, silences hold them off, each form is right."""
 
+import email
+import socket
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,6 +18,7 @@ from shipway.contract.envelope import decode
 from shipway.monitor import alerts
 from shipway.monitor.alerting import Rule
 from shipway.monitor.judgement import Finding
+from shipway.monitor.mail import message
 from shipway.monitor.notices import notice
 from shipway.monitor.notifier import Notifier
 from shipway.monitor.settings import AlertSettings
@@ -214,6 +218,70 @@ async def test_alertmanager_is_told_again_while_an_alert_lasts(
         "version": "1",
         "severity": "critical",
     }
+
+
+class Mailbox(threading.Thread):
+    """An SMTP server that takes one message, or ends the call with 554."""
+
+    def __init__(self, *, takes: bool = True) -> None:
+        super().__init__(daemon=True)
+        self.server = socket.create_server(("127.0.0.1", 0))
+        self.url = f"smtp://127.0.0.1:{self.server.getsockname()[1]}"
+        self.takes = takes
+        self.text = ""
+        self.start()
+
+    def run(self) -> None:
+        connection, _ = self.server.accept()
+        with connection, connection.makefile("rwb") as wire:
+            say = lambda line: (wire.write(line + b"\r\n"), wire.flush())  # noqa: E731
+            say(b"220 mailbox" if self.takes else b"554 go away")
+            for line in wire:
+                verb = line[:4].upper()
+                if verb == b"DATA":
+                    say(b"354 go on")
+                    self.text = "".join(iter(lambda: wire.readline().decode(), ".\r\n"))
+                say(b"221 bye" if verb == b"QUIT" else b"250 ok")
+                if verb == b"QUIT":
+                    break
+
+
+async def test_alerts_are_mailed_and_again_after_a_refusal(
+    database: Database, notifier: Callable[..., Notifier], follow: Follow
+) -> None:
+    refusing, box = Mailbox(takes=False), Mailbox()
+    mailed = {"webhook_url": "", "email_from": "shipway@example.org", "email_to": "ann@example.org, bob@example.org"}
+    await follow(True)
+    await notifier(**mailed, smtp_url=refusing.url).step()
+    async with database.begin() as tx:
+        assert "127.0.0.1" in (await tx.execute(sa.select(notices.c.problem))).scalar_one()
+    await pauses_over(database)
+    await notifier(**mailed, smtp_url=box.url).step()
+    box.join(10)
+    read = email.message_from_string(box.text)
+    assert (read["Subject"], read["To"]) == (
+        "[critical] m version 1: errors raised",
+        "ann@example.org, bob@example.org",
+    )
+    assert "6 of 30 <failed>" in str(read.get_payload())
+    assert "http://docs/docs/playbook.md#errors" in str(read.get_payload())
+
+
+def test_a_name_from_outside_adds_no_header_to_a_mail() -> None:
+    alert = {"model": "m", "version": 1, "kind": "drift", "subject": "x\r\nBcc: all@example.org", "state": "raised"}
+    alert |= {"severity": "warning", "reason": "why", "alert_id": "1", "raised_at": NOW}
+    made = message(alert, "link", "a@example.org", ["b@example.org"], NOW)
+    assert made["Bcc"] is None and "Bcc: all@example.org" in made["Subject"]
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"email_to": "ann"}, {"email_from": ""}, {"smtp_url": "http://host"}, {"smtp_url": "smtp://"}]
+)
+def test_mail_without_addresses_is_refused_at_the_start(wrong: dict[str, str]) -> None:
+    good = {"smtp_url": "smtp://host", "email_from": "a@example.org", "email_to": "b@example.org"}
+    AlertSettings.model_validate(good)
+    with pytest.raises(ValidationError, match=r"smtp|address"):
+        AlertSettings.model_validate(good | wrong)
 
 
 @pytest.mark.parametrize("wrong", ["ftp://x", "people/hook", "javascript:alert(1)"])

@@ -11,12 +11,18 @@ _STATES = {"raised": ":red_circle:", "updated": ":large_orange_circle:", "ended"
 
 def notice(alert: dict[str, Any], form: Format, now: datetime, home: str) -> Any:
     """The body of a request that tells of an alert. ``home``: where the documentation is, ahead of its page."""
-    link = f"{home.rstrip('/')}/{alert['page']}" if home else alert["page"]
+    link = link_of(alert, home)
     if form == "slack":
         return {"text": _text(alert, link)}
     if form == "alertmanager":
         return [_alertmanager(alert, link, now)]
     return {name: _plain(value) for name, value in alert.items()} | {"page": link, "title": title(alert)}
+
+
+def link_of(alert: dict[str, Any], home: str) -> str:
+    """Where the alert's page of the playbook is."""
+    page: str = alert["page"]
+    return f"{home.rstrip('/')}/{page}" if home else page
 
 
 def title(alert: dict[str, Any]) -> str:

@@ -1,17 +1,18 @@
-"""The reconciler that tells people of alerts, by webhooks: what each target was told is held against what is.
+"""The reconciler that tells people of alerts, by webhooks and mail: what each target was told is held against what is.
 
 Level-triggered: a target that was away is told how things are now, not all that has been. Told at least once; who is
 told knows an alert by its id (Alertmanager by its labels). A silence or an acknowledgement only holds off the telling.
 """
 
+import asyncio
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 
-from shipway.monitor import alerts, metrics, noticeboard
-from shipway.monitor.notices import AGAIN, Format, notice
+from shipway.monitor import alerts, mail, metrics, noticeboard
+from shipway.monitor.notices import AGAIN, Format, link_of, notice
 from shipway.monitor.settings import AlertSettings
 from shipway.runtime import log
 from shipway.runtime.database import Database
@@ -27,8 +28,10 @@ class Target:
 
     name: str
     url: str
-    form: Format
+    form: Format | Literal["email"]
     least: str = "warning"
+    sender: str = ""
+    to: tuple[str, ...] = ()
 
 
 def targets_of(settings: AlertSettings) -> list[Target]:
@@ -39,6 +42,9 @@ def targets_of(settings: AlertSettings) -> list[Target]:
     if settings.alertmanager_url:
         place = settings.alertmanager_url.rstrip("/") + "/api/v2/alerts"
         found.append(Target("alertmanager", place, "alertmanager"))
+    if url := settings.smtp_url.get_secret_value():
+        to = tuple(one.strip() for one in settings.email_to.split(","))
+        found.append(Target("email", url, "email", settings.email_least, settings.email_from, to))
     return found
 
 
@@ -59,21 +65,30 @@ class Notifier:
                 again = AGAIN if target.form == "alertmanager" else None
                 due = await noticeboard.due(tx, target.name, target.least, again, AT_ONCE)
             for row in due:
-                await self._tell(target, row)
-            more |= len(due) == AT_ONCE
+                if not await self._tell(target, row):
+                    break  # it is away, or slow: the others are not to wait for it
+            else:
+                more |= len(due) == AT_ONCE
         return more
 
-    async def _tell(self, target: Target, row: Any) -> None:
+    async def _tell(self, target: Target, row: Any) -> bool:
         state = "ended" if row.ended_at is not None else "raised" if row.told_changes is None else "updated"
         told = alerts.told_of(row, state)
         alert = {name: getattr(told, name) for name in told.__struct_fields__}
-        body = notice(alert, target.form, datetime.now(UTC), self._home)
-        problem = await self._post(target.url, body)
+        problem = await self._deliver(target, alert)
         async with self._database.begin() as tx:
             await noticeboard.told(tx, row, target.name, problem)
         metrics.NOTICES.labels(target.name, "failed" if problem else "told").inc()
         if problem:
             _log.warning("alert not told", target=target.name, alert=row.id, reason=problem)
+        return problem is None
+
+    async def _deliver(self, target: Target, alert: dict[str, Any]) -> str | None:
+        now = datetime.now(UTC)
+        if target.form != "email":
+            return await self._post(target.url, notice(alert, target.form, now, self._home))
+        made = mail.message(alert, link_of(alert, self._home), target.sender, target.to, now)
+        return await asyncio.to_thread(mail.send, target.url, made)
 
     async def _post(self, url: str, body: Any) -> str | None:
         """Why it was not taken; None where it was."""

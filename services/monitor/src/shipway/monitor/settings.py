@@ -1,14 +1,17 @@
 """What a monitor can be told."""
 
-from typing import Any, Literal
+import re
+from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from shipway.contract.arrowbounds import Bounds
 from shipway.runtime.authsettings import GuardedSettings
 from shipway.runtime.settings import DatabaseSettings, HttpSettings, ObjectsSettings
+
+_ADDRESS = re.compile(r"[^@\s,<>\x00-\x1f]+@[^@\s,<>\x00-\x1f]+")
 
 
 class HistorySettings(BaseModel):
@@ -47,6 +50,12 @@ class AlertSettings(BaseModel):
     webhook_format: Literal["json", "slack"] = Field(default="json", description="all of the alert, or Slack's text")
     webhook_least: Literal["warning", "critical"] = Field(default="warning", description="the least severe to tell")
     alertmanager_url: str = Field(default="", description="an Alertmanager, such as http://alertmanager:9093")
+    smtp_url: SecretStr = Field(
+        default=SecretStr(""), description="smtp://user:password@host:587 (STARTTLS) or smtps://...; empty: no mail"
+    )
+    email_from: str = Field(default="", description="the sender's address")
+    email_to: str = Field(default="", description="the receivers' addresses, comma-separated")
+    email_least: Literal["warning", "critical"] = Field(default="warning", description="the least severe to mail")
     documentation_url: str = Field(default="", description="where docs/ is to be read, for links to its pages")
 
     @field_validator("webhook_url", "alertmanager_url", "documentation_url")
@@ -56,6 +65,19 @@ class AlertSettings(BaseModel):
         if text and urlsplit(text).scheme not in ("http", "https"):
             raise ValueError("must be an address with http:// or https://, or empty")
         return value
+
+    @model_validator(mode="after")
+    def _mail(self) -> Self:
+        url = self.smtp_url.get_secret_value()
+        if not url:
+            return self
+        parts = urlsplit(url)
+        if parts.scheme not in ("smtp", "smtps") or not parts.hostname:
+            raise ValueError("smtp_url: must be smtp://host:port or smtps://host:port")
+        for name, value in (("email_from", self.email_from), ("email_to", self.email_to)):
+            if not value or not all(_ADDRESS.fullmatch(one.strip()) for one in value.split(",")):
+                raise ValueError(f"{name}: must be an address such as ops@example.org, where smtp_url is set")
+        return self
 
 
 class BatchSettings(BaseModel):
