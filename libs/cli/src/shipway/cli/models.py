@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from shipway.cli.output import console, figures, print_json, table
 from shipway.cli.target import DEFAULT_FOLDER, AsJson, Folder, Gateway, Kafka, Monitor, addresses
@@ -99,10 +100,10 @@ def show(
             figures(version.get("metrics") or {}),
             str(counts.get("answered", 0)),
             str(counts.get("failed", 0)),
-            version.get("reason") or "",
+            escape(version.get("reason") or ""),
         )
     console.print(shown)
     for version in model["versions"]:
         for gate in version.get("gates") or []:
             mark = "[green]passed[/green]" if gate["passed"] else "[red]failed[/red]"
-            console.print(f"  version {version['version']}: {gate['name']} {mark}: {gate['reason']}")
+            console.print(f"  version {version['version']}: {gate['name']} {mark}: {escape(gate['reason'])}")

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import msgspec
 import typer
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from shipway.cli.output import console, errors, figures, print_json, share
@@ -96,7 +97,7 @@ async def show_journey(journeys: AsyncIterator[Journey]) -> Journey:
     ) as progress:
         bar = progress.add_task("asking for a training", total=1.0, message="")
         async for journey in journeys:
-            for line in _news(last, journey):
+            for line in news(last, journey):
                 progress.console.print(line)
             released = journey.state in ("releasing", "serving")
             progress.update(
@@ -109,8 +110,8 @@ async def show_journey(journeys: AsyncIterator[Journey]) -> Journey:
     return last
 
 
-def _news(before: Journey, after: Journey) -> list[str]:
-    """What is worth a line that stays."""
+def news(before: Journey, after: Journey) -> list[str]:
+    """What is worth a line that stays, in rich's markup; what comes from data or people is no markup."""
     lines = []
     if after.state == "accepted":
         lines.append(f"[green]accepted[/green]  request {after.request_id}")
@@ -128,11 +129,16 @@ def _news(before: Journey, after: Journey) -> list[str]:
         lines.append(f"[green]judged[/green]    {figures(after.metrics)}{versus}")
         for gate in after.gates:
             mark = "[green]passed[/green]" if gate.passed else "[red]failed[/red]"
-            lines.append(f"          {mark} {gate.name}: {gate.reason}")
+            lines.append(f"          {mark} {gate.name}: {escape(gate.reason)}")
+        if after.hold:
+            lines.append(f"[yellow]held[/yellow]      {escape(after.hold)}; shipway approve {after.model}")
+    why = escape(after.reason)
     if after.state == "releasing" and (before.stage, before.share) != (after.stage, after.share) and after.reason:
-        lines.append(f"[green]rollout[/green]   {after.stage}, {share(after.share)} of the traffic: {after.reason}")
+        lines.append(
+            f"[green]rollout[/green]   {after.stage}, {share(after.share)} of the traffic: {escape(after.reason)}"
+        )
     if after.state == "serving":
-        lines.append(f"[green]serving[/green]   version {after.version} is the champion: {after.reason}")
+        lines.append(f"[green]serving[/green]   version {after.version} is the champion: {why}")
     if after.state in ("failed", "rejected", "rolled back", "superseded"):
-        lines.append(f"[red]{after.state}[/red]  {after.reason}")
+        lines.append(f"[red]{after.state}[/red]  {why}")
     return lines

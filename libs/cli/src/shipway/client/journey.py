@@ -23,7 +23,10 @@ ENDS: frozenset[State] = frozenset({"serving", "failed", "rejected", "rolled bac
 
 @dataclass(frozen=True)
 class Journey:
-    """One request's way. ``fraction`` is the training's, 0 to 1; ``share`` the version's part of the traffic."""
+    """One request's way. ``fraction`` is the training's, 0 to 1; ``share`` the version's part of the traffic.
+
+    ``hold``: why an approved version waits for a person; empty where it does not.
+    """
 
     request_id: str
     model: str
@@ -40,6 +43,7 @@ class Journey:
     champion_metrics: dict[str, float] = field(default_factory=dict)
     share: float = 0.0
     reason: str = ""
+    hold: str = ""
 
     @property
     def ended(self) -> bool:
@@ -91,7 +95,7 @@ class Journey:
                 )
                 if isinstance(event, e.ModelRejected):
                     return replace(judged, state="rejected", reason=event.reason)
-                return judged if self.state == "releasing" else replace(judged, state="approved")
+                return judged if self.state == "releasing" else replace(judged, state="approved", hold=event.hold)
             case _:
                 return self
 
