@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 from shipway.cli.config import settings_class
 from shipway.contract.events import EVENT_TYPES
 from shipway.contract.schemas import json_schema
-from shipway.contract.spec import FeatureSpec, ModelSpec, StagePolicy, format_duration
+from shipway.contract.spec import FeatureSpec, ModelSpec, Schedule, StagePolicy, format_duration
 from shipway.contract.topics import SERVICES, SHARED_TOPICS, Topic
 from shipway.gateway.document import gateway_document
 from shipway.runtime.settings import describe
@@ -85,6 +85,8 @@ def _fields(section: type[BaseModel], prefix: str) -> list[tuple[str, str, str]]
             rows += _fields(field.annotation, f"{prefix}{name}.")
         elif name == "features":
             rows += _fields(FeatureSpec, "features.NAME.")
+        elif name == "schedule":
+            rows += _fields(Schedule, "schedule.")
         elif name == "stages":
             rows += _fields(StagePolicy, "stages.STAGE.")
         else:

@@ -3,9 +3,11 @@
 import difflib
 import re
 import tomllib
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal, get_args
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from cronsim import CronSim, CronSimError
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -13,6 +15,7 @@ from pydantic import (
     Field,
     PlainSerializer,
     ValidationError,
+    field_validator,
     model_validator,
 )
 
@@ -193,6 +196,12 @@ class Training(_Section):
     max_attempts: int = Field(default=3, ge=1, le=20, description="tries before the request fails")
     threads: int = Field(default=0, ge=0, le=256, description="0: as many as the machine has cores")
     params: dict[str, Any] = Field(default_factory=dict, description="LightGBM parameters")
+    # Left out where it is not said, as prediction_log.keep is.
+    requests: Literal["queue", "join"] = Field(
+        default="queue",
+        exclude_if=lambda requests: requests == "queue",
+        description="requests that wait for the same data: each is trained, or all by one job, that of the last",
+    )
 
     @model_validator(mode="after")
     def _known_params(self) -> "Training":
@@ -223,6 +232,40 @@ class Checks(_Section):
 
 StageName = Literal["get-data", "clean", "preprocess", "train", "evaluate", "build", "record"]
 STAGES: tuple[StageName, ...] = get_args(StageName)
+
+
+class Schedule(_Section):
+    """When trainings are asked for without anybody asking: on the data that there is at that time."""
+
+    cron: str = Field(max_length=200, description='minute, hour, day, month and weekday, such as "30 2 * * 1-5"')
+    timezone: str = Field(default="UTC", max_length=100, description='where that is the time, such as "Europe/Berlin"')
+    missed: Literal["run_once", "skip"] = Field(
+        default="run_once", description="times that passed while no trainer ran: one training for all of them, or none"
+    )
+    overlap: Literal["skip", "queue"] = Field(
+        default="skip",
+        description="a time that comes while a job of the model is not over: left out, or put in line",
+    )
+
+    @field_validator("cron")
+    @classmethod
+    def _five_fields(cls, cron: str) -> str:
+        if len(cron.split()) != 5:
+            raise ValueError('must be five fields, minute, hour, day, month and weekday, such as "30 2 * * *"')
+        try:
+            CronSim(cron, datetime(2026, 1, 1))
+        except CronSimError as err:
+            raise ValueError(f'is no cron expression: {err}; give one such as "30 2 * * *"') from err
+        return cron
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as err:
+            raise ValueError(f"{name!r} is not a time zone; give one such as Europe/Berlin, or UTC") from err
+        return name
 
 
 class StagePolicy(_Section):
@@ -523,7 +566,10 @@ class ModelSpec(_Section):
     target: Target
     features: dict[str, FeatureSpec] = Field(min_length=1, max_length=10_000)
     training: Training = Training()
-    # These two are left out where they are not said, as prediction_log.keep is.
+    # These are left out where they are not said, as prediction_log.keep is.
+    schedule: Schedule | None = Field(
+        default=None, exclude_if=lambda schedule: schedule is None, description="when trainings are asked for"
+    )
     checks: Checks = Field(default=Checks(), exclude_if=lambda checks: checks == Checks())
     stages: dict[StageName, StagePolicy] = Field(
         default_factory=dict, exclude_if=lambda stages: not stages, description="policies of a training's stages"

@@ -16,6 +16,7 @@ from shipway.trainer.api import add_routes
 from shipway.trainer.barrier import Barrier
 from shipway.trainer.handlers import HANDLERS
 from shipway.trainer.run import Workplace
+from shipway.trainer.scheduler import SCHEDULE_EVERY_S, Scheduler
 from shipway.trainer.settings import TrainerSettings
 from shipway.trainer.sweep import SWEEP_EVERY_S, Sweeper
 from shipway.trainer.worker import Worker
@@ -64,6 +65,8 @@ def body(settings: TrainerSettings) -> Body:
                     life.spawn(f"worker {i}", loops[i].run())
                 sweeper = Reconciler("sweeper", Sweeper(parts.database, objects, settings.worker).step, SWEEP_EVERY_S)
                 life.spawn("sweeper", sweeper.run())
+                scheduler = Reconciler("scheduler", Scheduler(parts).step, SCHEDULE_EVERY_S)
+                life.spawn("scheduler", scheduler.run())
                 life.readiness.check("worker", lambda: next((loop.problem for loop in loops if loop.problem), None))
                 life.ready()
                 await life.stopped()

@@ -38,7 +38,7 @@ BEGINS: Mapping[StageName, float] = {
     "build": 0.93,
     "record": 0.98,
 }
-_LIMITS = ("time_limit", "max_attempts", "threads", "min_rows")
+_LIMITS = ("time_limit", "max_attempts", "threads", "min_rows", "requests")
 
 
 @dataclass(frozen=True)

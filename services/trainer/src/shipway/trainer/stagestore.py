@@ -25,10 +25,11 @@ _NUMBERING = 0x4E55_4D42  # "NUMB", with the model: version numbers without gaps
 
 @dataclass(frozen=True)
 class OpenJob:
-    """A job that is not over: what decisions need, and what telling of them needs."""
+    """A job that is not over: what decisions need, and what telling of them needs. ``joins``: by its model file."""
 
     job: Job
     traceparent: str | None
+    joins: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,12 @@ async def open_jobs(tx: Transaction) -> tuple[list[OpenJob], datetime]:
     """The jobs that are not over, and the database's time; no other trainer takes any until the transaction ends."""
     await tx.execute(sa.select(sa.func.pg_advisory_xact_lock(_TAKING, sa.func.hashtext(sa.func.current_schema()))))
     statement = (
-        sa.select(jobs, declarations.c.model.is_not(None).label("declared"), cancellations.c.requested_by.label("by"))
+        sa.select(
+            jobs,
+            declarations.c.model.is_not(None).label("declared"),
+            declarations.c.spec["training"]["requests"].astext.label("requests"),
+            cancellations.c.requested_by.label("by"),
+        )
         .outerjoin(declarations, declarations.c.model == jobs.c.model)
         .outerjoin(cancellations, cancellations.c.request_id == jobs.c.request_id)
         .where(jobs.c.state.in_(("queued", "running")))
@@ -68,7 +74,7 @@ async def open_jobs(tx: Transaction) -> tuple[list[OpenJob], datetime]:
     rows = (await tx.execute(statement)).all()
     stages = await _stages(tx, [row.request_id for row in rows])
     now: datetime = (await tx.execute(sa.select(sa.func.clock_timestamp()))).scalar_one()
-    return [OpenJob(_job(row, stages), row.traceparent) for row in rows], now
+    return [OpenJob(_job(row, stages), row.traceparent, row.requests == "join") for row in rows], now
 
 
 async def begin(tx: Transaction, job: Job) -> Job:
@@ -317,4 +323,6 @@ def _job(row: Any, stages: Mapping[str, tuple[Stage, ...]], cancelled_by: str | 
         cancelled_by=getattr(row, "by", cancelled_by),
         owner=row.owner,
         lease_until=row.lease_until,
+        until=row.until,
+        joins=row.origin == "training",
     )

@@ -1,15 +1,23 @@
 """What events do to the trainer's tables, within a transaction: declarations, requests, wishes of operators."""
 
+from datetime import datetime
+
 import sqlalchemy as sa
+from pydantic import ValidationError
 from sqlalchemy.dialects.postgresql import insert
 
 from shipway.contract.envelope import Envelope, encode
 from shipway.contract.events import ModelDeclared, TrainingCancelRequested, TrainingRequested, TrainingRetryRequested
-from shipway.contract.spec import STAGES
+from shipway.contract.spec import STAGES, Schedule
 from shipway.contract.topics import topic_of
-from shipway.runtime import delivery, trace
+from shipway.runtime import delivery, log, trace
 from shipway.runtime.database import Transaction
+from shipway.trainer.schedule import Planned
 from shipway.trainer.tables import cancellations, declarations, job_stages, jobs, stage_outputs
+
+# What ids of requests by schedule begin with.
+SCHEDULED = "schedule:"
+_log = log.get(__name__)
 
 
 async def declare(tx: Transaction, declared: ModelDeclared, envelope: Envelope, digest: str) -> bool:
@@ -60,6 +68,35 @@ async def wish_cancelled(tx: Transaction, command: TrainingCancelRequested) -> N
     """Keeps the wish, also where the request itself is still on its way."""
     values = {"request_id": command.request_id, "requested_by": storable(command.requested_by)[:200]}
     await tx.execute(insert(cancellations).values(values).on_conflict_do_nothing())
+
+
+async def planned(tx: Transaction) -> tuple[list[Planned], datetime]:
+    """The models that have a schedule, and the database's time."""
+    scheduled = jobs.c.request_id.startswith(SCHEDULED, autoescape=True)
+    statement = (
+        sa.select(
+            declarations.c.model,
+            declarations.c.spec["schedule"].label("schedule"),
+            declarations.c.declared_at,
+            sa.func.max(jobs.c.created_at).filter(scheduled).label("asked_at"),
+            sa.func.max(sa.func.greatest(jobs.c.created_at, jobs.c.ended_at)).label("worked_at"),
+            sa.func.coalesce(sa.func.bool_or(jobs.c.state.in_(("queued", "running"))), sa.false()).label("busy"),
+        )
+        .outerjoin(jobs, jobs.c.model == declarations.c.model)
+        .where(declarations.c.spec.has_key("schedule"))
+        .group_by(declarations.c.model)
+    )
+    rows = (await tx.execute(statement)).all()
+    now: datetime = (await tx.execute(sa.select(sa.func.clock_timestamp()))).scalar_one()
+    found = []
+    for row in rows:
+        try:
+            schedule = Schedule.model_validate(row.schedule, extra="ignore")
+        except ValidationError as err:  # of a newer release, which was taken back
+            _log.warning("schedule is not known here; passed over", model=row.model, reason=str(err))
+            continue
+        found.append(Planned(row.model, schedule, row.declared_at, row.asked_at, row.worked_at, row.busy))
+    return found, now
 
 
 async def retry(tx: Transaction, command: TrainingRetryRequested) -> str | None:

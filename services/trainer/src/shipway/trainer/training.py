@@ -39,7 +39,7 @@ class Job:
     """A job that is not over, as far as decisions need it.
 
     ``stages`` are those of its last run, none before the first. ``owner`` is a trainer of the release before, which
-    holds a whole job by ``lease_until``.
+    holds a whole job by ``lease_until``. ``joins``: it may be one with another request for the data before ``until``.
     """
 
     request_id: str
@@ -52,6 +52,8 @@ class Job:
     cancelled_by: str | None = None
     owner: str | None = None
     lease_until: datetime | None = None
+    until: datetime | None = None
+    joins: bool = True
 
     @property
     def due(self) -> Stage:

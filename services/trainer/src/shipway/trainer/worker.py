@@ -12,6 +12,7 @@ from shipway.runtime.database import Transaction
 from shipway.runtime.waiting import happens
 from shipway.trainer import metrics, stagestore
 from shipway.trainer.run import Run, Workplace, tell_end
+from shipway.trainer.schedule import joined
 from shipway.trainer.stagestore import OpenJob, TakenStage
 from shipway.trainer.training import Job, Step, next_task, unattended
 
@@ -74,6 +75,9 @@ class Worker:
                         left[found.job.request_id] = found
                     else:
                         await self._settle(tx, found, step)
+                coalescing = [found.job.model for found in left.values() if found.joins]
+                for job, step in joined((found.job for found in left.values()), coalescing):
+                    await self._settle(tx, left.pop(job.request_id), step)
                 metrics.count_open(found.job for found in left.values())
                 chosen = next_task((found.job for found in left.values()), now, held, self._place.settings.taken_stages)
                 taken = None if chosen is None else await self._start(tx, left[chosen.request_id])
