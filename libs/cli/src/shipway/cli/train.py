@@ -134,9 +134,7 @@ def news(before: Journey, after: Journey) -> list[str]:
             lines.append(f"[yellow]held[/yellow]      {escape(after.hold)}; shipway approve {after.model}")
     why = escape(after.reason)
     if after.state == "releasing" and (before.stage, before.share) != (after.stage, after.share) and after.reason:
-        lines.append(
-            f"[green]rollout[/green]   {after.stage}, {share(after.share)} of the traffic: {escape(after.reason)}"
-        )
+        lines.append(f"[green]rollout[/green]   {after.stage}, {share(after.share)} of the traffic: {why}")
     if after.state == "serving":
         lines.append(f"[green]serving[/green]   version {after.version} is the champion: {why}")
     if after.state in ("failed", "rejected", "rolled back", "superseded"):

@@ -9,8 +9,9 @@ import numpy.typing as npt
 
 from shipway.bundle.datasets import source_files
 from shipway.evaluator.measuring.constant import training_report
-from shipway.evaluator.measuring.holdout import Labelled, Scored
+from shipway.evaluator.measuring.holdout import Scored
 from shipway.evaluator.measuring.overlap import content_digest, row_hashes
+from shipway.evaluator.measuring.scoring import Labelled
 from shipway.runtime.objects import ObjectStore
 from shipway.runtime.settings import DataSettings
 

@@ -1,64 +1,30 @@
 """Measures a version on its holdout, against its champion and a constant. Runs in the judging process; it blocks."""
 
 import math
-import time
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
-from shipway.bundle.capi import Booster, LightGBMError
 from shipway.bundle.datasets import read_window
-from shipway.bundle.features import encode_table, encode_target
 from shipway.bundle.metrics import score_metrics
 from shipway.bundle.store import Bundle, read_bundle
-from shipway.contract.errors import InvalidField, Permanent
+from shipway.contract.errors import Permanent
 from shipway.contract.signature import Signature
 from shipway.contract.spec import ModelSpec
 from shipway.evaluator.facts import Latency, Measured, Slice, Stability
 from shipway.evaluator.measuring.calibration import calibration
 from shipway.evaluator.measuring.constant import constant_metrics, constant_scores, training_report
 from shipway.evaluator.measuring.cutting import cut, measure_slice
-from shipway.evaluator.measuring.latency import latency
 from shipway.evaluator.measuring.overlap import Hashes, overlap, row_hashes
-from shipway.evaluator.measuring.paired import Side, difference
+from shipway.evaluator.measuring.paired import difference
+from shipway.evaluator.measuring.scoring import Against, Labelled, labelled, scores_of, scores_of_champion
 from shipway.evaluator.measuring.telling import telling
 from shipway.runtime.objects import ObjectStore
 from shipway.runtime.settings import DataSettings
 
 Matrix = npt.NDArray[np.float64]
 TRAINING_ROWS = 500_000
-
-
-@dataclass(frozen=True)
-class Labelled:
-    """The rows of a window that have a label: as read, as numbers (rows, features), and their labels (rows,).
-
-    Of very many training rows only the newest are numbers.
-    """
-
-    table: pa.Table
-    features: Matrix
-    labels: Matrix
-    set_aside: int
-
-
-@dataclass(frozen=True)
-class Against:
-    """The champion's scores for the rows whose labels it knows; ``known`` says which those are.
-
-    ``labels`` and ``scores`` are of all rows, by the champion's classes; a label that it does not know is NaN.
-    """
-
-    signature: Signature
-    known: npt.NDArray[np.bool_]
-    labels: Matrix
-    scores: Matrix
-
-    def side(self, rows: npt.NDArray[np.bool_]) -> Side:
-        """Labels and scores of those of the rows that it knows."""
-        return self.labels[rows & self.known], self.scores[rows & self.known]
 
 
 @dataclass(frozen=True)
@@ -81,21 +47,21 @@ def measure(store: ObjectStore, allowed: DataSettings, digest: str, champion_dig
     """
     bundle = read_bundle(store, digest)
     spec, signature, manifest = bundle.spec, bundle.signature, bundle.manifest
-    holdout = _labelled(signature, read_window(store, spec, manifest.holdout_from, manifest.holdout_to, allowed))
+    holdout = labelled(signature, read_window(store, spec, manifest.holdout_from, manifest.holdout_to, allowed))
     table = read_window(store, spec, manifest.train_from, manifest.train_to, allowed)
-    train = _labelled(signature, table, newest=TRAINING_ROWS)
+    train = labelled(signature, table, newest=TRAINING_ROWS)
     if not len(holdout.labels):
         empty = np.empty((0, signature.outputs_per_row))
         return Scored(bundle, train, holdout, empty, None, Measured(0, holdout.set_aside, {}, {}))
-    scores, taken = _scores(bundle, holdout.features)
-    against, problem = None, None
+    scores, taken = scores_of(bundle, holdout.features)
+    theirs, problem = None, None
     if champion_digest is not None:
         try:
-            against = _against(read_bundle(store, champion_digest), signature, holdout.table)
+            theirs = scores_of_champion(read_bundle(store, champion_digest), signature, holdout.table)
         except Permanent as err:
             problem = str(err)
-    measured = _figures(bundle, train, holdout, scores, against, problem, taken)
-    return Scored(bundle, train, holdout, scores, against, measured)
+    measured = _figures(bundle, train, holdout, scores, theirs, problem, taken)
+    return Scored(bundle, train, holdout, scores, theirs, measured)
 
 
 def _figures(
@@ -168,39 +134,6 @@ def _contents(spec: ModelSpec, side: Labelled) -> Hashes:
 def _ids(spec: ModelSpec, train: Labelled, holdout: Labelled) -> tuple[Hashes | None, Hashes | None]:
     name = spec.data.id_column
     return (None, None) if name is None else (row_hashes(train.table, [name]), row_hashes(holdout.table, [name]))
-
-
-def _labelled(signature: Signature, table: pa.Table, newest: int | None = None) -> Labelled:
-    labels, has_label = encode_target(signature, table)
-    rows = table.filter(has_label)
-    begin = 0 if newest is None else max(0, rows.num_rows - newest)
-    features = encode_table(signature, rows.slice(begin))
-    return Labelled(rows, features, labels[has_label][begin:], table.num_rows - rows.num_rows)
-
-
-def _against(champion: Bundle, signature: Signature, rows: pa.Table) -> Against:
-    theirs = champion.signature
-    if (theirs.output, theirs.target) != (signature.output, signature.target):
-        raise InvalidField("target", f"it predicts {theirs.target!r} ({theirs.output})")
-    labels, known = encode_target(theirs, rows)
-    if not known.any():
-        raise InvalidField("target", "no row of the holdout has a label that it knows")
-    scores, _ = _scores(champion, encode_table(theirs, rows))
-    return Against(theirs, known, labels, scores)
-
-
-def _scores(bundle: Bundle, features: Matrix) -> tuple[Matrix, Latency]:
-    outputs = bundle.signature.outputs_per_row
-    try:
-        begun = time.perf_counter()
-        booster = Booster(bundle.model_text)
-        load_s = time.perf_counter() - begun
-        try:
-            return booster.predict(features, outputs), latency(booster, outputs, features, load_s)
-        finally:
-            booster.close()
-    except LightGBMError as err:
-        raise Permanent(f"LightGBM: {err}") from err
 
 
 def _finite(figures: dict[str, float]) -> dict[str, float]:
