@@ -7,7 +7,7 @@ EDITABLE := $(foreach p,$(PACKAGES),-e $(p))
 UV_CACHE_ARGS := --quiet --python $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-upgrade test-compose compose chaos bench swaps bench-peers fmt lint types unit audit e2e docs \
+.PHONY: help demo test test-upgrade test-compose compose chaos bench swaps canaries bench-peers fmt lint types unit audit e2e docs \
 	lock clean dev
 
 help: ## list the targets
@@ -82,6 +82,9 @@ bench: $(VENV)/.dev ## Shipway side by side with other servers (needs wrk; BENCH
 
 swaps: $(VENV)/.dev ## releases under load, one after another (SWAPS='--swaps 20 --full --write'; --full needs wrk)
 	@$(BIN)/python bench/swaps.py $(SWAPS)
+
+canaries: $(VENV)/.dev ## 200 simulated releases of each kind: false alarms and what is caught (CANARIES=--write)
+	@$(BIN)/python bench/canaries.py $(CANARIES)
 
 bench-peers: $(BIN)/uv ## install the servers that bench compares with, each into an environment of its own
 	@for peer in mlserver bentoml; do $(PYTHON) -m venv .bench/$$peer; \

@@ -21,7 +21,7 @@ from releasing import (
 
 from shipway.contract import events as e
 from shipway.releaser.release import decide
-from shipway.releaser.state import Evidence, Loaded, Model
+from shipway.releaser.state import Loaded, Model
 
 
 def test_the_first_version_goes_straight_to_active() -> None:
@@ -96,8 +96,8 @@ def test_canary_goes_step_by_step_to_active() -> None:
 
 
 def test_errors_roll_a_canary_back_and_it_drains_before_it_is_unloaded() -> None:
-    back = look(in_canary(), holding(1, 2, answered=18, errors=2), 5)
-    assert only(back, e.ReleaseRolledBack).reason == "4 of 40 answers failed (10.0%), the limit is 5.0%"
+    back = look(in_canary(), holding(1, 2, answered=14, errors=6), 5)
+    assert only(back, e.ReleaseRolledBack).reason == "12 of 40 answers failed (30.0%), the limit is 5.0%"
     assert back.model.desired.traffic == ((1, 1.0),)
     assert back.model.desired.held == ((1, "champion"), (2, "standby"))
     assert look(back.model, holding(1, 2), 6.9).model == back.model
@@ -106,8 +106,13 @@ def test_errors_roll_a_canary_back_and_it_drains_before_it_is_unloaded() -> None
     assert gone.model.generation == back.model.generation + 1
 
 
-def test_too_few_errors_to_judge_by_are_waited_with() -> None:
-    assert look(in_canary(), holding(1, 2, answered=8, errors=1), 5).events == ()
+def test_errors_that_may_be_chance_are_waited_with_and_do_not_go_on() -> None:
+    some = holding(1, 2, answered=18, errors=2)
+    assert look(in_canary(), some, 5).events == ()
+    assert look(in_canary(), some, 1799).events == (), "4 of 40 are more than the limit, though not shown to be"
+    assert only(look(in_canary(), some, 1800), e.ReleaseRolledBack).reason.startswith("4 of 40 answers failed (10.0%)")
+    diluted = holding(1, 2, answered=98, errors=2)
+    assert look(in_canary(), diluted, 60).model.releases[2].step == 1
 
 
 @pytest.mark.parametrize(("on_insufficient", "state"), [("promote", "canary"), ("roll_back", "rolled_back")])
@@ -235,5 +240,5 @@ def test_a_version_retired_while_it_waits_is_never_loaded() -> None:
 
 def test_a_release_goes_on_from_what_was_stored() -> None:
     model = look(in_canary(), holding(1, 2, answered=10, errors=0), 30).model
-    assert model.releases[2].evidence == Evidence(20, 0, model.releases[2].evidence.seen)
+    assert (model.releases[2].evidence.answered, model.releases[2].evidence.against) == (20, 1)
     assert look(model, holding(1, 2, answered=11, errors=0), 60).model.releases[2].step == 1

@@ -114,6 +114,20 @@ def approval(version: int, model: str = "flights", **changes: Any) -> e.ModelApp
     return e.ModelApproved(**(values | changes))
 
 
+def measured(version: int, labelled: int, loss_sum: float) -> e.QualityMeasured:
+    return e.QualityMeasured(
+        model="flights",
+        version=version,
+        labelled=labelled,
+        loss_sum=loss_sum,
+        loss_square_sum=0.0,
+        predictions=labelled,
+        window_from=START,
+        window_to=START,
+        measured_at=START,
+    )
+
+
 @pytest.fixture
 async def world(open_database: Callable[[str], Awaitable[Database]]) -> World:
     return World(await open_database("releaser"))
@@ -183,6 +197,8 @@ async def test_an_approval_that_is_known_makes_no_second_release(world: World) -
         (approval(1, release={"canary": [0.5, 0.1]}), "canary: must be rising shares"),
         (approval(1, release={"min_instances": 0}), "release.min_instances: "),
         (approval(1, prediction_log={"sample": 2}), "prediction_log.sample: "),
+        (measured(9, 1, 0.5), "version: flights has no approved"),
+        (measured(1, 1, 1.5), "loss_sum: must be 0 to 1"),
         (e.OperatorCommand(model="m", command_id="", action="freeze"), "command_id: must be 1 to 200"),
         (e.OperatorCommand(model="m", command_id="c", action="pin", version=0), "version: must be 1 to"),
         (e.OperatorCommand(model="m", command_id="c", action="pin", reason="\x1b[2J"), "reason: must be 0 to"),
@@ -277,6 +293,24 @@ async def test_a_version_that_is_gone_comes_back_by_order(world: World) -> None:
 async def test_an_order_for_a_model_that_is_not_known_is_refused_at_once(world: World) -> None:
     await world.hears(command("freeze", model="nobodys"))
     assert await answers(world) == [("freeze-1", False, "no version of nobodys was ever approved")]
+
+
+async def test_a_candidate_that_is_wrong_by_its_labels_is_rolled_back(world: World) -> None:
+    await world.hears(approval(1))
+    world.says("p", 1)
+    await world.rollouts.step()
+    await world.hears(measured(1, 5000, 2500.0))
+    await world.hears(approval(2, release={"canary": [0.2]}))
+    world.says("p", 1, 2)
+    await world.rollouts.step()
+    await world.hears(measured(1, 6000, 2650.0))
+    await world.hears(measured(1, 5500, 2600.0))
+    await world.hears(measured(2, 300, 120.0))
+    await world.rollouts.step()
+    back = [x.payload for x in await world.outbox() if isinstance(x.payload, e.ReleaseRolledBack)]
+    assert [x.reason for x in back] == [
+        "loss by labels 0.400 over 300, 0.150 of the champion 1000; 0.02 more is allowed"
+    ]
 
 
 async def test_looking_again_writes_nothing(world: World) -> None:

@@ -379,7 +379,10 @@ class DesiredState(Event, frozen=True, kw_only=True):
 
 
 class LoadedVersion(msgspec.Struct, frozen=True, kw_only=True):
-    """What an instance says of one version; the counts are since it was loaded."""
+    """What an instance says of one version; the counts are since it was loaded.
+
+    ``latency``: how many answers to one row took how long, by the buckets of contract.latency.
+    """
 
     model: Name
     version: int
@@ -388,6 +391,7 @@ class LoadedVersion(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
     answered: int = 0
     errors: int = 0
+    latency: list[int] = []
 
 
 class Presence(msgspec.Struct, frozen=True, kw_only=True):

@@ -401,6 +401,37 @@ class Release(_Section):
         exclude_if=lambda limit: limit == timedelta(days=7),
         description="a release that waits so long for a person (approval, hold, freeze) is rolled back",
     )
+    evidence: Literal["seen", "shown"] = Field(
+        default="seen",
+        exclude_if=lambda evidence: evidence == "seen",
+        description="what a canary step needs: min_requests answers and no harm seen, or that no harm is shown",
+    )
+    alpha: float = Field(
+        default=0.05,
+        gt=0,
+        le=0.5,
+        exclude_if=lambda alpha: alpha == 0.05,
+        description="chance at most that a version as good as the champion is taken for worse, over the whole canary",
+    )
+    worse_by: Share = Field(
+        default=0.01,
+        lt=1,
+        exclude_if=lambda share: share == 0.01,
+        description="how much larger a share of its answers may fail than of the champion's",
+    )
+    slower_by: Share = Field(
+        default=0.1,
+        lt=1,
+        exclude_if=lambda share: share == 0.1,
+        description="how much larger a share of its answers may be slow than of the champion's; "
+        "slow is what one in ten of the champion's are when the step begins",
+    )
+    loss_worse_by: Share = Field(
+        default=0.02,
+        lt=1,
+        exclude_if=lambda loss: loss == 0.02,
+        description="how much larger its mean loss by labels may be than the champion's, of 0 to 1",
+    )
 
     @model_validator(mode="after")
     def _rising(self) -> "Release":

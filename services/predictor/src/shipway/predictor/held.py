@@ -11,6 +11,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from shipway.bundle.trial import Trials
 from shipway.contract.errors import Permanent, Transient
 from shipway.contract.events import DesiredState, HeldVersion, LoadedVersion, Presence
+from shipway.contract.latency import BUCKETS
 from shipway.predictor.holding import Held, Key, Wanted, after_outage, next_steps, unready
 from shipway.predictor.loading import LoadedModel, library_versions, load
 from shipway.predictor.settings import LimitSettings
@@ -33,6 +34,7 @@ class Serving:
     version: HeldVersion
     answered: int = 0
     errors: int = 0
+    latency: list[int] = field(default_factory=lambda: [0] * BUCKETS)
 
 
 @dataclass
@@ -90,6 +92,7 @@ class Versions:
                     reason=have.reason,
                     answered=serving.answered if serving else 0,
                     errors=serving.errors if serving else 0,
+                    latency=list(serving.latency) if serving else [],
                 )
             )
         return Presence(

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from prometheus_client import Histogram
 
+from shipway.contract.latency import bucket
 from shipway.contract.predictionlog import AnsweredRows
 from shipway.contract.rows import Matrix
 from shipway.predictor.held import Serving
@@ -49,6 +50,8 @@ class Recorder:
         serving.answered += len(rows)
         seconds = time.perf_counter() - begun
         SECONDS.observe(seconds)
+        if len(rows) == 1:
+            serving.latency[bucket(1e6 * seconds)] += 1
         features, sampled = _features_kept(serving, rows)
         self._sink.put_answered(
             AnsweredRows(

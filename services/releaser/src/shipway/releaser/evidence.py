@@ -1,13 +1,17 @@
 """What the instances' reports amount to: where a version is ready, and what it answered since a step began."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any, TypeVar
 
 from shipway.contract.events import Presence
-from shipway.releaser.state import Count, Evidence, Instance, Loaded, Version
+from shipway.contract.latency import BUCKETS
+from shipway.releaser.state import Arm, Count, Evidence, Instance, Loaded, Model, Version
 
 NAMED_AT_MOST = 5
+ENOUGH_TO_CALL_SLOW = 100
+A = TypeVar("A", bound=Arm)
 
 
 def live_instances(
@@ -18,7 +22,7 @@ def live_instances(
     for presence, heard_at in reports:
         if now - heard_at < dead_after:
             loaded = {
-                v.version: Loaded(v.digest, v.state, v.reason, v.answered, v.errors)
+                v.version: Loaded(v.digest, v.state, v.reason, v.answered, v.errors, tuple(v.latency[:BUCKETS]))
                 for v in presence.versions
                 if v.model == model
             }
@@ -65,13 +69,13 @@ def readiness(version: Version, instances: Sequence[Instance]) -> Readiness:
     return Readiness(tuple(ready), failed, waiting)
 
 
-def observed(evidence: Evidence, version: Version, instances: Sequence[Instance]) -> Evidence:
-    """The evidence with what was answered since the last look.
+def observed(before: A, version: Version, instances: Sequence[Instance]) -> A:
+    """What a version has answered, with what came since the last look.
 
     Counts begin again when an instance restarts or loads the version anew: a new start or a falling count
     means that all it reports now is new.
     """
-    answered, errors, seen = evidence.answered, evidence.errors, dict(evidence.seen)
+    answered, errors, seen, latency = before.answered, before.errors, dict(before.seen), before.latency
     for instance in instances:
         loaded = instance.loaded.get(version.number)
         if loaded is None or loaded.digest != version.digest:
@@ -87,5 +91,61 @@ def observed(evidence: Evidence, version: Version, instances: Sequence[Instance]
             last = Count(instance.started_at, 0, 0)
         answered += loaded.answered - last.answered
         errors += loaded.errors - last.errors
-        seen[instance.name] = Count(instance.started_at, loaded.answered, loaded.errors)
-    return Evidence(answered, errors, seen)
+        latency = _added(latency, loaded.latency, last.latency)
+        seen[instance.name] = Count(instance.started_at, loaded.answered, loaded.errors, loaded.latency)
+    return replace(before, answered=answered, errors=errors, seen=seen, latency=latency)
+
+
+def compared(evidence: Evidence, model: Model, version: Version, instances: Sequence[Instance]) -> Evidence:
+    """The candidate's evidence and the champion's beside it; a champion that is another by now begins anew."""
+    champion, now = model.champion, observed(evidence, version, instances)
+    if champion is None:
+        return now
+    if champion.number != evidence.against:
+        return replace(now, **_against(champion, instances))
+    return replace(now, champion=observed(evidence.champion, champion, instances))
+
+
+def begun(evidence: Evidence, model: Model, version: Version, instances: Sequence[Instance], first: bool) -> Evidence:
+    """The evidence of a step that begins: nothing yet, from here on. ``first``: the labels count from here on, too."""
+    seen = observed(evidence, version, instances).seen
+    fresh = Evidence(seen=seen, quality=version.quality if first else evidence.quality)
+    champion = model.champion
+    if champion is None:
+        return fresh
+    fresh = replace(fresh, **_against(champion, instances))
+    same = not first and champion.number == evidence.against
+    return replace(fresh, champion_quality=evidence.champion_quality) if same else fresh
+
+
+def _against(champion: Version, instances: Sequence[Instance]) -> dict[str, Any]:
+    """The champion's side from now on, and what is slow by all that it has answered until now."""
+    until_now = observed(Arm(), champion, instances)
+    return {
+        "champion": Arm(seen=until_now.seen),
+        "against": champion.number,
+        "slow_from": slow_from(until_now.latency),
+        "champion_quality": champion.quality,
+    }
+
+
+def slow_from(latency: Sequence[int]) -> int | None:
+    """The first bucket above nine in ten of these answers; None where they are too few to say."""
+    total, below = sum(latency), 0
+    if total < ENOUGH_TO_CALL_SLOW:
+        return None
+    for place, count in enumerate(latency):
+        below += count
+        if below >= 0.9 * total:
+            return place + 1
+    raise AssertionError("all are at most nine in ten of all")
+
+
+def _added(sums: tuple[int, ...], now: tuple[int, ...], last: tuple[int, ...]) -> tuple[int, ...]:
+    """Bucket by bucket; a shorter histogram has nothing in the buckets that it lacks."""
+    length = max(len(sums), len(now))
+
+    def at(counts: tuple[int, ...], place: int) -> int:
+        return counts[place] if place < len(counts) else 0
+
+    return tuple(at(sums, i) + max(0, at(now, i) - at(last, i)) for i in range(length))

@@ -66,6 +66,20 @@ async def on_retired(tx: Transaction, event: e.ModelRetired, envelope: Envelope)
     await store.flag(tx, event.model, event.version, column="retiring", reason=reason)
 
 
+async def on_measured(tx: Transaction, event: e.QualityMeasured, _envelope: Envelope) -> None:
+    """What labels say of the version is on record.
+
+    Raises:
+        InvalidField: there is no such version, or the sums can't be those of losses between 0 and 1.
+    """
+    _check(event)
+    if not 0 <= event.labelled < 2**62:
+        raise InvalidField("labelled", "must be 0 or more")
+    if not 0 <= event.loss_sum <= event.labelled:
+        raise InvalidField("loss_sum", f"must be 0 to {event.labelled}: losses are 0 to 1 each")
+    await store.measured(tx, event)
+
+
 async def on_command(tx: Transaction, command: e.OperatorCommand, _envelope: Envelope) -> None:
     """The command waits for the loop that decides; of a model that is not known here it is refused at once.
 
@@ -102,10 +116,11 @@ HANDLERS: dict[type[e.Payload], Handler] = {
     e.ModelDegraded: on_degraded,
     e.ModelRetired: on_retired,
     e.OperatorCommand: on_command,
+    e.QualityMeasured: on_measured,
 }
 
 
-def _check(event: e.ModelApproved | e.ModelDegraded | e.ModelRetired) -> None:
+def _check(event: e.ModelApproved | e.ModelDegraded | e.ModelRetired | e.QualityMeasured) -> None:
     _check_model(event.model)
     _check_version(event.version)
 

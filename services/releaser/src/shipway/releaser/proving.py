@@ -5,6 +5,7 @@ A release on hold, or of a frozen model, does not go on; it still goes back wher
 
 from shipway.contract.spec import format_duration
 from shipway.releaser.evidence import readiness
+from shipway.releaser.judging import figures, findings
 from shipway.releaser.state import Cause
 from shipway.releaser.steps import Change, Situation, on_hold, promoted, rolled_back, step_limit, stepped
 
@@ -36,33 +37,40 @@ def loading(at: Situation) -> Change | None:
 
 
 def canary(at: Situation) -> Change | None:
-    """Enough answers, and few enough of them failed, for long enough: the next step. Too many failed: back."""
+    """Harm is shown: back, at once. Enough answers without it, for long enough: the next step. Else it is waited."""
     release = at.model.in_progress
     if release is None or release.state != "canary" or release.deadline is None:
         return None
     policy, found = release.policy, readiness(at.model.versions[release.version], at.instances)
     waits = on_hold(at.model, release) is not None
     evidence, overdue = release.evidence, at.now >= release.deadline and not waits
+    shown = findings(at.model, release)
+    numbers = figures(shown)
+    harm = next((f for f in shown if f.shows == "harm"), None)
     failing = evidence.error_share > policy.max_error_share
-    judged = evidence.requests >= policy.min_requests
     answers = f"{evidence.errors} of {evidence.requests} answers failed ({evidence.error_share:.1%})"
-    figures = {"answers": float(evidence.requests), "errors": float(evidence.errors)}
     held = len(found.ready) >= policy.min_instances
-    if failing and (judged or overdue):
+    if harm is not None:
+        return rolled_back(at, release, Cause(harm.words, f"rule {harm.name}", numbers))
+    if failing and overdue:
         reason = f"{answers}, the limit is {policy.max_error_share:.1%}"
-        return rolled_back(at, release, Cause(reason, "rule errors", figures))
+        return rolled_back(at, release, Cause(reason, "rule errors at the deadline", numbers))
     if not held and ((found.failed and found.possible() < policy.min_instances) or overdue):
         lost = f"ready on only {len(found.ready)} of the {_instances(policy.min_instances)} that it needs"
-        return rolled_back(at, release, Cause(f"{lost}: {found.in_words()}", "rule quorum", figures))
+        return rolled_back(at, release, Cause(f"{lost}: {found.in_words()}", "rule quorum", numbers))
     if waits:
         return None
-    if held and judged and at.now >= release.since + policy.step:
-        return stepped(at, release, release.step + 1, Cause(answers, "rule canary", figures))
+    open_ = [f for f in shown if f.needed and f.shows != "no harm"] if policy.evidence == "shown" else []
+    enough = evidence.requests >= policy.min_requests and not open_ and not failing
+    if held and enough and at.now >= release.since + policy.step:
+        return stepped(at, release, release.step + 1, Cause(answers, "rule canary", numbers))
     if not overdue:
         return None
     little = f"{evidence.requests} of the {policy.min_requests} answers needed to judge by"
+    if evidence.requests >= policy.min_requests and open_:
+        little = f"not shown to be as good: {open_[0].words}"
     reason = f"{little} after {format_duration(step_limit(release))}; on_insufficient is {policy.on_insufficient}"
-    cause = Cause(reason, "rule on_insufficient", figures)
+    cause = Cause(reason, "rule on_insufficient", numbers)
     if policy.on_insufficient == "roll_back":
         return rolled_back(at, release, cause)
     return stepped(at, release, release.step + 1, cause)

@@ -17,7 +17,7 @@ import msgspec
 from shipway.contract import events as e
 from shipway.releaser import departure, orders, proving
 from shipway.releaser.desired import wanted
-from shipway.releaser.evidence import observed, readiness
+from shipway.releaser.evidence import compared, readiness
 from shipway.releaser.state import Cause, Instance, Limits, Model, ReleaseEvent
 from shipway.releaser.steps import (
     Change,
@@ -54,7 +54,7 @@ def decide(model: Model, instances: Sequence[Instance], now: datetime, limits: L
         change = _next(Situation(current, instances, now, limits))
         if change is None:
             return Decision(current, tuple(said))
-        current = _settled(current, change.model, now)
+        current = _with_evidence(_settled(current, change.model, now), instances)
         said += [_stamped(event, current.generation) for event in change.events]
     raise AssertionError(f"the rules do not come to rest over {model.name}: {said[-3:]}")
 
@@ -67,7 +67,7 @@ def _with_evidence(model: Model, instances: Sequence[Instance]) -> Model:
     release = model.in_progress
     if release is None or release.state != "canary":
         return model
-    evidence = observed(release.evidence, model.versions[release.version], instances)
+    evidence = compared(release.evidence, model, model.versions[release.version], instances)
     return with_release(model, replace(release, evidence=evidence)) if evidence != release.evidence else model
 
 

@@ -27,13 +27,17 @@ ENDED: tuple[State, ...] = ("active", "rolled_back", "superseded")
 
 @dataclass(frozen=True)
 class Loaded:
-    """What an instance says of one version. Counts are since it was loaded; ``answered`` is without ``errors``."""
+    """What an instance says of one version. Counts are since it was loaded; ``answered`` is without ``errors``.
+
+    ``latency``: answers to one row, by the buckets of contract.latency.
+    """
 
     digest: str
     state: Literal["loading", "ready", "failed"]
     reason: str = ""
     answered: int = 0
     errors: int = 0
+    latency: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -52,25 +56,50 @@ class Count:
     started_at: datetime
     answered: int
     errors: int
+    latency: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """What the candidate answered in the current canary step; ``seen`` is by instance, for the whole release."""
+class Quality:
+    """What labels say of a version's answers: how many have one, and the sum of their losses, each 0 to 1."""
+
+    labelled: int = 0
+    loss_sum: float = 0.0
+
+
+@dataclass(frozen=True)
+class Arm:
+    """What one version answered in the current canary step; ``seen`` is by instance, for the whole release."""
 
     answered: int = 0
     errors: int = 0
     seen: dict[str, Count] = field(default_factory=dict)
+    latency: tuple[int, ...] = ()
 
     @property
     def requests(self) -> int:
-        """Requests that the candidate was given and that ended, well or not."""
+        """Requests that the version was given and that ended, well or not."""
         return self.answered + self.errors
 
     @property
     def error_share(self) -> float:
         """The share of them that failed; 0 where there were none."""
         return self.errors / self.requests if self.requests else 0.0
+
+
+@dataclass(frozen=True)
+class Evidence(Arm):
+    """What the candidate answered in the current step, and beside it the ``champion``, which is version ``against``.
+
+    Answers in bucket ``slow_from`` and above are slow; None: the champion's are too few to say. The qualities are those
+    when the canary began.
+    """
+
+    champion: Arm = Arm()
+    against: int | None = None
+    slow_from: int | None = None
+    quality: Quality = Quality()
+    champion_quality: Quality = Quality()
 
 
 @dataclass(frozen=True)
@@ -107,7 +136,8 @@ class Version:
     """A version and its place. ``degraded`` and ``retiring`` hold the reason once that was said of it.
 
     ``leaving`` is still held, until ``routed_until`` (when it last had a share of traffic) is long enough ago;
-    ``gone`` is no longer held. ``pinned`` holds the reason why a person wants it kept, where one does.
+    ``gone`` is no longer held. ``pinned`` holds the reason why a person wants it kept, where one does. ``quality`` is
+    what the labels that came so far say of all its answers.
     """
 
     number: int
@@ -118,6 +148,7 @@ class Version:
     deferred: bool = False
     routed_until: datetime | None = None
     pinned: str | None = None
+    quality: Quality = Quality()
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from shipway.contract import events as e
-from shipway.releaser.evidence import observed, readiness
+from shipway.releaser.evidence import begun, readiness
 from shipway.releaser.state import (
     ENDED,
     IN_PROGRESS,
     Cause,
-    Evidence,
     Hold,
     Instance,
     Limits,
@@ -51,9 +50,10 @@ def stepped(at: Situation, release: Release, step: int, cause: Cause) -> Change:
     """On to canary step ``step``, where the counting begins anew; after the last one, promoted."""
     if step == len(release.policy.canary):
         return promoted(at, release, replace(cause, reason=f"the last canary step is over: {cause.reason}"))
-    seen = observed(release.evidence, at.model.versions[release.version], at.instances).seen
-    begun = replace(release, step=step, deadline=at.now + step_limit(release), evidence=Evidence(seen=seen))
-    change = _moved(at, at.model, begun, "canary", cause)
+    first, version = release.state == "loading", at.model.versions[release.version]
+    evidence = begun(release.evidence, at.model, version, at.instances, first=first)
+    begins = replace(release, step=step, deadline=at.now + step_limit(release), evidence=evidence)
+    change = _moved(at, at.model, begins, "canary", cause)
     return _and(change, _released(at, release, release.policy.canary[0])) if release.state == "loading" else change
 
 

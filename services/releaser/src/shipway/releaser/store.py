@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import insert
 from shipway.contract import events as e
 from shipway.contract import spec
 from shipway.contract.errors import InvalidField
-from shipway.releaser.state import IN_PROGRESS, Desired, Evidence, Hold, Model, Order, Release, Version
+from shipway.releaser.state import IN_PROGRESS, Desired, Evidence, Hold, Model, Order, Quality, Release, Version
 from shipway.releaser.tables import models, orders, releases, versions
 from shipway.runtime.database import Transaction
 
@@ -87,6 +87,22 @@ async def flag(tx: Transaction, model: str, version: int, *, column: str, reason
         raise InvalidField("version", f"{model} has no approved version {version}; nothing to change")
 
 
+async def measured(tx: Transaction, event: e.QualityMeasured) -> None:
+    """Keeps what labels say of a version; a reading of fewer labels than are known is an old one, and changes nothing.
+
+    Raises:
+        InvalidField: there is no such version here.
+    """
+    await _lock(tx, event.model)
+    this = (versions.c.model == event.model) & (versions.c.version == event.version)
+    row = (await tx.execute(sa.select(versions.c.quality).where(this))).one_or_none()
+    if row is None:
+        raise InvalidField("version", f"{event.model} has no approved version {event.version}; nothing to measure")
+    if _quality(row.quality).labelled <= event.labelled:
+        quality = msgspec.to_builtins(Quality(event.labelled, event.loss_sum))
+        await tx.execute(sa.update(versions).where(this).values(quality=quality))
+
+
 async def order(tx: Transaction, command: e.OperatorCommand, traceparent: str | None) -> bool:
     """Keeps an operator's command until it is obeyed or refused; False where no such model is known here."""
     if (await tx.execute(sa.select(models.c.model).where(models.c.model == command.model))).scalar() is None:
@@ -107,7 +123,7 @@ async def load(tx: Transaction, model: str | None = None) -> list[Stored]:
     only = [sa.true()] if model is None else [models.c.model == model]
     columns: list[Any] = [models.c[name] for name in ("model", "generation", "desired", "frozen")]
     heads = (await tx.execute(sa.select(*columns).where(*only))).all()
-    columns = [versions.c.model, releases.c.traceparent, releases.c.approved_at]
+    columns = [versions.c.model, versions.c.quality, releases.c.traceparent, releases.c.approved_at]
     columns += [versions.c[name] for name in _VERSION_COLUMNS] + [releases.c[name] for name in _RELEASE_COLUMNS]
     statement = (
         sa.select(*columns)
@@ -189,7 +205,8 @@ async def _lock(tx: Transaction, model: str) -> None:
 
 
 def _with_row(stored: Stored, row: Any) -> Stored:
-    version = Version(row.version, *(getattr(row, name) for name in _VERSION_COLUMNS[1:]))
+    plain: dict[str, Any] = {name: getattr(row, name) for name in _VERSION_COLUMNS[1:]}
+    version = Version(row.version, quality=_quality(row.quality), **plain)
     release = Release(
         id=row.id,
         version=row.version,
@@ -223,6 +240,10 @@ def _with_order(stored: Stored, row: Any) -> Stored:
 
 def _hold(raw: Any) -> Hold | None:
     return None if raw is None else msgspec.convert(raw, Hold)
+
+
+def _quality(raw: Any) -> Quality:
+    return Quality() if raw is None else msgspec.convert(raw, Quality)
 
 
 def _as_json(hold: Hold | None) -> Any:

@@ -31,6 +31,7 @@ versions = sa.Table(
     sa.Column("deferred", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("routed_until", sa.DateTime(timezone=True)),
     sa.Column("pinned", sa.Text),
+    sa.Column("quality", JSONB(none_as_null=True)),
 )
 
 releases = sa.Table(

@@ -1,4 +1,4 @@
-"""What operators say: orders that wait, models frozen, releases on hold, versions pinned."""
+"""What operators say (orders that wait, models frozen, releases on hold, versions pinned), and what labels say."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -23,9 +23,11 @@ def upgrade() -> None:
     op.add_column("models", sa.Column("frozen", JSONB))
     op.add_column("releases", sa.Column("hold", JSONB))
     op.add_column("versions", sa.Column("pinned", sa.Text))
+    op.add_column("versions", sa.Column("quality", JSONB))
 
 
 def downgrade() -> None:
+    op.drop_column("versions", "quality")
     op.drop_column("versions", "pinned")
     op.drop_column("releases", "hold")
     op.drop_column("models", "frozen")

@@ -1,0 +1,89 @@
+"""What a canary step shows of the candidate, by every comparison that is made: harm, no harm, or nothing yet. Pure.
+
+Every step is judged on its own answers, as the shares and the times are not the same in the next; labels ripen late and
+count for the whole canary. The chance of a false alarm, ``release.alpha``, is divided among the comparisons and steps.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import log
+from typing import Literal
+
+from shipway.releaser.sequential import Tally, above, within, worse
+from shipway.releaser.state import Arm, Model, Quality, Release
+
+COMPARISONS = 4
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one comparison shows, in words; ``figures`` are what it is based on, ``needed`` to show no harm."""
+
+    name: str
+    shows: Literal["harm", "no harm", "nothing"]
+    words: str
+    figures: dict[str, float]
+    needed: bool = True
+
+
+def findings(model: Model, release: Release) -> list[Finding]:
+    """Every comparison of a canary, in the order in which harm is told."""
+    policy, evidence = release.policy, release.evidence
+    believed = log(COMPARISONS * max(1, len(policy.canary)) / policy.alpha)
+    errors = Tally(evidence.requests, evidence.errors)
+    theirs = Tally(evidence.champion.requests, evidence.champion.errors)
+    found = [
+        _limited(errors, policy.max_error_share, believed),
+        _versus("errors", errors, theirs, policy.worse_by, believed),
+    ]
+    if evidence.slow_from is not None:
+        slow, theirs = _slow(evidence, evidence.slow_from), _slow(evidence.champion, evidence.slow_from)
+        found.append(_versus("latency", slow, theirs, policy.slower_by, believed))
+    candidate, champion = model.versions[release.version], model.champion
+    if champion is not None and champion.number == evidence.against:
+        ours = _since(evidence.quality, candidate.quality)
+        theirs = _since(evidence.champion_quality, champion.quality)
+        found.append(_versus("labels", ours, theirs, policy.loss_worse_by, believed))
+    return found
+
+
+def figures(found: Sequence[Finding]) -> dict[str, float]:
+    """The figures of all comparisons."""
+    return {name: value for finding in found for name, value in finding.figures.items()}
+
+
+def _limited(ours: Tally, limit: float, believed: float) -> Finding:
+    harm = above(ours, limit)
+    words = f"{ours.bad:.0f} of {ours.count:.0f} answers failed ({ours.share:.1%}), the limit is {limit:.1%}"
+    numbers = {"answers": ours.count, "errors": ours.bad, "limit_evidence": harm}
+    return Finding("error limit", "harm" if harm >= believed else "nothing", words, numbers, needed=False)
+
+
+_WORDS = {"errors": "failed", "latency": "were slow", "labels": "loss by labels"}
+
+
+def _versus(name: str, ours: Tally, theirs: Tally, margin: float, believed: float) -> Finding:
+    harm, no_harm = worse(ours, theirs, margin), within(ours, theirs, margin)
+    shows: Literal["harm", "no harm", "nothing"] = "harm" if harm >= believed else "nothing"
+    if shows == "nothing" and no_harm >= believed:
+        shows = "no harm"
+    what = f"{ours.share:.1%} of {ours.count:.0f} answers {_WORDS[name]}, {theirs.share:.1%} of the champion's"
+    if name == "labels":
+        what = f"{_WORDS[name]} {ours.share:.3f} over {ours.count:.0f}, {theirs.share:.3f} of the champion"
+    words = f"{what} {theirs.count:.0f}; {margin:g} more is allowed"
+    numbers = {
+        f"{name}_share": ours.share,
+        f"{name}_of_champion": theirs.share,
+        f"{name}_count": ours.count,
+        f"{name}_evidence": harm,
+    }
+    return Finding(name, shows, words, numbers, needed=name != "labels")
+
+
+def _slow(arm: Arm, slow_from: int) -> Tally:
+    return Tally(sum(arm.latency), sum(arm.latency[slow_from:]))
+
+
+def _since(before: Quality, now: Quality) -> Tally:
+    count = max(0, now.labelled - before.labelled)
+    return Tally(count, min(max(0.0, now.loss_sum - before.loss_sum), float(count)))
