@@ -29,6 +29,7 @@ POLICIES = st.builds(
     loading_deadline=st.sampled_from([timedelta(seconds=10), timedelta(minutes=1)]),
     step_deadline=st.sampled_from([timedelta(seconds=20), timedelta(minutes=2)]),
     on_insufficient=st.sampled_from(["promote", "roll_back"]),
+    bake=st.sampled_from([timedelta(0), timedelta(0), timedelta(seconds=10)]),
     hold_limit=st.sampled_from([timedelta(minutes=1), timedelta(hours=1)]),
 )
 WIRES = st.sampled_from(["now", "now", "now", "late", "twice"])
@@ -369,8 +370,8 @@ class Releases(RuleBasedStateMachine):
         for release in self.model.releases.values():
             if release.state not in ENDED:
                 policy = release.policy
-                per_step = max(policy.step, policy.step_deadline)
-                allowed += policy.loading_deadline + len(policy.canary) * per_step
+                per_step = max(policy.step, policy.bake, policy.step_deadline)
+                allowed += policy.loading_deadline + (len(policy.canary) + 1) * per_step
                 allowed += policy.hold_limit if release.hold is not None else timedelta(0)
         until = self.now + allowed
         while self.now < until:

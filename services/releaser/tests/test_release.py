@@ -1,6 +1,7 @@
 """The rules one by one, each in the plainest case that shows it."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from releasing import (
@@ -152,6 +153,27 @@ def test_an_empty_canary_is_promoted_right_after_loading() -> None:
     done = look(approved(serving(), 2, policy), holding(1, 2))
     assert told(done)[1:] == ["ReleaseProgressed", "ModelReleased", "ReleasePromoted"]
     assert only(done, e.ModelReleased).candidate_share == 1.0
+
+
+def test_after_the_last_step_it_bakes_with_all_the_traffic_before_it_is_the_champion() -> None:
+    policy = POLICY.model_copy(update={"canary": [0.5], "bake": timedelta(seconds=300)})
+    model = look(approved(serving(), 2, policy), holding(1, 2)).model
+    baking = look(model, holding(1, 2, answered=20, errors=0), 60)
+    assert told(baking) == ["ReleaseProgressed"]
+    assert baking.model.desired.traffic == ((2, 1.0),)
+    assert baking.model.desired.held == ((1, "champion"), (2, "candidate"))
+    fine = holding(1, 2, answered=50, errors=0)
+    assert look(baking.model, fine, 359).events == ()
+    assert only(look(baking.model, fine, 360), e.ReleasePromoted).previous_version == 1
+    back = look(baking.model, holding(1, 2, answered=30, errors=20), 100)
+    assert back.model.desired.traffic == ((1, 1.0),)
+
+
+def test_baking_alone_is_a_canary_of_all() -> None:
+    policy = POLICY.model_copy(update={"canary": [], "bake": timedelta(seconds=30)})
+    baking = look(approved(serving(), 2, policy), holding(1, 2))
+    assert only(baking, e.ModelReleased).candidate_share == 1.0
+    assert baking.model.desired.traffic == ((2, 1.0),)
 
 
 def test_a_newer_version_supersedes_waiting_ones_but_not_one_half_way() -> None:

@@ -401,6 +401,11 @@ class Release(_Section):
         exclude_if=lambda limit: limit == timedelta(days=7),
         description="a release that waits so long for a person (approval, hold, freeze) is rolled back",
     )
+    bake: Duration = Field(
+        default=timedelta(0),
+        exclude_if=lambda bake: bake == timedelta(0),
+        description="how long it has all the traffic, after the last canary step, before it is the champion",
+    )
     evidence: Literal["seen", "shown"] = Field(
         default="seen",
         exclude_if=lambda evidence: evidence == "seen",

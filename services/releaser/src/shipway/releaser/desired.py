@@ -16,7 +16,8 @@ def wanted(model: Model) -> Desired:
     traffic: list[tuple[int, float]] = []
     if champion is not None:
         share = release.share if release is not None else 0.0
-        traffic.append((champion.number, 1.0 - share))
+        if share < 1:
+            traffic.append((champion.number, 1.0 - share))
         if release is not None and share > 0:
             traffic.append((release.version, share))
     return Desired(tuple(held), tuple(traffic))

@@ -29,7 +29,7 @@ class Finding:
 def findings(model: Model, release: Release) -> list[Finding]:
     """Every comparison of a canary, in the order in which harm is told."""
     policy, evidence = release.policy, release.evidence
-    believed = log(COMPARISONS * max(1, len(policy.canary)) / policy.alpha)
+    believed = log(COMPARISONS * (len(policy.canary) + 1) / policy.alpha)
     errors = Tally(evidence.requests, evidence.errors)
     theirs = Tally(evidence.champion.requests, evidence.champion.errors)
     found = [

@@ -24,7 +24,9 @@ def loading(at: Situation) -> Change | None:
         cause = Cause(f"ready on {len(found.ready)} of {len(at.instances)} instances", "rule ready", figures)
         if at.model.champion is None:
             return promoted(at, release, _more(cause, "no champion before it"))
-        return stepped(at, release, 0, cause) if policy.canary else promoted(at, release, _more(cause, "no canary"))
+        if policy.canary or policy.bake:
+            return stepped(at, release, 0, cause)
+        return promoted(at, release, _more(cause, "no canary"))
     if found.failed and found.possible() < policy.min_instances:
         reason = f"can't be ready on {_instances(policy.min_instances)}: {found.in_words()}"
         return rolled_back(at, release, Cause(reason, "rule quorum", figures))
@@ -60,9 +62,10 @@ def canary(at: Situation) -> Change | None:
         return rolled_back(at, release, Cause(f"{lost}: {found.in_words()}", "rule quorum", numbers))
     if waits:
         return None
-    open_ = [f for f in shown if f.needed and f.shows != "no harm"] if policy.evidence == "shown" else []
+    compares = policy.evidence == "shown" and not release.bakes  # then the champion answers nothing
+    open_ = [f for f in shown if f.needed and f.shows != "no harm"] if compares else []
     enough = evidence.requests >= policy.min_requests and not open_ and not failing
-    if held and enough and at.now >= release.since + policy.step:
+    if held and enough and at.now >= release.since + (policy.bake if release.bakes else policy.step):
         return stepped(at, release, release.step + 1, Cause(answers, "rule canary", numbers))
     if not overdue:
         return None

@@ -167,10 +167,15 @@ class Release:
     hold: Hold | None = None
 
     @property
+    def bakes(self) -> bool:
+        """Whether the last canary step is over, and it has all the traffic for a while before it is the champion."""
+        return self.state == "canary" and self.step >= len(self.policy.canary)
+
+    @property
     def share(self) -> float:
-        """The candidate's share of the traffic."""
+        """The candidate's share of the traffic; all of it while it bakes."""
         if self.state == "canary":
-            return self.policy.canary[self.step]
+            return 1.0 if self.bakes else self.policy.canary[self.step]
         return 1.0 if self.state == "active" else 0.0
 
 

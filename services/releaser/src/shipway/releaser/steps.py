@@ -47,14 +47,16 @@ def started(at: Situation, release: Release, cause: Cause) -> Change:
 
 
 def stepped(at: Situation, release: Release, step: int, cause: Cause) -> Change:
-    """On to canary step ``step``, where the counting begins anew; after the last one, promoted."""
-    if step == len(release.policy.canary):
+    """On to canary step ``step``, where the counting begins anew; after the last one it bakes, and is promoted."""
+    over = step - len(release.policy.canary)
+    if over > 0 or (over == 0 and not release.policy.bake):
         return promoted(at, release, replace(cause, reason=f"the last canary step is over: {cause.reason}"))
     first, version = release.state == "loading", at.model.versions[release.version]
     evidence = begun(release.evidence, at.model, version, at.instances, first=first)
     begins = replace(release, step=step, deadline=at.now + step_limit(release), evidence=evidence)
     change = _moved(at, at.model, begins, "canary", cause)
-    return _and(change, _released(at, release, release.policy.canary[0])) if release.state == "loading" else change
+    share = release.policy.canary[0] if release.policy.canary else 1.0
+    return _and(change, _released(at, release, share)) if first else change
 
 
 def promoted(at: Situation, release: Release, cause: Cause) -> Change:
@@ -106,8 +108,8 @@ def superseded(at: Situation, release: Release, by_version: int) -> Change:
 
 
 def step_limit(release: Release) -> timedelta:
-    """How long a canary step may take at most."""
-    return max(release.policy.step, release.policy.step_deadline)
+    """How long a canary step, or baking, may take at most."""
+    return max(release.policy.step, release.policy.bake, release.policy.step_deadline)
 
 
 def on_hold(model: Model, release: Release) -> Hold | None:
