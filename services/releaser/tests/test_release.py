@@ -204,9 +204,19 @@ def test_a_degraded_champion_gives_way_to_the_last_good_in_one_step() -> None:
     assert back.model.desired.held == ((2, "champion"), (1, "last_good"), (3, "standby"))
 
 
+def test_a_degraded_champion_with_nothing_to_go_back_to_asks_for_a_training_once() -> None:
+    asked = look(said_of(promoted_to(1), 1, degraded="slow"), holding(1))
+    request = only(asked, e.TrainingRequested)
+    assert (request.request_id, request.requested_by) == ("replace-flights-1", "shipway/releaser")
+    assert request.reason == "version 1 is degraded, with nothing to go back to: slow"
+    assert asked.model.desired == promoted_to(1).desired, "it answers until there is a better one"
+    assert look(asked.model, holding(1), 1000).events == ()
+    coming = said_of(in_canary(), 1, degraded="slow")
+    assert look(coming, holding(1, 2)).events == (), "the next version is under way"
+
+
 def test_a_degraded_version_is_never_the_last_good_one_again() -> None:
-    model = said_of(promoted_to(1), 1, degraded="slow")
-    assert look(model, holding(1)).events == ()
+    model = look(said_of(promoted_to(1), 1, degraded="slow"), holding(1)).model
     policy = POLICY.model_copy(update={"canary": []})
     done = look(approved(model, 2, policy), holding(1, 2))
     assert done.model.desired.held == ((2, "champion"), (1, "standby"))

@@ -48,7 +48,11 @@ MODEL_DECLARATIONS = Topic(
     retention_h=None,
 )
 TRAINING_REQUESTS = Topic(
-    "shipway.training-requests", (e.TrainingRequested,), "model", ("client", "trainer"), ("trainer", "monitor")
+    "shipway.training-requests",
+    (e.TrainingRequested,),
+    "model",
+    ("client", "trainer", "releaser"),
+    ("trainer", "monitor"),
 )
 TRAINING_EVENTS = Topic(
     "shipway.training-events",

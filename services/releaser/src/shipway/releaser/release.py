@@ -16,6 +16,7 @@ import msgspec
 
 from shipway.contract import events as e
 from shipway.releaser import departure, orders, proving
+from shipway.releaser.departure import with_version
 from shipway.releaser.desired import wanted
 from shipway.releaser.evidence import compared, readiness
 from shipway.releaser.state import Cause, Instance, Limits, Model, ReleaseEvent
@@ -123,6 +124,22 @@ def _last_good_is_good(at: Situation) -> Change | None:
     return Change(model) if model != at.model else None
 
 
+def _replacement(at: Situation) -> Change | None:
+    """A degraded champion with nothing to go back to: a training is asked for, once, unless another version comes."""
+    champion = at.model.champion
+    if champion is None or champion.degraded is None or champion.replacement_asked or at.model.last_good is not None:
+        return None
+    if at.model.in_progress is not None or at.model.with_role("waiting"):
+        return None
+    asked = e.TrainingRequested(
+        model=at.model.name,
+        request_id=f"replace-{at.model.name}-{champion.number}",
+        reason=f"version {champion.number} is degraded, with nothing to go back to: {champion.degraded}",
+        requested_by="shipway/releaser",
+    )
+    return Change(with_version(at.model, replace(champion, replacement_asked=True)), (asked,))
+
+
 def _passed_over(at: Situation) -> Change | None:
     """A waiting release gives way to a newer one that waits for nobody, and to a champion that is newer than it."""
     free = [v.number for v in at.model.with_role("waiting") if at.model.releases[v.number].hold is None]
@@ -146,6 +163,7 @@ RULES: tuple[Callable[[Situation], Change | None], ...] = (
     _degraded_candidate,
     _degraded_champion,
     _last_good_is_good,
+    _replacement,
     departure.retired_while_waiting,
     _passed_over,
     proving.held_too_long,

@@ -87,6 +87,8 @@ async def _write(tx: Transaction, source: str, stored: Stored, decision: Decisio
     for event in decision.events:
         if isinstance(event, e.CommandAnswered):
             last = stored.order_traces.get(event.command_id)
+        elif isinstance(event, e.TrainingRequested):
+            last = None  # what is asked for begins a trace of its own
         else:
             last = stored.traceparents.get(event.version)
         with trace.within(last):

@@ -20,6 +20,7 @@ ReleaseEvent = (
     | e.RetirementDeferred
     | e.ModelRetired
     | e.CommandAnswered
+    | e.TrainingRequested
 )
 IN_PROGRESS: tuple[State, ...] = ("loading", "canary")
 ENDED: tuple[State, ...] = ("active", "rolled_back", "superseded")
@@ -137,7 +138,7 @@ class Version:
 
     ``leaving`` is still held, until ``routed_until`` (when it last had a share of traffic) is long enough ago;
     ``gone`` is no longer held. ``pinned`` holds the reason why a person wants it kept, where one does. ``quality`` is
-    what the labels that came so far say of all its answers.
+    what the labels that came so far say of all its answers. ``replacement_asked``: for a training in its place, once.
     """
 
     number: int
@@ -149,6 +150,7 @@ class Version:
     routed_until: datetime | None = None
     pinned: str | None = None
     quality: Quality = Quality()
+    replacement_asked: bool = False
 
 
 @dataclass(frozen=True)

@@ -191,8 +191,18 @@ async def published(tx: Transaction) -> Sequence[tuple[e.DesiredState, str | Non
     return [(msgspec.convert(row.published, e.DesiredState), row.traceparent) for row in rows]
 
 
-_VERSION_COLUMNS = ["version", "digest", "role", "degraded", "retiring", "deferred", "routed_until", "pinned"]
-_CHANGING_VERSION_COLUMNS = ["role", "degraded", "retiring", "deferred", "routed_until", "pinned"]
+_VERSION_COLUMNS = [
+    "version",
+    "digest",
+    "role",
+    "degraded",
+    "retiring",
+    "deferred",
+    "routed_until",
+    "pinned",
+    "replacement_asked",
+]
+_CHANGING_VERSION_COLUMNS = ["role", "degraded", "retiring", "deferred", "routed_until", "pinned", "replacement_asked"]
 _RELEASE_COLUMNS = ["id", "policy", "state", "step", "since", "deadline", "evidence", "reason", "hold"]
 _CHANGING_RELEASE_COLUMNS = ["state", "step", "since", "deadline", "reason"]
 

@@ -32,6 +32,7 @@ versions = sa.Table(
     sa.Column("routed_until", sa.DateTime(timezone=True)),
     sa.Column("pinned", sa.Text),
     sa.Column("quality", JSONB(none_as_null=True)),
+    sa.Column("replacement_asked", sa.Boolean, nullable=False, server_default=sa.false()),
 )
 
 releases = sa.Table(

@@ -24,9 +24,12 @@ def upgrade() -> None:
     op.add_column("releases", sa.Column("hold", JSONB))
     op.add_column("versions", sa.Column("pinned", sa.Text))
     op.add_column("versions", sa.Column("quality", JSONB))
+    asked = sa.Column("replacement_asked", sa.Boolean, nullable=False, server_default=sa.false())
+    op.add_column("versions", asked)
 
 
 def downgrade() -> None:
+    op.drop_column("versions", "replacement_asked")
     op.drop_column("versions", "quality")
     op.drop_column("versions", "pinned")
     op.drop_column("releases", "hold")
