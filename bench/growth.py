@@ -4,14 +4,13 @@ import asyncio
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from statistics import median
 
 import msgspec
 import psutil
 import targets
 from load import Figure, measure
 from model import make_rows
-from report import machine, spread, write_section
+from report import machine, median, spread, write_section
 from running import approve, copies, running, train
 from targets import Target
 

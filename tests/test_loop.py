@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import math
 from datetime import datetime
 from typing import Any
 
@@ -48,6 +49,17 @@ async def test_a_request_ends_in_predictions(shipway_world: World, kind: str) ->
         assert abs(sum(chances.values()) - 1) < 1e-6
     if kind == "binary":
         assert finite(answer.predictions[0].probability)
+    [explained] = (await shipway_world.shipway.predict(model, rows[:1], explain=True)).predictions
+    told, base = explained.contributions, explained.base
+    assert told is not None
+    if kind == "multiclass":
+        assert chances is not None
+        assert {name: set(found) for name, found in told.items()} == {name: set(rows[0]) for name in chances}
+    else:
+        assert set(told) == set(rows[0]) and isinstance(base, float)
+        raw = base + sum(told.values())
+        wanted = explained.value if kind == "regression" else explained.probability
+        assert wanted == pytest.approx(raw if kind == "regression" else 1 / (1 + math.exp(-raw)))
 
 
 async def test_a_swap_under_traffic_fails_no_request_and_loses_no_record(shipway_world: World) -> None:
