@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from shipway.contract.predictionlog import Outcome, PredictionRecord, decode_batch, encode_batch
@@ -46,6 +48,9 @@ def history(tmp_path: Path) -> Path:
         file = tmp_path / "history" / "houses" / day / "0.parquet"
         file.parent.mkdir(parents=True)
         file.write_bytes(encode(table).data)
+    labels = tmp_path / "labels" / "houses" / "2026-03-01.parquet"
+    labels.parent.mkdir(parents=True)
+    pq.write_table(pa.table({"prediction_id": ["2026-03-01 1"], "label": [123.0]}), labels)
     return tmp_path
 
 
@@ -68,13 +73,13 @@ def _record(n: int, day: str, version: int | None, outcome: Outcome, features: l
     )
 
 
-@pytest.mark.parametrize("name", ["duckdb", "pandas"])
+@pytest.mark.parametrize("name", ["duckdb", "pandas", "labels"])
 def test_the_examples_of_reading_the_history_run(root: Path, history: Path, name: str) -> None:
     page = (root / "docs" / "operations.md").read_text()
     (code,) = re.findall(rf"```python test={name}\n(.*?)```", page, re.DOTALL)
     ran = subprocess.run([sys.executable, "-c", code], cwd=history, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
-    assert {"duckdb": "80.0", "pandas": "Bonn"}[name] in ran.stdout
+    assert {"duckdb": "80.0", "pandas": "Bonn", "labels": "123.0"}[name] in ran.stdout
 
 
 def test_duckdb_reads_versions_of_different_features_together(history: Path) -> None:
