@@ -96,6 +96,15 @@ async def test_several_models_answer_now_or_later_and_a_killed_gateway_keeps_res
             return [result.state for result in results] == ["pending", "answered"]
 
         await eventually(told, "and on the topic")
+        asked_later = await shipway_world.shipway.predict_several("pair", ROWS[:2], aggregate="mean", later=True)
+
+        async def told_too() -> bool:
+            found = await shipway_world.shipway.result(asked_later["id"])
+            return bool(found["status"] == "answered" and found["answer"]["predictions"] == answer["predictions"])
+
+        await eventually(told_too, "the client finds its result")
+        first = await shipway_world.shipway.predict_several(["north", "south"], ROWS[:1], aggregate="first")
+        assert len(first["answers"]) == 1
         await shipway_world.kill("gateway")
         await eventually(answered, "the result outlives the gateway")
 

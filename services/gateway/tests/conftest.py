@@ -63,6 +63,7 @@ class Predictor:
         self.poison: float | None = None
         self.explains = True
         self.slow: set[str] = set()
+        self.hangs = False
         self.free = asyncio.Event()
         self.free.set()
         self.asks: list[Ask] = []
@@ -103,13 +104,14 @@ class Predictor:
 
     async def _answer(self, ask: Ask, writer: asyncio.StreamWriter) -> None:
         self.asks.append(ask)
+        if ask.model == "":  # a ping
+            if not self.hangs:
+                writer.write(rows.frame(Answer(ask.id, rows.NOT_LOADED)))
+            return
         self.waiting += ask.rows
         if ask.model in self.slow or not self.slow:
             await self.free.wait()
         self.waiting -= ask.rows
-        if ask.model == "":
-            writer.write(rows.frame(Answer(ask.id, rows.NOT_LOADED)))
-            return
         values = rows.matrix(ask, 2)
         if self.refuse is not None:
             answer = Answer(ask.id, *self.refuse)

@@ -73,7 +73,7 @@ async def test_what_can_not_be_explained_is_refused_and_no_failure_of_the_versio
     predictors[0].refuse = (rows.TOO_MUCH, "explain: of this model 3 rows can be explained at once")
     answer = await gateway.ask({"row": ROW, "explain": True})
     assert answer.status_code == 422 and "3 rows" in answer.json()["detail"]
-    await gateway.sink.close()
+    await gateway.sink.close(30)
     outcomes = [one for m in gateway.logged for one in decode_batch(m.value)["outcome"].to_pylist()]
     assert outcomes == ["refused", "refused"]
 
@@ -198,6 +198,7 @@ async def test_an_instance_that_hangs_costs_time_and_no_request(gateways: Any, p
     await gateway.knows(a, 1)
     await gateway.knows(b, 1)
     a.free.clear()
+    a.hangs = True
     a.ready = False
     answers = await asyncio.gather(*(gateway.ask() for _ in range(40)))
     assert [one.status_code for one in answers] == [200] * 40
@@ -226,7 +227,7 @@ async def test_more_than_the_limit_under_way_is_refused_at_once(
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
     predictors[0].free.set()
     assert [a.status_code for a in await asyncio.gather(*asked)] == [200, 200]
-    await gateway.sink.close()
+    await gateway.sink.close(30)
     (record,) = decode_batch(gateway.logged[0].value).to_pylist()
     assert record["outcome"] == "refused", "an overload is no failure of the version"
     assert record["reason"].startswith("503")
@@ -243,7 +244,7 @@ async def test_out_of_time_and_a_wrong_answer_are_said_and_logged_as_failed(gate
     await gateway.knows(predictors[0], 1)
     bad = await gateway.ask()
     assert (late.status_code, bad.status_code) == (504, 502)
-    await gateway.sink.close()
+    await gateway.sink.close(30)
     records = decode_batch(gateway.logged[0].value).to_pylist()
     failed = ("failed", 1, "champion", 4)
     assert [(r["outcome"], r["version"], r["role"], r["generation"]) for r in records] == [failed, failed]

@@ -4,6 +4,8 @@ import asyncio
 import socket
 from typing import Any
 
+import httpx
+
 
 def dead_url() -> str:
     """An address where nobody listens."""
@@ -84,6 +86,26 @@ async def test_a_lost_connection_to_the_only_instance_is_probed_back_at_once(
     assert not gateway.registry.health["a"].well
     async with asyncio.timeout(1):
         await eventually(lambda: gateway.registry.health["a"].well)
+
+
+async def test_a_probe_from_before_the_ejection_brings_nobody_back(
+    gateways: Any, predictors: Any, eventually: Any
+) -> None:
+    gateway, a = await gateways(probes={"every_s": 30, "every_out_s": 30}), predictors[0]
+    gateway.wants((1, "champion", 1.0))
+    await gateway.knows(a, 1)
+    health = gateway.registry.health["a"]
+
+    class Held:
+        """Answers a probe once the instance was ejected."""
+
+        async def get(self, _url: str) -> Any:
+            gateway.registry.eject("a", "connection lost")
+            return httpx.Response(200)
+
+    await gateway.registry._probe(Held(), "a", health)
+    assert not health.well
+    await eventually(lambda: health.well)
 
 
 async def test_a_goodbye_takes_it_out_and_a_retired_version_is_asked_no_more(gateways: Any, predictors: Any) -> None:

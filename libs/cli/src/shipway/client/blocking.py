@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 from shipway.client.client import Addresses, AsyncShipway, KnownLabel, Predictions
 from shipway.client.journey import Journey
@@ -94,6 +94,27 @@ class Shipway:
     ) -> Predictions:
         """See AsyncShipway.predict."""
         return self._run(self._client.predict(model, rows, client_ids=client_ids, explain=explain))
+
+    def predict_several(
+        self,
+        models: Sequence[str] | str,
+        rows: Sequence[Mapping[str, Any]],
+        *,
+        aggregate: Literal["all", "first", "mean", "vote"] = "all",
+        require: Literal["all", "any"] | int = "all",
+        timeout_ms: int | Mapping[str, int] | None = None,
+        later: bool = False,
+    ) -> dict[str, Any]:
+        """See AsyncShipway.predict_several."""
+        return self._run(
+            self._client.predict_several(
+                models, rows, aggregate=aggregate, require=require, timeout_ms=timeout_ms, later=later
+            )
+        )
+
+    def result(self, result_id: str) -> dict[str, Any]:
+        """See AsyncShipway.result."""
+        return self._run(self._client.result(result_id))
 
     def feedback(
         self, model: str, prediction_id: str, label: str | float | bool, observed_at: datetime | None = None

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 from urllib.parse import quote, urlencode
 
 import httpx
@@ -278,6 +278,39 @@ class AsyncShipway:
             body["explain"] = True
         answer = await self._call("POST", f"{self.addresses.gateway}/predict/{model}", body)
         return Predictions(answer["model"], answer["version"], [Prediction(**p) for p in answer["predictions"]])
+
+    async def predict_several(
+        self,
+        models: Sequence[str] | str,
+        rows: Sequence[Mapping[str, Any]],
+        *,
+        aggregate: Literal["all", "first", "mean", "vote"] = "all",
+        require: Literal["all", "any"] | int = "all",
+        timeout_ms: int | Mapping[str, int] | None = None,
+        later: bool = False,
+    ) -> dict[str, Any]:
+        """What several models say of the same rows: those that are named, or those that declare a group (a name alone).
+
+        The answer is as docs/predictions.md has it; with ``later`` it is the ``id`` for ``result``.
+
+        Raises:
+            Refused: too few answered, with every model's reason, or a wrong field. Unreachable: as of predict.
+        """
+        body: dict[str, Any] = {"rows": list(rows), "aggregate": aggregate, "require": require, "later": later}
+        body |= {"group": models} if isinstance(models, str) else {"models": list(models)}
+        if timeout_ms is not None:
+            body["timeout_ms"] = timeout_ms if isinstance(timeout_ms, int) else dict(timeout_ms)
+        answer: dict[str, Any] = await self._call("POST", f"{self.addresses.gateway}/predict", body)
+        return answer
+
+    async def result(self, result_id: str) -> dict[str, Any]:
+        """A result by its id: its ``status`` is pending, answered or failed.
+
+        Raises:
+            Refused: 404 it is not known any more, 410 it was lost and must be asked again. Unreachable: as of predict.
+        """
+        found: dict[str, Any] = await self._call("GET", f"{self.addresses.gateway}/results/{quote(result_id, safe='')}")
+        return found
 
     async def feedback(
         self, model: str, prediction_id: str, label: str | float | bool, observed_at: datetime | None = None

@@ -1,10 +1,11 @@
 """The trace that an event or a request belongs to, carried as W3C ``traceparent`` from request to retirement."""
 
 import re
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+
+from shipway.runtime.randomness import random_bytes
 
 _TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
 _current: ContextVar[str | None] = ContextVar("traceparent", default=None)
@@ -12,13 +13,14 @@ _current: ContextVar[str | None] = ContextVar("traceparent", default=None)
 
 def new() -> str:
     """A traceparent that starts a trace."""
-    return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
+    text = random_bytes(24).hex()
+    return f"00-{text[:32]}-{text[32:]}-01"
 
 
 def child(traceparent: str | None) -> str:
     """A new span in the trace of ``traceparent``; a new trace where that is absent or malformed."""
-    match = _TRACEPARENT.fullmatch(traceparent or "")
-    return f"00-{match[1]}-{secrets.token_hex(8)}-{match[3]}" if match else new()
+    match = _TRACEPARENT.fullmatch(traceparent) if traceparent else None
+    return f"00-{match[1]}-{random_bytes(8).hex()}-{match[3]}" if match else new()
 
 
 def trace_id(traceparent: str | None) -> str | None:

@@ -15,6 +15,7 @@ from shipway.contract.rows import Answer, Ask, Frames, frame, read_answer
 
 MAX_ANSWER_BYTES = 64_000_000
 CONNECT_WITHIN_S = 2.0
+_LAST_LOOK_S = 0.01
 # A version that nobody has: every predictor, of older releases too, says so at once.
 _PING = frame(Ask(0, "", 0, "", 0, 1, 1, bytes(16), bytes(16), None, b""))
 
@@ -37,8 +38,8 @@ class Link(asyncio.Protocol):
         self.lost = False
         self._silence_s = silence_s
         self._loop = asyncio.get_running_loop()
-        self._heard = 0.0
-        self._pinged = False
+        self._since = 0.0
+        self._warnings = 0
         self._watching: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport | None = None
         self._frames = Frames(MAX_ANSWER_BYTES)
@@ -72,7 +73,7 @@ class Link(asyncio.Protocol):
             done(NotSent("the connection is closed"))
             return
         if self._watching is None:
-            self._heard, self._pinged = self._loop.time(), False
+            self._since, self._warnings = self._loop.time(), 0
             self._watching = self._loop.call_later(self._silence_s / 2, self._watch)
         self._calls[ask.id] = done
         self._transport.write(frame(ask))
@@ -81,14 +82,20 @@ class Link(asyncio.Protocol):
         self._watching = None
         if self.lost or self._transport is None or not self._calls:
             return
-        silent_s = self._loop.time() - self._heard
-        if silent_s >= self._silence_s and self._pinged:
-            self.close(f"it said nothing for {1000 * silent_s:.0f} ms")
-            return
-        if silent_s >= self._silence_s / 2 and not self._pinged:
-            self._pinged = True
-            self._transport.write(_PING)
-        self._watching = self._loop.call_later(self._silence_s / 4, self._watch)
+        now = self._loop.time()
+        if now >= self._since + self._patience_s():
+            if self._warnings == 2:
+                self.close(f"it said nothing for {1000 * self._silence_s:.0f} ms")
+                return
+            self._warnings += 1
+            self._since = now
+            if self._warnings == 1:
+                self._transport.write(_PING)
+        self._watching = self._loop.call_later(max(0.001, self._since + self._patience_s() - now), self._watch)
+
+    def _patience_s(self) -> float:
+        """Until the ping, until it should be answered, and then for what this process itself was too late to read."""
+        return self._silence_s / 2 if self._warnings < 2 else _LAST_LOOK_S
 
     def give_up(self, call_id: int) -> None:
         """Nobody waits for that answer any more."""
@@ -112,7 +119,7 @@ class Link(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol."""
-        self._heard, self._pinged = self._loop.time(), False
+        self._since, self._warnings = self._loop.time(), 0
         try:
             for body in self._frames.feed(data):
                 answer = read_answer(body)

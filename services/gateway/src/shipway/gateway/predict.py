@@ -74,12 +74,19 @@ class PredictApp:
 
     def begin(self, exchange: Exchange) -> None:
         """Answers a request as ``__call__`` does; without a task, unless a version must be waited for."""
-        asked = self._asker.asked(exchange.path[len(PREFIX) :], exchange.header(b"traceparent"))
-        try:
-            shorten(asked, exchange.header(TIMEOUT))
-        except Problem as problem:
-            self._refuse(asked, exchange, problem)
-            return
+        traceparent = timeout = None
+        for name, value in exchange.headers:
+            if name == b"traceparent":
+                traceparent = value
+            elif name == TIMEOUT:
+                timeout = value
+        asked = self._asker.asked(exchange.path[len(PREFIX) :], traceparent)
+        if timeout is not None:
+            try:
+                shorten(asked, timeout)
+            except Problem as problem:
+                self._refuse(asked, exchange, problem)
+                return
         if self._asker.route_now(asked) is None:
             task = asyncio.create_task(self._slowly(asked, exchange))
             self._slow.add(task)

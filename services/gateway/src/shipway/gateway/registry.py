@@ -43,6 +43,7 @@ class Health:
     last_passed: float = 0.0
     next_probe: float = 0.0
     why: str = "not probed yet"
+    ejections: int = 0
 
 
 class Registry:
@@ -84,6 +85,7 @@ class Registry:
         health = self.health.get(name)
         if health is not None and health.well:
             health.well, health.failures, health.why = False, self._probes.failures, why
+            health.ejections += 1
             health.next_probe = 0.0
             EJECTIONS.labels("connection").inc()
             self._recompute()
@@ -135,6 +137,7 @@ class Registry:
             self._recompute()
 
     async def _probe(self, client: httpx.AsyncClient, name: str, health: Health) -> None:
+        ejections = health.ejections
         try:
             response = await client.get(f"{health.url}/readyz")
             failed = None if response.status_code == 200 else f"/readyz answers {response.status_code}"
@@ -142,6 +145,10 @@ class Registry:
             failed = f"/readyz: {err or type(err).__name__}"
         if self.health.get(name) is not health:
             return  # it said goodbye, or moved, meanwhile
+        if failed is None and health.ejections != ejections:
+            health.next_probe = 0.0  # asked before it was taken out: what it said then says nothing of now
+            self._wake.set()
+            return
         now = time.monotonic()
         was = health.well
         if failed is None:

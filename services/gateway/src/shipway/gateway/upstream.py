@@ -106,8 +106,7 @@ class Asking:
             RETRIES.inc()
         self._tried.add(instance.name)
         # With others to ask, one instance does not get all the time that there is.
-        others = sum(holder.name not in self._tried for holder in holders)
-        patience_s = left_s / 2 if others else left_s
+        patience_s = left_s / 2 if len(holders) > len(self._tried) else left_s
         rows = self._rows
         self._item = Item(
             rows.values,

@@ -1,0 +1,146 @@
+"""What clients do not notice: predictors that are killed, stopped and paused, new ones, and everything else being away.
+
+Every request is sent once, when it is due, and each that gets no prediction fails the test.
+"""
+
+import asyncio
+import logging
+import signal
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+import pytest
+import pytest_asyncio
+from world import STACK, World, eventually, features_of, make_rows, world
+
+from shipway.cli.traffic import Traffic
+
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.timeout(240),
+    pytest.mark.skipif(STACK != "embedded", reason="make chaos does this to containers"),
+]
+ROWS = [features_of(row) for row in make_rows("binary", n=100, seed=5)]
+_log = logging.getLogger(__name__)
+BOTH = ("predictor-1", "predictor-2")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def serving_world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+    """A Shipway whose models "steady" and "other" serve on two predictors."""
+    async with world(tmp_path_factory.mktemp("serving")) as running:
+        for model in ("steady", "other"):
+            await running.declare(model)
+            assert (await running.train(model)).succeeded
+        yield running
+
+
+@asynccontextmanager
+async def traffic_to(running: World, *models: str) -> AsyncIterator[list[Traffic]]:
+    """Sends to each model, 50 requests a second; none may fail."""
+    sending = [Traffic(running.gateway, model, ROWS, per_second=50) for model in models]
+    tasks = [asyncio.create_task(one.run()) for one in sending]
+    try:
+        await eventually(lambda: _answered(sending, 20), "there is traffic")
+        yield sending
+        before = [sum(one.counts.answered.values()) for one in sending]
+        await eventually(lambda: _answered(sending, 20 + max(before)), "the traffic goes on")
+    finally:
+        for one in sending:
+            one.stop()
+        await asyncio.gather(*tasks)
+    assert [one.counts.failures for one in sending] == [0] * len(sending), [one.counts for one in sending]
+
+
+async def _answered(sending: list[Traffic], count: int) -> bool:
+    return all(sum(one.counts.answered.values()) >= count for one in sending)
+
+
+async def routable(running: World) -> dict[str, bool]:
+    """Whether the gateway sends to each instance, by the port of its URL."""
+    urls = running.supervisor.state().service_urls
+    found = {i["url"]: i["routable"] for i in (await running.shipway.instances())["instances"]}
+    return {name: bool(found.get(urls[name])) for name in BOTH}
+
+
+async def until_routable(running: World, name: str, wanted: bool, within_s: float = 30) -> float:
+    """Waits until the gateway sends to an instance, or no more; gives the seconds that it took."""
+    begun = time.monotonic()
+
+    async def look() -> bool:
+        return (await routable(running))[name] == wanted
+
+    await eventually(look, f"{name} is {'in' if wanted else 'out'}", within_s)
+    return time.monotonic() - begun
+
+
+async def test_a_stopped_predictor_costs_no_request_and_a_new_one_serves_within_a_second(serving_world: World) -> None:
+    running = serving_world
+    url = running.supervisor.state().service_urls["predictor-2"]
+    async with traffic_to(running, "steady") as (traffic,), httpx.AsyncClient(timeout=1) as client:
+        await running.supervisor.stop("predictor-2")
+        await until_routable(running, "predictor-2", False)
+        before = sum(traffic.counts.answered.values())
+        running.supervisor.start_one("predictor-2")
+
+        async def ready() -> bool:
+            return (await client.get(f"{url}/readyz")).status_code == 200
+
+        await eventually(ready, "it is ready")
+        took_s = await until_routable(running, "predictor-2", True)
+        assert took_s < 1, f"{took_s:.2f} s from ready to traffic"
+        _log.info("from ready to traffic: %.0f ms", 1000 * took_s)
+        assert sum(traffic.counts.answered.values()) > before
+
+
+async def test_a_killed_predictor_costs_no_request(serving_world: World) -> None:
+    async with traffic_to(serving_world, "steady"):
+        await serving_world.kill("predictor-1")
+        await until_routable(serving_world, "predictor-1", True)
+
+
+async def test_a_paused_predictor_is_out_in_time_and_costs_neither_model_a_request(serving_world: World) -> None:
+    running = serving_world
+    async with traffic_to(running, "steady", "other") as sending:
+        running.supervisor.kill("predictor-1", signal.SIGSTOP)
+        try:
+            took_s = await until_routable(running, "predictor-1", False)
+            assert took_s < 2, f"{took_s:.2f} s: it is found by its silence, not by a request that is out of time"
+            _log.info("from SIGSTOP to out: %.0f ms", 1000 * took_s)
+        finally:
+            running.supervisor.kill("predictor-1", signal.SIGCONT)
+        await until_routable(running, "predictor-1", True)
+        assert all(one.counts.slowest_ms < 5000 for one in sending)
+
+
+async def test_with_kafka_database_and_store_all_away_it_answers_as_before(serving_world: World) -> None:
+    """Ten minutes of it, with more load, are in docs/reliability.md; the rule is the same from the first second on."""
+    running = serving_world
+    objects = running.folder / "objects"
+    async with traffic_to(running, "steady", "other") as sending:
+        for part in ("broker", "postgres"):
+            running.supervisor.kill(part, signal.SIGSTOP)
+        objects.rename(objects.with_name("away"))
+        objects.touch()  # a file where the folder was: nobody makes it anew
+        try:
+            before = sum(sending[0].counts.answered.values())
+            await eventually(lambda: _answered(sending, before + 500), "ten seconds of traffic")
+            running.supervisor.kill("predictor-2", signal.SIGSTOP)
+            await until_routable(running, "predictor-2", False)
+            running.supervisor.kill("predictor-2", signal.SIGCONT)
+            await until_routable(running, "predictor-2", True)
+        finally:
+            for part in ("broker", "postgres"):
+                running.supervisor.kill(part, signal.SIGCONT)
+            objects.unlink()
+            objects.with_name("away").rename(objects)
+        await running.ready()
+
+    async def accounted() -> bool:
+        kinds = ("answered", "logged", "dropped")
+        counts = {k: [await running.metric(p, f"shipway_predictions_{k}_total") for p in BOTH] for k in kinds}
+        return sum(counts["answered"]) == sum(counts["logged"]) > 1000 and sum(counts["dropped"]) == 0
+
+    await eventually(accounted, "every answer of the outage is in the log")
