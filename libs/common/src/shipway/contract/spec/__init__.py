@@ -1,0 +1,50 @@
+"""The model file: one TOML file that says everything about a model, a module for each kind of section."""
+
+from shipway.contract.spec.data import Data, FeatureSpec, Target
+from shipway.contract.spec.gates import Gates
+from shipway.contract.spec.model import ModelSpec
+from shipway.contract.spec.parsing import (
+    MAX_MODEL_FILE_BYTES,
+    InvalidSpec,
+    parse_spec,
+    parse_toml,
+    recorded_spec,
+    to_builtins,
+)
+from shipway.contract.spec.release import Release, Retirement
+from shipway.contract.spec.training import STAGES, Checks, Schedule, StageName, StagePolicy, Training
+from shipway.contract.spec.values import NAME, Duration, Share, format_duration, parse_duration
+from shipway.contract.spec.watching import AlertKind, Alerts, Labels, Monitoring, PredictionLogSpec, ServiceLevels
+
+__all__ = [
+    "MAX_MODEL_FILE_BYTES",
+    "NAME",
+    "STAGES",
+    "AlertKind",
+    "Alerts",
+    "Checks",
+    "Data",
+    "Duration",
+    "FeatureSpec",
+    "Gates",
+    "InvalidSpec",
+    "Labels",
+    "ModelSpec",
+    "Monitoring",
+    "PredictionLogSpec",
+    "Release",
+    "Retirement",
+    "Schedule",
+    "ServiceLevels",
+    "Share",
+    "StageName",
+    "StagePolicy",
+    "Target",
+    "Training",
+    "format_duration",
+    "parse_duration",
+    "parse_spec",
+    "parse_toml",
+    "recorded_spec",
+    "to_builtins",
+]

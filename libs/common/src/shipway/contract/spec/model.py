@@ -1,0 +1,100 @@
+"""The whole model file, and what its sections must agree on."""
+
+from pydantic import Field, model_validator
+
+from shipway.contract.spec.data import Data, FeatureSpec, Target
+from shipway.contract.spec.gates import Gates
+from shipway.contract.spec.release import Release, Retirement
+from shipway.contract.spec.training import OBJECTIVES, Checks, Schedule, StageName, StagePolicy, Training
+from shipway.contract.spec.values import NAME, Section
+from shipway.contract.spec.watching import Alerts, Labels, Monitoring, PredictionLogSpec, ServiceLevels
+
+
+class ModelSpec(Section):
+    """The whole model file."""
+
+    name: str = Field(description="lower-case letters, digits and dashes, 63 at most")
+    description: str = Field(default="", max_length=2000, description="what it is for, in a sentence")
+    owner: str = Field(default="", max_length=200, description="who answers for it")
+    groups: list[str] = Field(
+        default=[],
+        max_length=20,
+        exclude_if=lambda groups: not groups,
+        description="groups that it answers in, when they are asked as one (POST /predict)",
+    )
+    data: Data
+    target: Target
+    features: dict[str, FeatureSpec] = Field(min_length=1, max_length=10_000)
+    training: Training = Training()
+    # These are left out where they are not said, as prediction_log.keep is.
+    schedule: Schedule | None = Field(
+        default=None, exclude_if=lambda schedule: schedule is None, description="when trainings are asked for"
+    )
+    checks: Checks = Field(default=Checks(), exclude_if=lambda checks: checks == Checks())
+    stages: dict[StageName, StagePolicy] = Field(
+        default_factory=dict, exclude_if=lambda stages: not stages, description="policies of a training's stages"
+    )
+    gates: Gates = Gates()
+    release: Release = Release()
+    retirement: Retirement
+    service_levels: ServiceLevels = ServiceLevels()
+    prediction_log: PredictionLogSpec = PredictionLogSpec()
+    # Left out where it is not said, as PredictionLogSpec.keep.
+    labels: Labels = Field(default=Labels(), exclude_if=lambda labels: labels == Labels())
+    monitoring: Monitoring = Field(default=Monitoring(), exclude_if=lambda monitoring: monitoring == Monitoring())
+    alerts: Alerts = Field(default=Alerts(), exclude_if=lambda alerts: alerts == Alerts())
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "ModelSpec":
+        if not NAME.fullmatch(self.name):
+            raise ValueError("name: must be lower-case letters, digits and dashes, starting with a letter, 63 at most")
+        for group in self.groups:
+            if not NAME.fullmatch(group):
+                raise ValueError(f"groups: {group[:100]!r} must be lower-case letters, digits and dashes, 63 at most")
+        for taken in (self.target.column, self.data.time_column):
+            if taken in self.features:
+                raise ValueError(f"features.{taken}: is the target or the time column, which would leak; remove it")
+        if any(not n.isprintable() or '"' in n or len(n) > 200 for n in self.features):
+            raise ValueError("features: names must be printable, without quotes, 200 characters at most")
+        if self.target.kind == "binary" and self.target.classes and len(self.target.classes) != 2:
+            raise ValueError("target.classes: a binary target has two")
+        objective = self.training.params.get("objective")
+        if objective is not None and objective not in OBJECTIVES[self.target.kind]:
+            allowed = ", ".join(sorted(OBJECTIVES[self.target.kind]))
+            raise ValueError(f"training.params.objective: a {self.target.kind} target allows {allowed}")
+        fits = {
+            "binary": {"auc", "log_loss", "accuracy"},
+            "multiclass": {"log_loss", "accuracy"},
+            "regression": {"rmse", "mae"},
+        }
+        if self.gates.metric and self.gates.metric not in fits[self.target.kind]:
+            raise ValueError(
+                f"gates.metric: a {self.target.kind} target allows {', '.join(sorted(fits[self.target.kind]))}"
+            )
+        if self.target.column in self.gates.slices:
+            raise ValueError(
+                f"gates.slices: {self.target.column!r} is the target; a slice of it has nothing to predict"
+            )
+        unknown = set(self.prediction_log.redact) - set(self.features)
+        if unknown:
+            raise ValueError(f"prediction_log.redact: {sorted(unknown)[0]!r} is not a feature")
+        if not self.data.source.startswith(("folder:", "objects:")):
+            raise ValueError('data.source: must be "folder:/path/to/parquet" or "objects:prefix/"')
+        return self
+
+    def policy(self, stage: StageName) -> StagePolicy:
+        """How a stage is run, with nothing left open."""
+        said = self.stages.get(stage, StagePolicy())
+        limit = said.time_limit or self.training.time_limit
+        return said.model_copy(
+            update={
+                "time_limit": limit,
+                "max_attempts": said.max_attempts or self.training.max_attempts,
+                "service_level": said.service_level or limit / 2,
+            }
+        )
+
+    @property
+    def metric(self) -> str:
+        """The metric that versions are compared by."""
+        return self.gates.metric or {"binary": "auc", "multiclass": "log_loss", "regression": "rmse"}[self.target.kind]
