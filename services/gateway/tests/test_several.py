@@ -240,7 +240,7 @@ async def test_results_are_bounded_and_forgotten_and_the_lost_are_told(gateway: 
 async def test_an_answer_that_no_topic_takes_is_a_failure_that_says_so(
     gateways: Any, predictors: Any, eventually: Any
 ) -> None:
-    gateway = await gateways(rows=20_000, body_bytes=10_000_000)
+    gateway = await gateways(rows=20_000, body_bytes=10_000_000, request_timeout_ms=60_000)
     gateway.wants((1, "champion", 1.0))
     await gateway.knows(predictors[0], 1)
     body = {"models": ["m"], "rows": [ROW] * 15_000, "later": True}
