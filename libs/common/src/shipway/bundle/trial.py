@@ -206,7 +206,8 @@ class _Origin:
     def _answer(self, order: str, within_s: float) -> str:
         process = self._process
         assert process.stdin is not None and process.stdout is not None
-        process.stdin.write(order.encode())
+        with suppress(BrokenPipeError):  # then it is gone, and nothing is read
+            process.stdin.write(order.encode())
         if not select.select([process.stdout], [], [], within_s)[0]:
             self.end()
         answer = bytes(process.stdout.readline()).decode("ascii", "replace").strip() if self.alive else ""
