@@ -35,6 +35,11 @@ unused_for = "1d"
 """
 
 
+def test_what_is_not_done_is_not_promised() -> None:
+    with pytest.raises(InvalidSpec, match=r"retirement\.keep_bundles: bundles are not removed by rule"):
+        parse_toml(GOOD + "keep_bundles = false\n")
+
+
 def test_a_good_file_comes_back_from_json() -> None:
     spec = parse_toml(GOOD)
     assert parse_spec(to_builtins(spec)) == spec

@@ -88,4 +88,12 @@ class Retirement(Section):
 
     max_age: Duration = Field(description="older versions go, once unused")
     unused_for: Duration = Field(description="time without a prediction after which a version counts as unused")
-    keep_bundles: bool = Field(default=True, description="whether a retired version's bundle stays in the object store")
+    keep_bundles: bool = Field(
+        default=True, description="retired versions' bundles stay in the object store; only true is possible"
+    )
+
+    @model_validator(mode="after")
+    def _bundles_stay(self) -> "Retirement":
+        if not self.keep_bundles:
+            raise ValueError("keep_bundles: bundles are not removed by rule; leave it out, and remove them by hand")
+        return self
