@@ -48,7 +48,7 @@ types: $(VENV)/.dev ## mypy --strict
 	@$(BIN)/mypy
 
 unit: $(VENV)/.dev ## fast tests, beside the code
-	@$(BIN)/pytest -n 2 --dist loadfile libs services examples
+	@$(BIN)/pytest -n 4 --dist loadfile libs services examples
 
 audit: $(VENV)/.dev ## known vulnerabilities in what is locked (needs the advisories of PyPI)
 	@for lock in lock/runtime.txt lock/services.txt lock/dev.txt; do \

@@ -50,13 +50,14 @@ async def test_the_guide_to_your_own_model(shipway_world: World, root: Path, tmp
     made = await asyncio.create_subprocess_exec(sys.executable, "make_houses.py", cwd=tmp_path)
     assert await made.wait() == 0
     commands = [c.split() for c in re.findall(r"^\$ shipway (.*)$", guide, re.MULTILINE)]
-    assert [c[0] for c in commands] == ["model", "model", "train", "predict"]
+    assert [c[0] for c in commands] == ["model", "model", "train", "predict", "quality"]
     said = [await shipway(shipway_world, *command, cwd=tmp_path) for command in commands]
     assert "is fine" in said[0]
     assert "declared" in said[1]
     assert "passed champion" in said[2] and "serving" in said[2]
     value = float(re.search(r"(\d+(?:\.\d+)?)\s*$", said[3].strip()).group(1))  # type: ignore[union-attr]
     assert 80_000 < value < 170_000
+    assert "houses" in said[4]
 
 
 async def test_looking_around(shipway_world: World) -> None:
