@@ -80,15 +80,16 @@ async def test_broker_away_and_predictors_killed_and_every_answer_is_accounted_f
     # Under load: what was in memory at that moment is counted as dropped.
     assert second["inherited"] > second["dropped"]
     answered = before.counts.answered.total() + during.counts.answered.total()
-    logged = Logged(logging_world.recorder.records, "spooled")
+    async with logging_world.recording() as recorder:
+        logged = Logged(recorder.records, "spooled")
 
-    async def in_the_log() -> bool:
-        missing = answered - len({name for name, _, outcome in logged.read() if outcome == "answered"})
-        # A request whose predictor was killed between its record and its answer failed, and is in the log.
-        return -during.counts.failures <= missing <= second["dropped"]
+        async def in_the_log() -> bool:
+            missing = answered - len({name for name, _, outcome in logged.read() if outcome == "answered"})
+            # A request whose predictor was killed between its record and its answer failed, and is in the log.
+            return -during.counts.failures <= missing <= second["dropped"]
 
-    await eventually(in_the_log, f"the log has all {answered} answers but {second['dropped']} at most")
-    assert set(logged.read().values()) == {1}, "each record once"
+        await eventually(in_the_log, f"the log has all {answered} answers but {second['dropped']} at most")
+        assert set(logged.read().values()) == {1}, "each record once"
 
 
 async def _answered(traffic: Traffic, count: int) -> bool:

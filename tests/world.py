@@ -31,7 +31,7 @@ from shipway.contract.spec import ModelSpec, parse_spec
 from shipway.contract.topics import TOPICS
 from shipway.embedded.stack import prepare
 from shipway.embedded.supervisor import Supervisor
-from shipway.runtime.kafka import Producer, client_arguments
+from shipway.runtime.kafka import Producer, client_arguments, stop_bounded
 from shipway.runtime.objects import ObjectStore, open_store
 from shipway.runtime.settings import KafkaSettings, ObjectsSettings
 
@@ -99,10 +99,11 @@ class Recorder:
                 **client_arguments(settings), enable_auto_commit=False, auto_offset_reset="earliest"
             )
             try:
-                await consumer.start()
-                places = [TopicPartition(t.name, p) for t in TOPICS for p in range(t.partitions)]
-                consumer.assign(places)
-                await consumer.seek_to_beginning(*places)
+                async with asyncio.timeout(10):  # with the broker away these may wait for ever
+                    await consumer.start()
+                    places = [TopicPartition(t.name, p) for t in TOPICS for p in range(t.partitions)]
+                    consumer.assign(places)
+                    await consumer.seek_to_beginning(*places)
                 quiet = 0
                 while quiet < 20:  # then again from the start: the broker may have lost everything meanwhile
                     found = await consumer.getmany(timeout_ms=200)
@@ -116,7 +117,7 @@ class Recorder:
                     raise
                 await asyncio.sleep(0.2)
             finally:
-                await consumer.stop()
+                await stop_bounded(consumer.stop(), 2)
 
 
 @dataclass
@@ -172,6 +173,17 @@ class World:
             yield producer
         finally:
             await producer.stop()
+
+    @asynccontextmanager
+    async def recording(self) -> AsyncIterator[Recorder]:
+        """A recorder of its own, of what the broker has now and gets."""
+        recorder = Recorder()
+        following = asyncio.create_task(recorder.follow(self.kafka))
+        try:
+            yield recorder
+        finally:
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
 
     async def event(self, kind: type[P], within_s: float = 60.0, **wanted: Any) -> P:
         """Waits for an event of a type with these fields."""
