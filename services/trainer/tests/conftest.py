@@ -19,9 +19,9 @@ from shipway.runtime.relay import Relay
 from shipway.runtime.settings import DataSettings, KafkaSettings, ObjectsSettings
 from shipway.trainer import handlers
 from shipway.trainer.barrier import Barrier
-from shipway.trainer.outputs import key_of_output
 from shipway.trainer.run import Workplace
 from shipway.trainer.settings import WorkerSettings
+from shipway.trainer.stages import key_of_output
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 

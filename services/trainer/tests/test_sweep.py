@@ -9,9 +9,8 @@ import sqlalchemy as sa
 from shipway.runtime.database import Database
 from shipway.runtime.objects import FolderStore
 from shipway.trainer import stagestore
-from shipway.trainer.outputs import key_of_output
 from shipway.trainer.settings import WorkerSettings
-from shipway.trainer.stages import Done
+from shipway.trainer.stages import Done, key_of_output
 from shipway.trainer.sweep import Sweeper
 from shipway.trainer.tables import job_stages, stage_outputs
 

@@ -1,4 +1,4 @@
-"""The command's commands, and what becomes of errors: one line that says what is wrong, and an exit code.
+"""The command, and what becomes of errors: one line that says what is wrong, and an exit code.
 
 Exit codes: 0 done; 1 it ended badly (a training failed, a version was rejected); 2 the input is wrong;
 3 a part of Shipway does not answer; 130 interrupted.
@@ -8,66 +8,23 @@ import sys
 
 import typer
 
-from shipway.cli import (
-    alerts,
-    config,
-    data,
-    deadletters,
-    demo,
-    doctor,
-    events,
-    jobs,
-    models,
-    monitoring,
-    predict,
-    predictions,
-    provision,
-    quality,
-    release,
-    report,
-    stack,
-    status,
-    token,
-    train,
-)
+from shipway.cli import token
+from shipway.cli.commands import Commands
 from shipway.cli.output import errors
-from shipway.client import Refused, ShipwayError, Unreachable
+from shipway.client.errors import Refused, ShipwayError, Unreachable
 from shipway.contract.errors import Permanent, Transient
 from shipway.contract.spec import InvalidSpec
 from shipway.runtime import log
 from shipway.runtime.settings import LogSettings
 
 app = typer.Typer(
+    cls=Commands,
     callback=token.use_token,
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("demo")(demo.demo)
-app.command("up")(stack.up)
-app.command("down")(stack.down)
-app.add_typer(models.app, name="model", help="Declare models and look at them.")
-app.add_typer(data.app, name="data", help="Bring data into the object store.")
-app.command("train")(train.train)
-app.command("cancel")(train.cancel)
-app.command("report")(report.report)
-app.command("compare")(report.compare)
-for name, command in release.COMMANDS.items():
-    app.command(name, rich_help_panel="Releases")(command)
-app.add_typer(jobs.app, name="jobs", help="Trainings on record, stage by stage; run a failed one again.")
-app.command("predict")(predict.predict)
-app.add_typer(predictions.app, name="predictions", help="The record of what was predicted.")
-app.command("quality")(quality.quality)
-app.command("monitoring")(monitoring.monitoring)
-app.add_typer(alerts.app, name="alerts", help="What is unusual and goes on: look, acknowledge, silence.")
-app.command("status")(status.status)
-app.command("events")(events.events)
-app.add_typer(deadletters.app, name="dead-letters", help="What services refused; send it again.")
-app.add_typer(token.app, name="token", help="Make, list and revoke API tokens.")
-app.command("doctor")(doctor.doctor)
-app.command("provision")(provision.provision)
-app.command("config")(config.config)
 
 
 def main() -> None:

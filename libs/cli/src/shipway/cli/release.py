@@ -57,36 +57,32 @@ def _whole_model(action: OperatorAction, what: str) -> Callable[..., None]:
     return of_model
 
 
-COMMANDS: dict[str, Callable[..., None]] = {
-    "approve": _command(
-        "approve",
-        "default: the newest that waits for approval",
-        "Let a version that waits for approval be released.",
-    ),
-    "promote": _command(
-        "promote",
-        "default: the one that is being released",
-        "Make the candidate the champion now, without the rest of its canary.",
-    ),
-    "rollback": _command(
-        "roll_back",
-        "the version to take out; default: the candidate, else the champion",
-        "Take a version out of the traffic: the candidate, or the champion, for the last good version.",
-    ),
-    "hold": _command(
-        "hold",
-        "default: the one that is being released, else the newest that waits",
-        "Stop a release where it is; it goes back where it fails, and on when it is resumed.",
-    ),
-    "resume": _command("resume", "default: the one on hold", "Let a release on hold go on."),
-    "freeze": _whole_model(
-        "freeze", "The kill switch of a model: no release starts or goes on. Going back stays possible."
-    ),
-    "unfreeze": _whole_model("unfreeze", "Let the model's releases go on."),
-    "pin": _command("pin", "default: the champion", "Keep a version loaded, whatever rule would let it go."),
-    "unpin": _command("unpin", "default: the pinned one", "Let a version go by rule again."),
-    "retire": _command("retire", "the version", "Retire a version that is not needed."),
-    "restore": _command(
-        "restore", "the version", "Have a retired version loaded again, and pinned, so that it is there to go back to."
-    ),
-}
+approve = _command(
+    "approve",
+    "default: the newest that waits for approval",
+    "Let a version that waits for approval be released.",
+)
+promote = _command(
+    "promote",
+    "default: the one that is being released",
+    "Make the candidate the champion now, without the rest of its canary.",
+)
+rollback = _command(
+    "roll_back",
+    "the version to take out; default: the candidate, else the champion",
+    "Take a version out of the traffic: the candidate, or the champion, for the last good version.",
+)
+hold = _command(
+    "hold",
+    "default: the one that is being released, else the newest that waits",
+    "Stop a release where it is; it goes back where it fails, and on when it is resumed.",
+)
+resume = _command("resume", "default: the one on hold", "Let a release on hold go on.")
+freeze = _whole_model("freeze", "The kill switch of a model: no release starts or goes on. Going back stays possible.")
+unfreeze = _whole_model("unfreeze", "Let the model's releases go on.")
+pin = _command("pin", "default: the champion", "Keep a version loaded, whatever rule would let it go.")
+unpin = _command("unpin", "default: the pinned one", "Let a version go by rule again.")
+retire = _command("retire", "the version", "Retire a version that is not needed.")
+restore = _command(
+    "restore", "the version", "Have a retired version loaded again, and pinned, so that it is there to go back to."
+)

@@ -19,7 +19,6 @@ from shipway.client.comparison import compare
 from shipway.client.errors import Refused, ShipwayError, Unreachable
 from shipway.client.follow import Followed, following
 from shipway.client.journey import Journey
-from shipway.client.tail import Tail
 from shipway.contract import topics
 from shipway.contract.commandseal import seal
 from shipway.contract.envelope import Envelope, encode
@@ -420,6 +419,7 @@ class AsyncShipway:
         Raises:
             Unreachable: the broker does not answer.
         """
+        from shipway.client.tail import Tail  # PyArrow with it, which nothing else here needs
 
         async def signatures() -> dict[int, Signature]:
             try:

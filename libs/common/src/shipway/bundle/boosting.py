@@ -97,7 +97,18 @@ def boost(
         best = booster.best_iteration if booster.best_iteration > 0 else booster.current_iteration()
         text = booster.model_to_string(num_iteration=best)
         gains = booster.feature_importance("gain", iteration=best).tolist()
-        again = lightgbm.Booster(model_str=text, params={"num_threads": params["num_threads"]})
     except lightgbm.basic.LightGBMError as err:
         raise Permanent(f"LightGBM: {err}") from err
-    return Trained(text.encode(), best, gains, again)
+    return Trained(text.encode(), best, gains, booster_of(text.encode(), params["num_threads"]))
+
+
+def booster_of(text: bytes, threads: int = 1) -> lightgbm.Booster:
+    """The model of a text that is proven sound (``bundle.modelfile``).
+
+    Raises:
+        Permanent: LightGBM does not read it.
+    """
+    try:
+        return lightgbm.Booster(model_str=text.decode(), params={"num_threads": threads})
+    except lightgbm.basic.LightGBMError as err:
+        raise Permanent(f"LightGBM: {err}") from err

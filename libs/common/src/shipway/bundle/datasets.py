@@ -13,14 +13,17 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
 
 from shipway.bundle.manifest import Windows
 from shipway.contract.arrowbounds import check_schema
 from shipway.contract.errors import InvalidField, Transient
 from shipway.contract.spec import ModelSpec, format_duration
+from shipway.runtime.lean import without_pandas
 from shipway.runtime.objects import ObjectStore
 from shipway.runtime.settings import DataSettings
+
+with without_pandas():
+    import pyarrow.dataset as ds
 
 BATCH_ROWS = 65_536
 

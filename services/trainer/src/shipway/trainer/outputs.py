@@ -7,20 +7,19 @@ written, by its hash; the text of a model is proven sound before LightGBM sees i
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import lightgbm
 import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.ipc
 
-from shipway.bundle.boosting import Prepared, Trained
-from shipway.bundle.manifest import check_digest, sha256
+from shipway.bundle.boosting import Prepared, Trained, booster_of
+from shipway.bundle.manifest import sha256
 from shipway.bundle.modelfile import check_model_text
-from shipway.contract.errors import Permanent
 from shipway.contract.signature import Signature, parse_signature
 from shipway.contract.signature import to_builtins as signature_to_builtins
 from shipway.contract.spec import StageName
 from shipway.runtime.objects import ObjectMissing, ObjectStore
+from shipway.trainer.stages import key_of_output
 
 
 class OutputLost(Exception):  # noqa: N818  neither kind: the stage that made it is run again
@@ -29,11 +28,6 @@ class OutputLost(Exception):  # noqa: N818  neither kind: the stage that made it
     def __init__(self, stage: StageName) -> None:
         super().__init__(f"the output of the stage {stage} is not in the object store any more")
         self.stage = stage
-
-
-def key_of_output(model: str, digest: str) -> str:
-    """The object key of an output."""
-    return f"stages/{model}/{check_digest(digest)}"
 
 
 def put_output(store: ObjectStore, model: str, stage: StageName, value: Any) -> str:
@@ -105,11 +99,7 @@ def _trained_bytes(trained: Trained) -> bytes:
 def _trained(data: bytes) -> Trained:
     model = msgspec.msgpack.decode(data, type=_Model)
     check_model_text(model.text, features=model.features, outputs=model.outputs)
-    try:
-        booster = lightgbm.Booster(model_str=model.text.decode(), params={"num_threads": 1})
-    except lightgbm.basic.LightGBMError as err:
-        raise Permanent(f"LightGBM: {err}") from err
-    return Trained(model.text, model.rounds, model.gains, booster)
+    return Trained(model.text, model.rounds, model.gains, booster_of(model.text))
 
 
 _ENCODE: Mapping[StageName, Callable[[Any], bytes]] = {

@@ -22,9 +22,8 @@ from shipway.runtime.waiting import until_reachable
 from shipway.trainer import metrics, stagestore
 from shipway.trainer.barrier import Barrier
 from shipway.trainer.beside import Beside
-from shipway.trainer.outputs import key_of_output
 from shipway.trainer.settings import WorkerSettings
-from shipway.trainer.stages import ALWAYS_RUN, BEGINS, Done, key_of
+from shipway.trainer.stages import ALWAYS_RUN, BEGINS, Done, key_of, key_of_output
 from shipway.trainer.stagestore import TakenStage
 from shipway.trainer.training import Ending, Job, Step, after
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from shipway.bundle.manifest import check_digest
 from shipway.contract.spec import STAGES, StageName
 
 # Raised when a stage gives something else for the same inputs: what older code gave is not taken any more.
@@ -48,6 +49,11 @@ class Done:
     stage: StageName
     output: str = ""
     result: Mapping[str, Any] = field(default_factory=dict)
+
+
+def key_of_output(model: str, digest: str) -> str:
+    """The object key of a stage's output."""
+    return f"stages/{model}/{check_digest(digest)}"
 
 
 def key_of(stage: StageName, spec: Mapping[str, Any], order: Mapping[str, Any], before: Sequence[Done]) -> str:

@@ -8,8 +8,8 @@ import sqlalchemy as sa
 from shipway.runtime import log
 from shipway.runtime.database import Database
 from shipway.runtime.objects import ObjectStore
-from shipway.trainer.outputs import key_of_output
 from shipway.trainer.settings import WorkerSettings
+from shipway.trainer.stages import key_of_output
 from shipway.trainer.tables import job_stages, jobs, stage_outputs
 
 _log = log.get(__name__)
