@@ -104,12 +104,19 @@ class Recorder:
                     places = [TopicPartition(t.name, p) for t in TOPICS for p in range(t.partitions)]
                     consumer.assign(places)
                     await consumer.seek_to_beginning(*places)
-                quiet = 0
-                while quiet < 20:  # then again from the start: the broker may have lost everything meanwhile
-                    found = await consumer.getmany(timeout_ms=200)
-                    quiet = 0 if found else quiet + 1
-                    for batch in found.values():
-                        self.records.extend(batch)
+                ends = await consumer.end_offsets(places)
+                while True:
+                    before = {place: await consumer.position(place) for place in places}
+                    until = time.monotonic() + 3
+                    while time.monotonic() < until:
+                        for batch in (await consumer.getmany(timeout_ms=200)).values():
+                            self.records.extend(batch)
+                    after = {place: await consumer.position(place) for place in places}
+                    stuck = any(after[place] == before[place] < ends[place] for place in places)
+                    async with asyncio.timeout(10):
+                        last, ends = ends, await consumer.end_offsets(places)
+                    if stuck or any(ends[place] < last[place] for place in places):
+                        break  # aiokafka's consumer hangs, or the broker lost what it had: again from the start
             except OSError:
                 await asyncio.sleep(0.2)
             except Exception as err:
