@@ -55,6 +55,12 @@ async def eventually(condition: Callable[[], bool], within_s: float = 10) -> Non
             await asyncio.sleep(0.02)
 
 
+def answers(port: int) -> bool:
+    with suppress(httpx.HTTPError):
+        return httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=1).status_code == 503
+    return False
+
+
 async def test_starts_in_order_tells_where_it_is_and_stops_in_order(tmp_path: Path) -> None:
     ports = choose_ports(["gateway", "database"], usual={})
     first = service(tmp_path, "database", ports["database"])
@@ -146,6 +152,7 @@ async def test_a_wait_ends_with_the_reason_that_the_service_gives(tmp_path: Path
     never = SERVICE.replace("asked > 2", "False")
     spec = ProcessSpec("gateway", (sys.executable, "-c", never, str(port), str(tmp_path / "stops"), "x"), port=port)
     async with Supervisor(plan_of(tmp_path, spec)) as supervisor:
+        await eventually(lambda: answers(port))
         with pytest.raises(NotReady, match=r"not ready after 1 s: gateway: .*/readyz says 503: .*warming up"):
             await supervisor.wait_ready(timeout_s=1)
 
