@@ -133,15 +133,18 @@ async def test_everything_restarted_serves_the_same(stack: Stack) -> None:
 
 async def test_prometheus_sees_every_service(stack: Stack) -> None:
     port = next(line for line in stack.env_file.read_text().splitlines() if line.startswith("SHIPWAY_PROMETHEUS_PORT"))
-    url = f"http://127.0.0.1:{port.partition('=')[2]}/api/v1/targets?state=active"
+    url = f"http://127.0.0.1:{port.partition('=')[2]}/api/v1"
 
     async def all_up() -> bool:
         async with httpx.AsyncClient() as client:
-            targets = (await client.get(url)).json()["data"]["activeTargets"]
+            targets = (await client.get(f"{url}/targets?state=active")).json()["data"]["activeTargets"]
         up = {t["labels"]["service"] for t in targets if t["health"] == "up"}
         return up >= {"trainer", "evaluator", "releaser", "predictor", "gateway", "monitor"}
 
     await eventually(all_up, "every service is scraped")
+    async with httpx.AsyncClient() as client:
+        groups = (await client.get(f"{url}/rules")).json()["data"]["groups"]
+    assert {group["name"] for group in groups} == {"shipway-services", "shipway-versions", "shipway-predictions"}
 
 
 async def test_nothing_listens_beyond_loopback_and_nobody_is_root(stack: Stack) -> None:

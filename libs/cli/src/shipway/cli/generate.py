@@ -1,4 +1,4 @@
-"""Writes what docs hold that code knows better: event schemas, settings reference, REST, the drawing of the topology.
+"""Writes what docs hold that code knows better: event schemas, settings, metrics, REST, the drawing of the topology.
 
 ``make docs`` runs it; a test fails when what is committed is not what it would write.
 """
@@ -12,6 +12,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from shipway.cli.config import settings_class
+from shipway.cli.grafana import dashboard
+from shipway.cli.metricnames import metrics_page
 from shipway.contract.events import EVENT_TYPES
 from shipway.contract.schemas import json_schema
 from shipway.contract.spec import FeatureSpec, ModelSpec, Schedule, StagePolicy, format_duration
@@ -28,6 +30,8 @@ def generated(root: Path) -> dict[Path, str]:
     }
     files[root / "docs" / "openapi" / "gateway.json"] = json.dumps(gateway_document(), indent=1) + "\n"
     files[root / "docs" / "settings.md"] = settings_page()
+    files[root / "docs" / "metrics.md"] = metrics_page()
+    files[root / "deploy" / "grafana" / "dashboards" / "shipway.json"] = json.dumps(dashboard(), indent=1) + "\n"
     files[root / "ARCHITECTURE.md"] = _between(root / "ARCHITECTURE.md", "topology", topology())
     files[root / "docs" / "your-own-model.md"] = _between(root / "docs" / "your-own-model.md", "fields", spec_fields())
     return files
