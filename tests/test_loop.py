@@ -3,7 +3,7 @@
 import asyncio
 import io
 import math
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -203,13 +203,16 @@ async def test_feedback_finds_its_prediction(shipway_world: World, served: str) 
     assert refused.value.status == 422
 
 
-async def test_labels_become_quality_by_version_and_a_file_beside_the_history(shipway_world: World) -> None:
+async def test_labels_become_quality_by_version_and_the_next_training_set(shipway_world: World) -> None:
     model = "labelled"
     await shipway_world.declare(model)
     assert (await shipway_world.train(model)).succeeded
-    rows = make_rows("binary", 200, seed=5)
-    answer = await shipway_world.shipway.predict(model, [features_of(row) for row in rows])
-    ids = [prediction.id for prediction in answer.predictions]
+    rows, ids, asked_at = make_rows("binary", 400, seed=5), list[str](), list[datetime]()
+    for begin in (0, 200):
+        asked_at.append(datetime.now(UTC))
+        part = [features_of(row) for row in rows[begin : begin + 200]]
+        ids += [prediction.id for prediction in (await shipway_world.shipway.predict(model, part)).predictions]
+    until = datetime.now(UTC)
     truth = {name: row["y"] for name, row in zip(ids, rows, strict=True) if row["y"] is not None}
     labels = [KnownLabel(name, y) for name, y in truth.items()]
     wrong = KnownLabel(ids[1], not truth[ids[1]])
@@ -222,7 +225,7 @@ async def test_labels_become_quality_by_version_and_a_file_beside_the_history(sh
     found = await eventually(joined, "every label has found its prediction")
     assert found is not None
     (version,) = found["versions"]
-    assert (version["version"], version["predictions"]) == (1, 200)
+    assert (version["version"], version["predictions"]) == (1, 400)
     assert (found["counts"]["conflicting"], found["counts"]["doubled"]) == (1, 10)
     assert version["metrics"]["accuracy"] > 0.75 and version["loss"]["high"] < 0.25
 
@@ -239,3 +242,19 @@ async def test_labels_become_quality_by_version_and_a_file_beside_the_history(sh
         return read if len(read) == len(truth) else None
 
     assert await eventually(filed, "the labels are filed") == {name: str(y).lower() for name, y in truth.items()}
+
+    lasted = f"{(until - asked_at[1]).total_seconds() * 1000:.3f}ms"
+    await shipway_world.declare(
+        model,
+        data={"source": "history", "time_column": "at", "train": "1h", "holdout": lasted},
+        labels={"mature_after": "0s"},
+        gates={"max_regression": 0.5, "stability_runs": 0},
+    )
+    journey = await shipway_world.train(model, until=until)
+    assert journey.succeeded, journey
+    assert journey.training_rows == sum(name in truth for name in ids[:200])
+    report = await shipway_world.shipway.report(model, 2)
+    lived = report["data"]["history"]
+    assert (lived["train"]["predictions"], lived["holdout"]["predictions"]) == (200, 200)
+    assert report["holdout"]["rows"] == sum(name in truth for name in ids[200:])
+    assert (await shipway_world.shipway.predict(model, [features_of(rows[0])])).version == 2

@@ -42,6 +42,7 @@ STACK = os.environ.get("SHIPWAY_TEST_STACK", "embedded")
 LAST = datetime(2026, 3, 1, tzinfo=UTC)
 QUICK = {
     "SHIPWAY__KAFKA__BEAT_S": "1",
+    "SHIPWAY__DATA__HISTORY_LAG_S": "0",
     "SHIPWAY_MONITOR__HISTORY__ROLL_S": "1",
     "SHIPWAY_MONITOR__WATCH_BEAT_S": "0.5",
     "SHIPWAY_MONITOR__LABELS__SEARCH_AGAIN_S": "0.5",

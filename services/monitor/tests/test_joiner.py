@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import sqlalchemy as sa
 
+from shipway.bundle.history import labels_between
 from shipway.bundle.manifest import Windows
 from shipway.bundle.store import encode_golden, write_bundle
 from shipway.contract import events as e
@@ -27,6 +28,7 @@ from shipway.runtime.database import Database
 from shipway.runtime.delivery import outbox
 from shipway.runtime.objects import FolderStore
 from shipway.runtime.prediction_ids import as_text, new_ids
+from shipway.runtime.settings import DataSettings
 
 T0 = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=1)
 Put = Callable[..., Awaitable[None]]
@@ -167,6 +169,14 @@ async def test_a_corrected_label_counts_once_and_the_file_follows(
     assert [event.loss_sum for event in await measured(database)] == [pytest.approx(0.04), pytest.approx(0.64)]
     (row,) = pq.read_table(store._path(f"labels/m/{T0:%Y-%m-%d}.parquet")).to_pylist()
     assert row["label"] == "false"
+    (before,) = row["earlier"]
+    assert before["label"] == "true" and row["received_at"] <= before["settled_at"] < row["settled_at"]
+
+    def known(as_of: datetime) -> list[str]:
+        return labels_between(store, "m", T0.date(), T0.date(), as_of, DataSettings())["label"].to_pylist()
+
+    moments = (row["received_at"] - timedelta(seconds=1), before["settled_at"], row["settled_at"])
+    assert [known(at) for at in moments] == [[], ["true"], ["false"]], "what was known then can be told now"
 
 
 async def test_what_is_orphaned_too_old_or_misfit_is_counted_and_gone(

@@ -1,5 +1,6 @@
 """A whole training on small data: what the bundle holds, and how data that can't be trained on is refused."""
 
+import io
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,6 +17,7 @@ from shipway.bundle.modelfile import check_model_text
 from shipway.bundle.store import Bundle, read_bundle
 from shipway.contract.errors import InvalidField, Permanent
 from shipway.contract.events import TrainingCompleted
+from shipway.contract.history import history_key, labels_key
 from shipway.contract.spec import STAGES, parse_spec, to_builtins
 from shipway.runtime.objects import FolderStore
 from shipway.trainer.child import Hands
@@ -24,6 +26,7 @@ from shipway.trainer.stages import Done
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 ROWS = 2000
 UNTIL = T0 + timedelta(minutes=30 * ROWS)
+ASKED_AT = UNTIL + timedelta(days=2)
 RawSpec = Callable[..., dict[str, Any]]
 
 
@@ -66,6 +69,7 @@ class Case:
             "stage": "get-data",
             "spec": spec,
             "until": until.isoformat() if until else None,
+            "asked_at": ASKED_AT.isoformat(),
             "objects": {"url": f"file://{self.folder.parent / 'objects'}"},
             "data": {"folders": "/"},
             "max_threads": 1,
@@ -198,6 +202,47 @@ def test_what_can_not_be_trained_on_is_refused_in_words(case: Case, changes: dic
         changes["features"] = {"n": {"type": "number"}}
     with pytest.raises(Permanent, match=problem):
         case.train(**changes)
+
+
+def put_history(store: FolderStore, rows: pa.Table, received_at: datetime) -> None:
+    """The rows as a model's predictions, and the labels of those that have a target, a file a day each."""
+    days = np.array([at.date() for at in rows["at"].to_pylist()])
+    for day in np.unique(days):
+        part = rows.filter(pa.array(days == day))
+        ids = pa.array([f"{day}-{i}" for i in range(len(part))])
+        alike = {"version": pa.array([1] * len(part), pa.int32()), "role": pa.array(["champion"] * len(part))}
+        alike |= {"instance": pa.array(["i"] * len(part)), "outcome": pa.array(["answered"] * len(part))}
+        logged = {"prediction_id": ids, "at": part["at"].cast(pa.timestamp("us", "UTC")), **alike}
+        features = {f"feature.{name}": part[name] for name in ("n", "c")}
+        labels = pa.table({"prediction_id": ids, "label": part["y"].cast(pa.string())})
+        labels = labels.append_column("received_at", pa.array([received_at] * len(part), pa.timestamp("us", "UTC")))
+        known = labels.filter(labels["label"].is_valid())
+        for key, table in ((history_key("m", day, "0"), pa.table(logged | features)), (labels_key("m", day), known)):
+            sink = io.BytesIO()
+            pq.write_table(table, sink)
+            store.put(key, sink.getvalue())
+
+
+HISTORY = {"source": "history", "time_column": "at", "train": "30d", "holdout": "5d"}
+
+
+def test_a_model_is_trained_on_its_own_predictions(case: Case) -> None:
+    put_history(case.store, data(), UNTIL)
+    result = case.train(until=None, data=HISTORY)
+    bundle = read_bundle(case.store, result["digest"])
+    assert bundle.manifest.as_of == ASKED_AT - timedelta(seconds=120)
+    assert bundle.manifest.holdout_to == ASKED_AT - timedelta(seconds=120) - timedelta(days=1)
+    report = msgspec.json.decode(bundle.files["report.json"])
+    lived = report["history"]
+    assert result["training_rows"] == lived["rows"] == lived["labelled"] < lived["predictions"]
+    assert lived["exploration_share"] == 0 and lived["versions"] == {"1": lived["rows"]}
+    assert case.train(until=None, data=HISTORY)["training_rows"] == result["training_rows"]
+
+
+def test_too_few_labels_are_told_with_how_many_there_are(case: Case) -> None:
+    put_history(case.store, data(), ASKED_AT)
+    with pytest.raises(Permanent, match=r"holds 0 labels for 1,\d\d\d predictions .* wait for labels"):
+        case.train(until=None, data=HISTORY)
 
 
 def test_a_target_that_is_never_known_is_named(case: Case) -> None:

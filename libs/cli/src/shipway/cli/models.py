@@ -25,11 +25,12 @@ def read_model_file(path: Path) -> ModelSpec:
         spec = parse_toml(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as err:
         raise ShipwayError(f"{path}: {err}") from err
-    kind, _, place = spec.data.source.partition(":")
+    kind, _, place = (spec.data.files or "").partition(":")
     if kind != "folder" or Path(place).is_absolute():
         return spec
-    folder = (path.resolve().parent / place).resolve()
-    return spec.model_copy(update={"data": spec.data.model_copy(update={"source": f"folder:{folder}"})})
+    folder = f"folder:{(path.resolve().parent / place).resolve()}"
+    named = "base" if spec.data.from_history else "source"
+    return spec.model_copy(update={"data": spec.data.model_copy(update={named: folder})})
 
 
 @app.command("declare")

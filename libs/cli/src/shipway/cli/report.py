@@ -46,6 +46,10 @@ def report(
     for name, window in found.get("data", {}).get("windows", {}).items():
         words = f"{window['rows']:,} rows from {window['from'][:16]} to {window['to'][:16]}"
         console.print(f"{name}: {words}, content {window['content'][:12]}", highlight=False)
+    if lived := found.get("data", {}).get("history", {}).get("train"):
+        known = f"known {found['data']['as_of'][:16]}"
+        labels = f"{lived['labelled']:,} labels of {lived['predictions']:,} predictions, {known}"
+        console.print(f"history: {labels}; {lived['exploration_share']:.1%} answered by a candidate", highlight=False)
     if files := found.get("data", {}).get("files"):
         console.print(f"source: {found['data']['source']}, {len(files)} files (--json has their hashes)", markup=False)
     return None

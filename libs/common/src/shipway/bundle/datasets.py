@@ -1,4 +1,4 @@
-"""Reading a model's data: the rows of a time window from a Parquet folder or from a prefix in the object store.
+"""Reading a model's data: the rows of a time window, from a folder, a prefix in the object store, or the history.
 
 All calls are blocking. ``allowed`` says which folders may be read, and how much of anything.
 """
@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from shipway.bundle.history import HistorySummary, as_logged, read_history, state_of
 from shipway.bundle.manifest import Windows
 from shipway.contract.arrowbounds import check_schema
 from shipway.contract.errors import InvalidField, Transient
@@ -28,19 +29,22 @@ with without_pandas():
 BATCH_ROWS = 65_536
 
 
-def windows_of(spec: ModelSpec, until: datetime) -> Windows:
+def windows_of(spec: ModelSpec, until: datetime, as_of: datetime | None = None) -> Windows:
     """The windows of a training on the data before ``until``; training never sees the holdout."""
     holdout_from = until - spec.data.holdout
     train_to = holdout_from - spec.data.gap
-    return Windows(train_to - spec.data.train, train_to, holdout_from, until)
+    return Windows(train_to - spec.data.train, train_to, holdout_from, until, as_of)
 
 
-def newest_time(store: ObjectStore, spec: ModelSpec, allowed: DataSettings) -> datetime:
-    """Just after the newest row's time: the ``until`` that takes in all the data.
+def newest_time(store: ObjectStore, spec: ModelSpec, allowed: DataSettings, as_of: datetime | None = None) -> datetime:
+    """Just after the newest row's time: the ``until`` that takes in all the data. Of the history: when its predictions
+    were ripe by ``as_of``.
 
     Raises:
         Permanent: no data, or no such time column. Transient: the source is away.
     """
+    if spec.data.from_history:
+        return _known(as_of) - spec.labels.mature_after
     column = spec.data.time_column
     newest: datetime | None = None
     with _reading(spec):
@@ -53,12 +57,33 @@ def newest_time(store: ObjectStore, spec: ModelSpec, allowed: DataSettings) -> d
                     moment = _aware(found)
                     newest = moment if newest is None else max(newest, moment)
     if newest is None:
-        raise InvalidField("data.source", f"{spec.data.source} holds no rows with a {column}")
+        raise InvalidField("data.source", f"{spec.data.files} holds no rows with a {column}")
     return newest + timedelta(microseconds=1)
 
 
-def read_window(store: ObjectStore, spec: ModelSpec, start: datetime, end: datetime, allowed: DataSettings) -> pa.Table:
+def read_window(
+    store: ObjectStore,
+    spec: ModelSpec,
+    start: datetime,
+    end: datetime,
+    allowed: DataSettings,
+    as_of: datetime | None = None,
+) -> pa.Table:
+    """The rows of read_rows."""
+    return read_rows(store, spec, start, end, allowed, as_of)[0]
+
+
+def read_rows(
+    store: ObjectStore,
+    spec: ModelSpec,
+    start: datetime,
+    end: datetime,
+    allowed: DataSettings,
+    as_of: datetime | None = None,
+) -> tuple[pa.Table, HistorySummary | None]:
     """The rows with ``start <= time < end``: features, target, time, id and slice columns, in the order of time.
+
+    Where the history is read, with the labels known ``as_of``, also what it holds.
 
     Raises:
         Permanent: no data, a column that is missing, or more rows or bytes than allowed.
@@ -69,25 +94,39 @@ def read_window(store: ObjectStore, spec: ModelSpec, start: datetime, end: datet
         wanted.append(spec.data.id_column)
     wanted += spec.gates.slices
     columns = list(dict.fromkeys(wanted))
+    room, summary = _Room(spec, allowed), None
     with _reading(spec):
-        room = _Room(spec, allowed)
-        tables = [_rows(dataset, spec, columns, start, end, room) for dataset in _datasets(store, spec, allowed)]
+        datasets = _datasets(store, spec, allowed) if spec.data.files is not None else []
+        tables = [_rows(dataset, spec, columns, start, end, room) for dataset in datasets]
+        if spec.data.from_history:
+            rows, summary = read_history(store, spec, start, end, _known(as_of), allowed, room.take)
+            tables = [rows, *(as_logged(spec, table) for table in tables)]
         table = pa.concat_tables(tables, promote_options="permissive")
-    return table.sort_by(spec.data.time_column)
+    if spec.data.from_history and spec.target.kind != "regression":
+        table = _whole_numbers(table, spec.target.column)
+    return table.sort_by(spec.data.time_column), summary
 
 
-def fingerprint(store: ObjectStore, spec: ModelSpec, allowed: DataSettings) -> list[list[str]]:
-    """What the source holds now, as [name, mark] of each file: a mark differs once the file's bytes do.
+def fingerprint(
+    store: ObjectStore, spec: ModelSpec, allowed: DataSettings, windows: Windows | None = None
+) -> list[list[str]]:
+    """What the source holds now, as [name, mark] of each file: a mark differs once the file's bytes do. Of the history
+    those that hold ``windows``.
 
     Raises:
         Permanent: no data, or none that may be read. Transient: the source is away.
     """
-    kind, _, place = spec.data.source.partition(":")
+    found: list[list[str]] = []
+    kind, _, place = (spec.data.files or "").partition(":")
     if kind == "folder":
         with _reading(spec):
-            found = [(file, file.stat()) for file in _files(Path(place), allowed)]
-        return [[str(file), f"{at.st_size} {at.st_mtime_ns} {at.st_ino}"] for file, at in found]
-    return [[key, store.mark(key) or ""] for key in _keys(store, place)]
+            stats = [(file, file.stat()) for file in _files(Path(place), allowed)]
+        found = [[str(file), f"{at.st_size} {at.st_mtime_ns} {at.st_ino}"] for file, at in stats]
+    elif kind:
+        found = [[key, store.mark(key) or ""] for key in _keys(store, place)]
+    if spec.data.from_history and windows is not None:
+        found += state_of(store, spec, windows.train_from, windows.holdout_to)
+    return found
 
 
 @dataclass(frozen=True)
@@ -99,13 +138,18 @@ class SourceFile:
     sha256: str | None
 
 
-def source_files(store: ObjectStore, spec: ModelSpec, allowed: DataSettings, most_bytes: int) -> list[SourceFile]:
+def source_files(
+    store: ObjectStore, spec: ModelSpec, allowed: DataSettings, most_bytes: int, windows: Windows | None = None
+) -> list[SourceFile]:
     """What the source holds now, by content. Files are hashed in order until ``most_bytes`` are read.
 
     Raises:
         Permanent: no data, or none that may be read. Transient: the source is away.
     """
-    kind, _, place = spec.data.source.partition(":")
+    kind, _, place = (spec.data.files or "").partition(":")
+    keys = _keys(store, place) if kind not in ("", "folder") else []
+    if spec.data.from_history and windows is not None:
+        keys += [key for key, _ in state_of(store, spec, windows.train_from, windows.holdout_to)]
     found: list[SourceFile] = []
     left = most_bytes
     with _reading(spec):
@@ -115,7 +159,7 @@ def source_files(store: ObjectStore, spec: ModelSpec, allowed: DataSettings, mos
                 digest = hashlib.file_digest(file, "sha256").hexdigest() if size <= left else None
             found.append(SourceFile(str(path), size, digest))
             left -= size
-        for key in _keys(store, place) if kind != "folder" else []:
+        for key in keys:
             size = store.size(key) or 0
             digest = hashlib.sha256(store.get(key, allowed.max_file_bytes)).hexdigest() if size <= left else None
             found.append(SourceFile(key, size, digest))
@@ -147,8 +191,8 @@ class _Room:
                 + (" raise it or narrow the window" if self._spec else _more("max_rows", "narrow the window")),
             )
 
-    def take(self, batch: pa.RecordBatch) -> None:
-        """Takes a batch."""
+    def take(self, batch: pa.RecordBatch | pa.Table) -> None:
+        """Takes rows."""
         self.check_rows(batch.num_rows)
         self._rows += batch.num_rows
         self._bytes += batch.nbytes
@@ -182,7 +226,7 @@ def _part(schema: pa.Schema, columns: list[str]) -> pa.Schema:
 @contextmanager
 def _reading(spec: ModelSpec) -> Iterator[None]:
     """Files are read when their rows are asked for, so that what is wrong in them may show at any moment."""
-    place = spec.data.source.partition(":")[2]
+    place = (spec.data.files or "").partition(":")[2] or "the history"
     try:
         yield
     except OSError as err:
@@ -194,7 +238,7 @@ def _reading(spec: ModelSpec) -> Iterator[None]:
 
 
 def _datasets(store: ObjectStore, spec: ModelSpec, allowed: DataSettings) -> list[Any]:
-    kind, _, place = spec.data.source.partition(":")
+    kind, _, place = (spec.data.files or "").partition(":")
     if kind == "folder":
         datasets = [_folder(Path(place), allowed)]
     else:
@@ -259,7 +303,7 @@ def _check_columns(schema: pa.Schema, wanted: list[str], spec: ModelSpec) -> Non
     missing = [name for name in wanted if name not in schema.names]
     if missing:
         there = ", ".join(schema.names[:50])
-        raise InvalidField(missing[0], f"is not a column of {spec.data.source}; it has {there}")
+        raise InvalidField(missing[0], f"is not a column of {spec.data.files}; it has {there}")
 
 
 def _time_type(schema: pa.Schema, column: str) -> pa.DataType:
@@ -290,3 +334,19 @@ def _aware(found: datetime | date) -> datetime:
     if not isinstance(found, datetime):
         return datetime.combine(found, time(), UTC)
     return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def _known(as_of: datetime | None) -> datetime:
+    if as_of is None:
+        raise InvalidField("manifest.as_of", "does not say which labels were known; train a new version")
+    return as_of
+
+
+def _whole_numbers(table: pa.Table, target: str) -> pa.Table:
+    """The target as whole numbers where all its labels are, so that classes are in the order of numbers."""
+    try:
+        numbers = table[target].cast(pa.int64())
+    except pa.ArrowException:
+        return table
+    same = pc.all(pc.equal(numbers.cast(pa.string()), table[target])).as_py() is not False
+    return table.set_column(table.schema.get_field_index(target), target, numbers) if same else table

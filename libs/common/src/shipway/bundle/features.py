@@ -26,7 +26,7 @@ def learn_signature(spec: ModelSpec, table: pa.Table) -> Signature:
     for name, wanted in spec.features.items():
         categories = wanted.categories or []
         if wanted.type == "category" and not categories:
-            found = pc.unique(_as_text(name, table.column(name))).drop_null().to_pylist()
+            found = pc.unique(as_text(name, table.column(name))).drop_null().to_pylist()
             if len(found) > MAX_CATEGORIES:
                 raise InvalidField(f"features.{name}", f"has {len(found)} categories; the limit is {MAX_CATEGORIES}")
             categories = sorted(found)
@@ -78,14 +78,14 @@ def encode_target(signature: Signature, table: pa.Table) -> tuple[Matrix, npt.ND
     if signature.output == "regression":
         values = _numbers(signature.target, column)
     else:
-        indices = pc.index_in(_as_text(signature.target, column), pa.array(signature.classes, pa.string()))
+        indices = pc.index_in(as_text(signature.target, column), pa.array(signature.classes, pa.string()))
         values = indices.cast(pa.float64()).to_numpy(zero_copy_only=False)
     return values, np.isfinite(values)
 
 
 def _column(feature: Feature, column: pa.ChunkedArray) -> Matrix:
     if feature.type == "category":
-        text = _as_text(feature.name, column)
+        text = as_text(feature.name, column)
         codes = pc.index_in(text, pa.array(feature.categories, pa.string())).cast(pa.float64())
         unseen = pc.and_(pc.is_valid(text), pc.is_null(codes))
         codes = pc.if_else(unseen, pa.scalar(UNSEEN), codes)
@@ -107,8 +107,12 @@ def _numbers(name: str, column: pa.ChunkedArray) -> Matrix:
     return np.asarray(column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False), dtype=np.float64)
 
 
-def _as_text(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """A column's values as the text that a JSON value of them has (see signature.category_text)."""
+def as_text(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """A column's values as the text that a JSON value of them has (see signature.category_text).
+
+    Raises:
+        Permanent: of no type that has one.
+    """
     kind = column.type
     if pa.types.is_dictionary(kind):
         column, kind = column.cast(kind.value_type), kind.value_type
@@ -136,7 +140,7 @@ def learn_classes(spec: ModelSpec, table: pa.Table) -> list[str]:
     if spec.target.classes is not None:
         return list(spec.target.classes)
     column = table.column(spec.target.column)
-    found = pc.unique(_as_text("target.column", column)).drop_null().to_pylist()
+    found = pc.unique(as_text("target.column", column)).drop_null().to_pylist()
     numeric = pa.types.is_integer(column.type) or pa.types.is_floating(column.type)
     classes = sorted(found, key=int) if numeric else sorted(found)
     if spec.target.kind == "binary" and len(classes) != 2:

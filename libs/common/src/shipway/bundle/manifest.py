@@ -23,8 +23,8 @@ class FileEntry(msgspec.Struct, frozen=True):
     size: int
 
 
-class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """What a bundle holds and what it was made from."""
+class Manifest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a bundle holds and what it was made from. ``as_of`` as in Windows."""
 
     format: int
     model: str
@@ -35,16 +35,21 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     train_to: datetime
     holdout_from: datetime
     holdout_to: datetime
+    as_of: datetime | None = None
 
 
 @dataclass(frozen=True)
 class Windows:
-    """The time windows of a training: trained on ``[train_from, train_to)``, judged on the holdout's."""
+    """The time windows of a training: trained on ``[train_from, train_to)``, judged on the holdout's.
+
+    ``as_of``: of labels that come later than predictions, those that were known then; None where there are no such.
+    """
 
     train_from: datetime
     train_to: datetime
     holdout_from: datetime
     holdout_to: datetime
+    as_of: datetime | None = None
 
 
 def sha256(data: bytes) -> str:

@@ -103,6 +103,7 @@ def write_bundle(
         train_to=windows.train_to,
         holdout_from=windows.holdout_from,
         holdout_to=windows.holdout_to,
+        as_of=windows.as_of,
     )
     raw = encode_manifest(manifest)
     digest = sha256(raw)

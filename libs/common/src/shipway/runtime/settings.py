@@ -98,6 +98,12 @@ class DataSettings(_Section):
     max_file_bytes: int = Field(default=4_000_000_000, ge=1, description="bytes of one Parquet file or object at most")
     max_columns: int = Field(default=10_000, ge=1, description="columns of a Parquet file at most")
     max_nesting: int = Field(default=8, ge=1, le=64, description="levels of nesting in a Parquet file's types at most")
+    history_lag_s: float = Field(
+        default=120.0,
+        ge=0,
+        description="seconds until a prediction and its label are in their files: a training on the history takes in"
+        " what was known so long before it was asked for",
+    )
 
     @field_validator("folders")
     @classmethod

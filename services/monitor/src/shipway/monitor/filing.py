@@ -16,6 +16,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from shipway.contract.errors import Permanent
 from shipway.contract.events import ModelApproved
+from shipway.contract.history import HISTORY, history_key
 from shipway.contract.signature import Signature, parse_signature
 from shipway.contract.spec import parse_spec
 from shipway.monitor.parquet import Content, Naming
@@ -24,7 +25,7 @@ from shipway.monitor.tables import history_staged as staged
 from shipway.monitor.tables import models, signatures
 from shipway.runtime.database import Transaction
 
-ROOT = "history/"
+ROOT = HISTORY
 UNFINISHED = ("planned", "leaving")
 # What is worked on at once, in memory.
 ROLL_BYTES = 64_000_000
@@ -232,7 +233,7 @@ def _written(content: Content) -> dict[str, Any]:
 
 
 async def _plan(tx: Transaction, model: str, day: date) -> int:
-    key = f"{ROOT}{model}/{day:%Y-%m-%d}/{uuid.uuid4().hex}.parquet"
+    key = history_key(model, day, uuid.uuid4().hex)
     values = {"model": model, "day": day, "key": key, "state": "planned"}
     return int((await tx.execute(sa.insert(files).values(**values).returning(files.c.id))).scalar_one())
 

@@ -7,13 +7,14 @@ labels of the day come in, under the same name: a crash in between costs time an
 import asyncio
 import io
 from collections.abc import Mapping
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import sqlalchemy as sa
 
+from shipway.contract.history import labels_key
 from shipway.monitor.labels import bounds_of_day
 from shipway.monitor.quality import class_name
 from shipway.monitor.tables import label_files as files
@@ -24,11 +25,6 @@ from shipway.runtime.objects import ObjectStore
 ROWS_AT_ONCE = 50_000
 _TIME = pa.timestamp("us", tz="UTC")
 _DUE = files.c.changes != files.c.written_changes
-
-
-def key_of(model: str, day: date) -> str:
-    """The object's key."""
-    return f"labels/{model}/{day:%Y-%m-%d}.parquet"
 
 
 async def write_due(database: Database, store: ObjectStore, kinds: Mapping[str, str], every_s: float) -> bool:
@@ -45,7 +41,7 @@ async def write_due(database: Database, store: ObjectStore, kinds: Mapping[str, 
         if row is None:
             return False
         data, rows = await _encoded(tx, row.model, row.day, kinds.get(row.model, ""))
-        await asyncio.to_thread(store.put, key_of(row.model, row.day), data)
+        await asyncio.to_thread(store.put, labels_key(row.model, row.day), data)
         this = (files.c.model == row.model) & (files.c.day == row.day)
         values = {"written_changes": row.changes, "written_at": sa.func.now(), "rows": rows, "bytes": len(data)}
         await tx.execute(sa.update(files).where(this).values(**values))
@@ -57,20 +53,24 @@ async def remove_before(database: Database, store: ObjectStore, model: str, day:
     old = (files.c.model == model) & (files.c.day < day)
     async with database.begin() as tx:
         for row in (await tx.execute(sa.select(files).where(old).with_for_update())).all():
-            await asyncio.to_thread(store.delete, key_of(model, row.day))
+            await asyncio.to_thread(store.delete, labels_key(model, row.day))
         await tx.execute(sa.delete(files).where(old))
 
 
 async def _encoded(tx: Transaction, model: str, day: date, kind: str) -> tuple[bytes, int]:
     """The file and its rows, in the order of prediction ids. Read part by part: a day may have millions."""
+    value = pa.float64() if kind == "regression" else pa.string()
     schema = pa.schema(
         [
             pa.field("prediction_id", pa.string(), nullable=False),
-            pa.field("label", pa.float64() if kind == "regression" else pa.string()),
+            pa.field("label", value),
             pa.field("version", pa.int32()),
             pa.field("predicted_at", _TIME),
             pa.field("observed_at", _TIME),
             pa.field("received_at", _TIME),
+            # Since when it counts, and what counted before, the oldest first: the past as it was known then.
+            pa.field("settled_at", _TIME),
+            pa.field("earlier", pa.list_(pa.struct([("label", value), ("settled_at", _TIME)]))),
         ]
     )
     begin, end = bounds_of_day(day)
@@ -89,9 +89,15 @@ async def _encoded(tx: Transaction, model: str, day: date, kind: str) -> tuple[b
 
 
 def _row(row: Any, kind: str) -> dict[str, Any]:
-    names = ("prediction_id", "version", "predicted_at", "observed_at", "received_at")
+    names = ("prediction_id", "version", "predicted_at", "observed_at", "received_at", "settled_at")
     shown = {name: getattr(row, name) for name in names}
-    return shown | {"label": _value(row.label, kind)}
+    earlier = [
+        {"label": _value(one["label"], kind), "settled_at": datetime.fromisoformat(one["settled_at"])}
+        for one in row.earlier or ()
+    ]
+    # A correction that is not counted yet changes the day again once it is.
+    held = row.label if row.counted is None else row.counted
+    return shown | {"label": _value(held, kind), "earlier": earlier or None}
 
 
 def _value(label: Any, kind: str) -> float | str | None:

@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import JSONB, insert
 
 from shipway.contract.spec import Labels
 from shipway.monitor.labelling import Label, arrive
@@ -115,12 +115,12 @@ async def settle(
             hour.count(judged, delay)
         else:
             counts["misfit"] += 1
-        found.append((row.prediction_id, row.label, answer))
+        found.append((row, answer))
     await _delete(tx, too_old)
     await _mark_counted(tx, found)
     await count(tx, model, +counts)
     await _add_sums(tx, model, sums)
-    for day in {answer.at.astimezone(UTC).date() for _, _, answer in found}:
+    for day in {answer.at.astimezone(UTC).date() for _, answer in found}:
         await _change_day(tx, model, day)
 
 
@@ -178,7 +178,8 @@ async def _delete(tx: Transaction, ids: Collection[str]) -> int:
     return (await tx.execute(sa.delete(labels).where(_among(list(ids)), _DUE))).rowcount
 
 
-async def _mark_counted(tx: Transaction, found: list[tuple[str, Any, Answer]]) -> None:
+async def _mark_counted(tx: Transaction, found: list[tuple[Any, Answer]]) -> None:
+    """Notes what the sums hold now, since when, and what they held before: so that the past can be told."""
     if not found:
         return
     this = labels.c.prediction_id == sa.bindparam("id")
@@ -186,12 +187,22 @@ async def _mark_counted(tx: Transaction, found: list[tuple[str, Any, Answer]]) -
         "version": sa.bindparam("v"),
         "predicted_at": sa.bindparam("at"),
         "scores": sa.bindparam("numbers"),
+        "settled_at": sa.func.now(),
+        "earlier": sa.bindparam("before", type_=JSONB(none_as_null=True)),
     }
     rows = [
-        {"id": prediction_id, "v": answer.version, "at": answer.at, "numbers": list(answer.scores), "said": label}
-        for prediction_id, label, answer in found
+        {"id": row.prediction_id, "v": answer.version, "at": answer.at, "numbers": list(answer.scores)}
+        | {"said": row.label, "before": _earlier(row)}
+        for row, answer in found
     ]
     await tx.execute(sa.update(labels).where(this).values(**values, counted=sa.bindparam("said")), rows)
+
+
+def _earlier(row: Any) -> list[dict[str, Any]] | None:
+    if row.counted is None:
+        return None
+    since = row.settled_at or row.received_at
+    return [*(row.earlier or ()), {"label": row.counted, "settled_at": since.isoformat()}]
 
 
 async def _add_sums(tx: Transaction, model: str, sums: Mapping[tuple[int, datetime], Quality]) -> None:

@@ -16,11 +16,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from shipway.contract.errors import Permanent
+from shipway.contract.history import FEATURE
 from shipway.contract.predictionlog import SCHEMA
 from shipway.contract.signature import Feature, Signature
 from shipway.contract.spec import NAME
 
-PREFIX = "feature."
+PREFIX = FEATURE
 UNNAMED = "features_unnamed"  # the numbers of a record that no known signature fits
 MAX_PLACES = 1000
 _BEFORE = [name for name in SCHEMA.names if name not in ("features", "scores")]

@@ -108,6 +108,9 @@ labels = sa.Table(
     sa.Column("predicted_at", _TIME),
     sa.Column("scores", sa.ARRAY(sa.Float)),
     sa.Column("counted", JSONB),
+    # When it was counted, and what was counted before it, as [{label, settled_at}], the oldest first.
+    sa.Column("settled_at", _TIME),
+    sa.Column("earlier", JSONB),
     sa.Index("labels_due", "model", "due_at", postgresql_where=sa.text("counted is distinct from label")),
     sa.Index("labels_by_time", "model", "predicted_at"),
 )
@@ -202,6 +205,8 @@ history_files = sa.Table(
     # Its answered predictions' least and greatest id; null: not known, and so looked into for every label.
     sa.Column("first_id", sa.Text),
     sa.Column("last_id", sa.Text),
+    # No record of the subjects of forgettings up to this number is in it.
+    sa.Column("clear_of", sa.BigInteger, server_default="0", nullable=False),
     sa.Index("history_files_by_day", "model", "day"),
     sa.Index("history_files_unfinished", "id", postgresql_where=sa.text("state <> 'written'")),
     sa.Index("history_files_by_merge", "merged_into"),
@@ -324,6 +329,37 @@ silences = sa.Table(
     sa.Column("reason", sa.Text, nullable=False),
     sa.Column("made_at", _TIME, server_default=sa.func.now(), nullable=False),
 )
+
+# Trainings that were asked for because of what was found: an alert is an episode, each attempt at it a request.
+retrainings = sa.Table(
+    "retrainings",
+    metadata,
+    sa.Column("request_id", sa.Text, primary_key=True),
+    sa.Column("model", sa.Text, nullable=False),
+    sa.Column("episode", sa.Text, nullable=False),
+    sa.Column("attempt", sa.Integer, nullable=False),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("asked_at", _TIME, nullable=False),
+)
+
+# Subjects whose records go, and what went. ``subject`` is null once no record of theirs can come any more.
+forgettings = sa.Table(
+    "forgettings",
+    metadata,
+    sa.Column("seq", sa.BigInteger, sa.Identity(), primary_key=True),
+    sa.Column("command_id", sa.Text, nullable=False, unique=True),
+    sa.Column("model", sa.Text, nullable=False),
+    sa.Column("subject", sa.Text),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("requested_by", sa.Text, nullable=False),
+    sa.Column("asked_at", _TIME, nullable=False),
+    sa.Column("records", sa.BigInteger, server_default="0", nullable=False),
+    sa.Column("labels", sa.BigInteger, server_default="0", nullable=False),
+    sa.Column("first_at", _TIME),
+    sa.Column("last_at", _TIME),
+    sa.Column("answered_at", _TIME),
+)
 TABLES = (
     events,
     models,
@@ -346,4 +382,6 @@ TABLES = (
     alerts,
     notices,
     silences,
+    retrainings,
+    forgettings,
 )

@@ -6,8 +6,9 @@ Looked at before training, because a model of bad data passes for a good one unt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from shipway.bundle.history import HistorySummary
 from shipway.contract.errors import InvalidField, Permanent
-from shipway.contract.spec import ModelSpec
+from shipway.contract.spec import ModelSpec, format_duration
 
 NO_TARGET = "no target"
 
@@ -70,6 +71,22 @@ def problems_of_rows(spec: ModelSpec, rows: Rows) -> list[InvalidField]:
             )
         )
     return found
+
+
+def problems_of_history(spec: ModelSpec, rows: int, lived: HistorySummary, window: str) -> list[InvalidField]:
+    """Whether enough of the predictions have a label by now; ``rows`` are those of ``data.base`` too."""
+    if rows >= spec.training.min_rows:
+        return []
+    why = "".join(f", {count:,} {reason}" for reason, count in lived.left_out.items())
+    return [
+        InvalidField(
+            "training.min_rows",
+            f"the history holds {lived.labelled:,} labels for {lived.predictions:,} predictions that are older than"
+            f" labels.mature_after ({format_duration(spec.labels.mature_after)}) in the training window, {window}{why}:"
+            f" {rows:,} rows to train on, fewer than {spec.training.min_rows:,}; wait for labels (shipway quality"
+            f" {spec.name}), lengthen data.train, give a data.base, or lower the limit",
+        )
+    ]
 
 
 def problems_of_figures(spec: ModelSpec, figures: Figures) -> list[InvalidField]:

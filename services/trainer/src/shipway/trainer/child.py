@@ -27,8 +27,8 @@ class Hands:
         store, allowed = open_store(ObjectsSettings(**order["objects"])), DataSettings(**order["data"])
         spec, stage = recorded_spec(order["spec"]), order["stage"]
         if order["do"] == "survey":
-            until = order["until"]
-            return survey(store, allowed, spec, datetime.fromisoformat(until) if until else None)
+            until, asked_at = order["until"], datetime.fromisoformat(order["asked_at"])
+            return survey(store, allowed, spec, datetime.fromisoformat(until) if until else None, asked_at)
         work = Work(
             store,
             allowed,

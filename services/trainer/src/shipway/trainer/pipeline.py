@@ -3,7 +3,7 @@
 import platform
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from importlib.metadata import version as installed
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from shipway.bundle.boosting import Prepared, Trained, boost
-from shipway.bundle.datasets import describe_window, fingerprint, newest_time, read_window, windows_of
+from shipway.bundle.datasets import describe_window, fingerprint, newest_time, read_rows, windows_of
 from shipway.bundle.features import encode_table, encode_target, learn_signature
 from shipway.bundle.manifest import Windows
 from shipway.bundle.store import write_bundle
@@ -23,7 +23,7 @@ from shipway.contract.spec import ModelSpec, StageName
 from shipway.contract.spec import to_builtins as spec_to_builtins
 from shipway.runtime.objects import ObjectStore
 from shipway.runtime.settings import DataSettings
-from shipway.trainer.checks import Rows, hold, problems_of_figures, problems_of_rows
+from shipway.trainer.checks import Rows, hold, problems_of_figures, problems_of_history, problems_of_rows
 from shipway.trainer.measures import figures_of, set_aside
 from shipway.trainer.report import golden_file, reference_file, report_of
 from shipway.trainer.stages import BEGINS
@@ -50,28 +50,37 @@ class Work:
         return Windows(**{name: datetime.fromisoformat(moment) for name, moment in found.items()})
 
 
-def survey(store: ObjectStore, allowed: DataSettings, spec: ModelSpec, until: datetime | None) -> dict[str, Any]:
+def survey(
+    store: ObjectStore, allowed: DataSettings, spec: ModelSpec, until: datetime | None, asked_at: datetime
+) -> dict[str, Any]:
     """What get-data's output depends on besides the model file: the windows, and what the source holds now.
+
+    Of the history only what was known when the training was asked for, less the time that files take.
 
     Raises:
         Permanent: the data is not there, or may not be read. Transient: it is away.
     """
+    as_of = asked_at - timedelta(seconds=allowed.history_lag_s) if spec.data.from_history else None
     try:
-        windows = windows_of(spec, until or newest_time(store, spec, allowed))
+        windows = windows_of(spec, until or newest_time(store, spec, allowed, as_of), as_of)
     except OverflowError as err:
         raise InvalidField("until", f"{until} leaves no room for the windows of the spec") from err
-    moments = {name: moment.isoformat() for name, moment in asdict(windows).items()}
-    return {"windows": moments, "source": fingerprint(store, spec, allowed)}
+    moments = {name: moment.isoformat() for name, moment in asdict(windows).items() if moment is not None}
+    return {"windows": moments, "source": fingerprint(store, spec, allowed, windows)}
 
 
 def get_data(work: Work) -> tuple[pa.Table, dict[str, Any]]:
     """The rows of the training window."""
     spec, windows = work.spec, work.windows
     work.tell(BEGINS["get-data"], f"reading {spec.data.source}")
-    table = read_window(work.store, spec, windows.train_from, windows.train_to, work.allowed)
+    table, lived = read_rows(work.store, spec, windows.train_from, windows.train_to, work.allowed, windows.as_of)
+    told = {"rows": table.num_rows, "windows": work.told["windows"]}
+    if lived is not None:
+        hold(problems_of_history(spec, table.num_rows, lived, describe_window(spec, windows)))
+        told["history"] = asdict(lived) | {"exploration_share": lived.exploration_share}
     if table.num_rows == 0:
         raise InvalidField("data", f"holds no rows in the training window, {describe_window(spec, windows)}")
-    return table, {"rows": table.num_rows, "windows": work.told["windows"]}
+    return table, told
 
 
 def clean(work: Work, table: pa.Table) -> tuple[pa.Table, dict[str, Any]]:
@@ -124,6 +133,8 @@ def evaluate(work: Work, prepared: tuple[Signature, Prepared], model: Trained) -
     signature, rows = prepared
     work.tell(BEGINS["evaluate"], f"{rows.validation_rows:,} rows to validate on")
     report = report_of(work.spec, signature, work.windows, rows, dict(work.results["clean"]["set_aside"]), model)
+    if "history" in work.results["get-data"]:
+        report["history"] = work.results["get-data"]["history"]
     return report, {"metrics": report["validation_metrics"]}
 
 

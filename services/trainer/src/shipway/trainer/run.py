@@ -171,6 +171,7 @@ class Run:
             "stage": taken.stage,
             "spec": to_builtins(spec),
             "until": taken.until,
+            "asked_at": taken.job.created_at,
             "told": told,
             "before": taken.before,
             "objects": objects.model_dump() | {"secret_key": objects.secret_key.get_secret_value()},

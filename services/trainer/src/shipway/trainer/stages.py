@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from shipway.bundle.manifest import check_digest
-from shipway.contract.spec import STAGES, StageName
+from shipway.contract.spec import HISTORY, STAGES, StageName
 
 # Raised when a stage gives something else for the same inputs: what older code gave is not taken any more.
 _REVISION: Mapping[StageName, int] = dict.fromkeys(STAGES, 1)
@@ -85,6 +85,8 @@ def still_good(done: Sequence[tuple[Done, str, Mapping[str, Any]]], spec: Mappin
 def _looks_at(stage: StageName, spec: Mapping[str, Any]) -> Any:
     training: Mapping[str, Any] = spec.get("training", {})
     match stage:
+        case "get-data" if spec["data"]["source"] == HISTORY:
+            return [spec["data"], spec["target"], spec["features"], spec.get("labels")]
         case "get-data":
             return [spec["data"], spec["target"]["column"], list(spec["features"])]
         case "clean":

@@ -1,6 +1,6 @@
 """The model file: one TOML file that says everything about a model, a module for each kind of section."""
 
-from shipway.contract.spec.data import Data, FeatureSpec, Target
+from shipway.contract.spec.data import HISTORY, Data, FeatureSpec, Target
 from shipway.contract.spec.gates import Gates
 from shipway.contract.spec.model import ModelSpec
 from shipway.contract.spec.parsing import (
@@ -17,6 +17,7 @@ from shipway.contract.spec.values import NAME, Duration, Share, format_duration,
 from shipway.contract.spec.watching import AlertKind, Alerts, Labels, Monitoring, PredictionLogSpec, ServiceLevels
 
 __all__ = [
+    "HISTORY",
     "MAX_MODEL_FILE_BYTES",
     "NAME",
     "STAGES",

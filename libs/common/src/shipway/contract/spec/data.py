@@ -5,7 +5,9 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from shipway.contract.spec.values import Duration, Section
+from shipway.contract.spec.values import Duration, Section, later
+
+HISTORY = "history"
 
 
 class Data(Section):
@@ -18,7 +20,14 @@ class Data(Section):
     source: str = Field(
         min_length=1,
         max_length=1000,
-        description='a Parquet folder ("folder:/data/x"), or a prefix in the object store ("objects:x/")',
+        description='a Parquet folder ("folder:/data/x"), a prefix in the object store ("objects:x/"), or "history",'
+        " the model's own predictions with the labels that came since",
+    )
+    base: str | None = later(
+        None,
+        min_length=1,
+        max_length=1000,
+        description='with source = "history": a folder or a prefix whose rows are trained on as well',
     )
     time_column: str = Field(min_length=1, description="a timestamp or date column; rows are put in windows by it")
     id_column: str | None = Field(default=None, description="a column that names the row, for reports only")
@@ -26,6 +35,27 @@ class Data(Section):
     holdout: Duration = Field(description="length of the holdout window, the newest part")
     gap: Duration = Field(default=timedelta(0), description="left out between the two, where labels ripen late")
     max_rows: int = Field(default=5_000_000, ge=100, le=100_000_000, description="more rows in a window are an error")
+
+    @property
+    def from_history(self) -> bool:
+        """Whether the model is trained on its own predictions."""
+        return self.source == HISTORY
+
+    @property
+    def files(self) -> str | None:
+        """The folder or prefix that is read, if there is one."""
+        return self.base if self.from_history else self.source
+
+    @model_validator(mode="after")
+    def _known_source(self) -> "Data":
+        known = ("folder:", "objects:")
+        if not self.from_history and not self.source.startswith(known):
+            raise ValueError('source: must be "folder:/path/to/parquet", "objects:prefix/" or "history"')
+        if self.base is not None and not self.from_history:
+            raise ValueError('base: goes with source = "history"; remove it, or change the source')
+        if self.base is not None and not self.base.startswith(known):
+            raise ValueError('base: must be "folder:/path/to/parquet" or "objects:prefix/"')
+        return self
 
 
 class Target(Section):

@@ -78,8 +78,23 @@ class ModelSpec(Section):
         unknown = set(self.prediction_log.redact) - set(self.features)
         if unknown:
             raise ValueError(f"prediction_log.redact: {sorted(unknown)[0]!r} is not a feature")
-        if not self.data.source.startswith(("folder:", "objects:")):
-            raise ValueError('data.source: must be "folder:/path/to/parquet" or "objects:prefix/"')
+        return self
+
+    @model_validator(mode="after")
+    def _history_has_it(self) -> "ModelSpec":
+        if not self.data.from_history:
+            return self
+        hidden = sorted(set(self.prediction_log.redact) & set(self.features))
+        if hidden:
+            raise ValueError(
+                f"prediction_log.redact: {hidden[0]!r} is not kept in the history, so nothing can be learnt from it;"
+                " keep it, remove it from features, or train on another data.source"
+            )
+        if self.prediction_log.sample == 0:
+            raise ValueError("prediction_log.sample: 0 keeps no features to train on; keep some, or change data.source")
+        others = sorted(set(self.gates.slices) - set(self.features))
+        if others:
+            raise ValueError(f"gates.slices: {others[0]!r} is not a feature; the history has nothing else to cut by")
         return self
 
     def policy(self, stage: StageName) -> StagePolicy:

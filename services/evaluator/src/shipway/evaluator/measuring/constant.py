@@ -33,6 +33,7 @@ class TrainingReport(msgspec.Struct):
     params: dict[str, Any] = {}
     validation_metrics: dict[str, float] = {}
     importance_gain: dict[str, float] = {}
+    history: dict[str, Any] | None = None
 
 
 def training_report(files: Mapping[str, bytes]) -> TrainingReport:

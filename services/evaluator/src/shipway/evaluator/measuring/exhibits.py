@@ -1,6 +1,7 @@
 """What the report shows besides the figures: curves for its plots, and which data they come from; for no gate."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import msgspec
@@ -8,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from shipway.bundle.datasets import source_files
+from shipway.bundle.manifest import Windows
 from shipway.evaluator.measuring.constant import training_report
 from shipway.evaluator.measuring.holdout import Scored
 from shipway.evaluator.measuring.overlap import content_digest, row_hashes
@@ -60,7 +62,7 @@ def _training(scored: Scored) -> dict[str, Any]:
     told = training_report(scored.bundle.files)
     most = sorted(told.importance_gain.items(), key=lambda item: -item[1])[:FEATURES]
     shown: dict[str, Any] = msgspec.to_builtins(msgspec.structs.replace(told, importance_gain=dict(most)))
-    return {name: value for name, value in shown.items() if name != "label"}
+    return {name: value for name, value in shown.items() if name not in ("label", "history")}
 
 
 def _roc(labels: Matrix, scores: Matrix) -> list[list[float]]:
@@ -90,18 +92,23 @@ def _confusion(classes: Sequence[str], labels: Matrix, scores: Matrix) -> dict[s
 def _data(store: ObjectStore, allowed: DataSettings, scored: Scored) -> dict[str, Any]:
     """Which data: the files by their hashes, and each window's rows by a digest of their content and time."""
     spec, manifest = scored.bundle.spec, scored.bundle.manifest
-    files = source_files(store, spec, allowed, HASHED_BYTES)
+    of = Windows(manifest.train_from, manifest.train_to, manifest.holdout_from, manifest.holdout_to, manifest.as_of)
+    files = source_files(store, spec, allowed, HASHED_BYTES, of)
     columns = [*spec.features, spec.target.column, spec.data.time_column]
     windows = {
         "train": (manifest.train_from, manifest.train_to, scored.train),
         "holdout": (manifest.holdout_from, manifest.holdout_to, scored.holdout),
     }
-    return {
+    found = {
         "source": spec.data.source,
         "files": msgspec.to_builtins(files[:MAX_FILES]),
         "file_count": len(files),
-        "windows": {name: _window(*of, columns) for name, of in windows.items()},
+        "windows": {name: _window(*each, columns) for name, each in windows.items()},
     }
+    if scored.lived is None:
+        return found
+    lived = {"train": training_report(scored.bundle.files).history, "holdout": asdict(scored.lived)}
+    return found | {"as_of": manifest.as_of.isoformat() if manifest.as_of else None, "history": lived}
 
 
 def _window(begin: Any, end: Any, side: Labelled, columns: Sequence[str]) -> dict[str, Any]:

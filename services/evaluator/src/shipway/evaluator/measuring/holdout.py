@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from shipway.bundle.datasets import read_window
+from shipway.bundle.datasets import read_rows, read_window
+from shipway.bundle.history import HistorySummary
 from shipway.bundle.metrics import score_metrics
 from shipway.bundle.store import Bundle, read_bundle
 from shipway.contract.errors import Permanent
@@ -29,7 +30,10 @@ TRAINING_ROWS = 500_000
 
 @dataclass(frozen=True)
 class Scored:
-    """All that was read and scored: what the figures, and the report's plots, are made of."""
+    """All that was read and scored: what the figures, and the report's plots, are made of.
+
+    ``lived``: what the history holds of the holdout window, where it was read.
+    """
 
     bundle: Bundle
     train: Labelled
@@ -37,6 +41,7 @@ class Scored:
     scores: Matrix
     against: Against | None
     measured: Measured
+    lived: HistorySummary | None = None
 
 
 def measure(store: ObjectStore, allowed: DataSettings, digest: str, champion_digest: str | None) -> Scored:
@@ -47,12 +52,14 @@ def measure(store: ObjectStore, allowed: DataSettings, digest: str, champion_dig
     """
     bundle = read_bundle(store, digest)
     spec, signature, manifest = bundle.spec, bundle.signature, bundle.manifest
-    holdout = labelled(signature, read_window(store, spec, manifest.holdout_from, manifest.holdout_to, allowed))
-    table = read_window(store, spec, manifest.train_from, manifest.train_to, allowed)
+    as_of = manifest.as_of
+    rows, lived = read_rows(store, spec, manifest.holdout_from, manifest.holdout_to, allowed, as_of)
+    holdout = labelled(signature, rows)
+    table = read_window(store, spec, manifest.train_from, manifest.train_to, allowed, as_of)
     train = labelled(signature, table, newest=TRAINING_ROWS)
     if not len(holdout.labels):
         empty = np.empty((0, signature.outputs_per_row))
-        return Scored(bundle, train, holdout, empty, None, Measured(0, holdout.set_aside, {}, {}))
+        return Scored(bundle, train, holdout, empty, None, Measured(0, holdout.set_aside, {}, {}), lived)
     scores, taken = scores_of(bundle, holdout.features)
     theirs, problem = None, None
     if champion_digest is not None:
@@ -61,7 +68,7 @@ def measure(store: ObjectStore, allowed: DataSettings, digest: str, champion_dig
         except Permanent as err:
             problem = str(err)
     measured = _figures(bundle, train, holdout, scores, theirs, problem, taken)
-    return Scored(bundle, train, holdout, scores, theirs, measured)
+    return Scored(bundle, train, holdout, scores, theirs, measured, lived)
 
 
 def _figures(
