@@ -93,7 +93,7 @@ bench-peers: $(BIN)/uv ## install the servers that bench compares with, each int
 fmt: $(VENV)/.dev ## format the code
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
 
-docs: $(VENV)/.dev ## write what is generated: schemas, the topology drawing, the settings reference
+docs: $(VENV)/.dev ## write what is generated: schemas, REST, commands, events, settings, the topology drawing
 	@$(BIN)/python -m shipway.cli.generate
 
 OWN := shipway shipway-common $(patsubst services/%,shipway-%,$(wildcard services/*))

@@ -1,5 +1,6 @@
 """The pages are true: the security page names tests that are there, the operations page's examples run."""
 
+import json
 import math
 import re
 import subprocess
@@ -8,13 +9,29 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import duckdb
+import httpx
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from world import World
 
 from shipway.contract.predictionlog import Outcome, PredictionRecord, decode_batch, encode_batch
 from shipway.contract.signature import Feature, Signature
 from shipway.monitor.parquet import Naming, encode, named
+
+
+@pytest.mark.asyncio(loop_scope="session")
+async def test_the_published_documents_are_what_services_show(shipway_world: World, root: Path) -> None:
+    urls = shipway_world.supervisor.state().service_urls
+    async with httpx.AsyncClient(timeout=10) as client:
+        for service, process in {
+            "gateway": "gateway",
+            "predictor": "predictor-1",
+            "monitor": "monitor",
+            "trainer": "trainer",
+        }.items():
+            shown = (await client.get(f"{urls[process]}/openapi.json")).json()
+            assert shown == json.loads((root / "docs" / "openapi" / f"{service}.json").read_text()), service
 
 
 def test_every_defence_names_a_test_that_is_there(root: Path) -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from shipway.cli.grafana import ROWS
-from shipway.cli.metricnames import Metric, metrics
+from shipway.cli.generate.grafana import ROWS
+from shipway.cli.generate.metrics import Metric, metrics
 
 ROOT = Path(__file__).parents[3]
 RULES = ROOT / "deploy" / "prometheus" / "rules.yml"

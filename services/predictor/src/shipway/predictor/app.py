@@ -9,22 +9,19 @@ import msgspec
 from shipway.bundle.trial import Trials
 from shipway.contract.envelope import WireMessage
 from shipway.contract.events import DesiredState
-from shipway.contract.signature import Signature
 from shipway.contract.topics import DESIRED_STATE, PREDICTION_LOG
+from shipway.predictor.api import add_routes
 from shipway.predictor.held import Versions
 from shipway.predictor.inference import InferenceApp
 from shipway.predictor.presence import Announcer
 from shipway.predictor.record import Recorder
 from shipway.predictor.rowserver import RowServer
 from shipway.predictor.settings import PredictorSettings
-from shipway.runtime.inferenceroutes import add_protocol_routes
 from shipway.runtime.kafka import Producer, connected_producer
 from shipway.runtime.lifecycle import Body, Life
 from shipway.runtime.objects import ObjectStore, open_store
-from shipway.runtime.openapi import document
 from shipway.runtime.prediction_metrics import totals
 from shipway.runtime.prediction_sink import PredictionSink, open_spool
-from shipway.runtime.refusals import add_refusals
 from shipway.runtime.starting import provisioned, reachable_store
 from shipway.runtime.tableview import TableView
 
@@ -69,9 +66,7 @@ async def _serve(life: Life, settings: PredictorSettings, producer: Producer, st
     source, off = f"shipway/predictor/{settings.name}", settings.prediction_log.off
     sink = PredictionSink(send, spool, source=source, instance=settings.name, off=off)
     with ThreadPoolExecutor(max_workers=2, thread_name_prefix="scoring") as executor:
-        add_refusals(life.app)
-        add_protocol_routes(life.app, "shipway-predictor", _Held(versions), infer_refusals=(404, 413, 422, 500, 504))
-        document(life.app)
+        add_routes(life.app, versions)
         recorder = Recorder(sink, settings.name)
         life.asgi = InferenceApp(versions, recorder, executor, life.app)
         row_server = RowServer(versions, recorder, executor)
@@ -108,16 +103,3 @@ async def _caught_up(life: Life, table: TableView[DesiredState]) -> None:
     waiting.cancel()
     stopping.cancel()
     life.readiness.report("desired state", None)
-
-
-class _Held:
-    """What this instance holds, as the inference protocol's routes ask for it."""
-
-    def __init__(self, versions: Versions) -> None:
-        self._versions = versions
-
-    def unready(self) -> str | None:
-        return "; ".join(self._versions.problems()) or None
-
-    def served(self, model: str) -> dict[int, Signature] | None:
-        return {s.version.version: s.loaded.signature for s in self._versions.of_model(model)} or None

@@ -55,7 +55,7 @@ def metrics() -> tuple[Metric, ...]:
     return tuple(sorted(found.values(), key=lambda m: (order.index(m.where), m.name)))
 
 
-def metrics_page() -> str:
+def page() -> str:
     """The reference of metrics."""
     lines = [
         "# Metrics",
