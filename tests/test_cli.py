@@ -95,6 +95,8 @@ async def test_looking_around(shipway_world: World) -> None:
     assert {s["name"] for s in status["services"] if s["ready"]} >= {"gateway", "monitor", "predictor-1", "predictor-2"}
     assert all(f["well"] for f in await read_json(shipway_world, "doctor"))
     assert "looked-at" in await shipway(shipway_world, "status")
+    shown_levels = await shipway(shipway_world, "levels", "looked-at")
+    assert "training requests" in shown_levels and "1 of 1" in shown_levels
 
 
 @pytest.mark.timeout(180)

@@ -167,6 +167,15 @@ async def test_an_old_unused_version_is_retired_and_the_last_one_never(shipway_w
     assert not [r for r in shipway_world.recorder.payloads(e.ModelRetired, model=model) if r.version == 3]
     assert (await shipway_world.shipway.predict(model, [features_of(make_rows("binary", 1)[0])])).version == 3
 
+    async def measured() -> dict[str, int] | None:
+        levels = (await shipway_world.shipway.levels(model))["levels"]
+        good = {level["name"]: level["good"] for level in levels}
+        return good if good["retired"] >= 1 and good["seen"] == 3 else None
+
+    good = await eventually(measured, "each phase is measured, from the request to the last instance that lets go")
+    assert good is not None
+    assert all(good[phase] == 3 for phase in ("accepted", "trained", "judged", "released", "serving")), good
+
 
 WRONG = [
     ({"age": 1, "colour": "red", "flag": True}, "rows[0].size", "is missing"),

@@ -6,15 +6,18 @@ from itertools import count
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
+import sqlalchemy as sa
 
 from shipway.contract import events as e
-from shipway.contract.envelope import Envelope
+from shipway.contract.envelope import Envelope, Headers, decode
 from shipway.contract.predictionlog import PredictionRecord, encode_batch
 from shipway.monitor import handlers
 from shipway.monitor.staging import Room
 from shipway.monitor.watcher import KnownBins
 from shipway.runtime.database import Database
+from shipway.runtime.delivery import outbox
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 _ids = count()
@@ -94,3 +97,16 @@ def log(database: Database) -> Callable[..., Awaitable[None]]:
             )
 
     return handle
+
+
+@pytest.fixture
+def told(database: Database) -> Callable[[type[Any]], Awaitable[list[Any]]]:
+    """Gives what was said of a type of event, the oldest first: ``await told(AlertChanged)``."""
+
+    async def said(kind: type[Any]) -> list[Any]:
+        async with database.begin() as tx:
+            rows = (await tx.execute(sa.select(outbox).order_by(outbox.c.seq))).all()
+        events = [decode(row.value, msgspec.msgpack.decode(row.headers, type=Headers)).payload for row in rows]
+        return [event for event in events if isinstance(event, kind)]
+
+    return said

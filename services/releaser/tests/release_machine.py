@@ -155,6 +155,13 @@ class Releases(RuleBasedStateMachine):
 
         self.send(how, effect)
 
+    @rule()
+    def spend(self) -> None:
+        """An error budget of serving is gone; a person's resume, or the monitor's, lets releases go on."""
+        if self.model.versions:
+            self.model = replace(self.model, spent=Hold("budget", "too many failed", self.now))
+        self.look()
+
     @rule(name=st.sampled_from("abc"), stale=st.booleans())
     def join_or_restart(self, name: str, stale: bool) -> None:
         self.predictors[name] = Predictor(self.now)
@@ -303,6 +310,10 @@ class Releases(RuleBasedStateMachine):
         forward = [x for x in decision.events if isinstance(x, e.ReleaseProgressed) and x.to_state in FORWARD]
         if before.frozen is not None and not any(x.done and x.action == "unfreeze" for x in answers):
             assert not forward, "a frozen model's release went on"
+        sound = before.champion is not None and before.champion.degraded is None
+        sound = sound and decision.model.champion == before.champion
+        if before.spent is not None and sound and not answers:
+            assert not forward, "a release went on, though an error budget is spent"
         if not answers:
             held = {r.version for r in before.releases.values() if r.hold is not None}
             assert not {x.version for x in forward} & held, "a release on hold went on"
@@ -386,6 +397,8 @@ class Releases(RuleBasedStateMachine):
         if self.model.frozen is not None:
             thaw = Order("thaw", "unfreeze", None, "", "ann")
             self.model = replace(self.model, orders=(*self.model.orders, thaw))
+        if self.model.spent is not None:
+            self.model = replace(self.model, orders=(*self.model.orders, Order("back", "resume", None, "", "monitor")))
         self.hear()
         allowed = timedelta(seconds=1)
         for release in self.model.releases.values():

@@ -231,3 +231,31 @@ def test_an_order_is_obeyed_before_a_rule_acts() -> None:
     frozen = order(ready_to_promote, "freeze", None, holding(1, 2, answered=100, errors=0), 200)
     assert frozen.model.releases[2].step == 1
     assert after(200) == frozen.model.frozen.since  # type: ignore[union-attr]
+
+
+def spent(model: Model) -> Model:
+    return replace(model, spent=Hold("budget", "12 of 1,000 requests failed", START))
+
+
+def test_while_an_error_budget_is_spent_nothing_starts_or_goes_on_but_it_goes_back() -> None:
+    waiting = spent(approved(serving(), 2))
+    assert look(waiting, BOTH, 1000).model == waiting
+    goes_on = order(waiting, "resume", seconds=1000)
+    assert answer(goes_on) == "releases go on, though 12 of 1,000 requests failed"
+    assert goes_on.model.in_progress is not None and goes_on.model.spent is None
+
+    half_way = spent(in_canary())
+    plenty = holding(1, 2, answered=1000, errors=0)
+    assert told(look(half_way, plenty, 5000)) == []
+    assert only(look(half_way, holding(1, 2, answered=500, errors=500), 61), e.ReleaseRolledBack).version == 2
+    # It was held beyond its deadline, and has all of its time again.
+    resumed = order(half_way, "resume", seconds=5000).model
+    assert look(resumed, BOTH, 5000 + 1799).model.in_progress is not None
+    last_good = said_of(spent(promoted_to(1, 2)), 2, degraded="slow")
+    assert only(look(last_good, BOTH), e.ReleaseRolledBack).champion_version == 1
+
+
+def test_what_takes_the_place_of_a_degraded_champion_is_not_held_by_a_budget() -> None:
+    model = said_of(spent(approved(serving(), 2)), 1, degraded="slow")
+    assert look(model, BOTH).model.in_progress is not None
+    assert look(spent(approved(Model("flights"), 1)), holding(1)).model.champion is not None

@@ -186,6 +186,18 @@ async def test_an_approval_that_is_known_makes_no_second_release(world: World) -
         await world.hears(approval(1, digest=digest(7)))
 
 
+def budget(level: str, state: Any, *, hold: bool = True) -> e.BudgetChanged:
+    return e.BudgetChanged(
+        model="flights",
+        level=level,
+        state=state,
+        left=-1.0,
+        hold_releases=hold,
+        reason=f"{level} {state}",
+        changed_at=START,
+    )
+
+
 @pytest.mark.parametrize(
     ("event", "message"),
     [
@@ -203,6 +215,7 @@ async def test_an_approval_that_is_known_makes_no_second_release(world: World) -
         (e.OperatorCommand(model="m", command_id="c", action="pin", version=0), "version: must be 1 to"),
         (e.OperatorCommand(model="m", command_id="c", action="pin", reason="\x1b[2J"), "reason: must be 0 to"),
         (e.ModelRetired(model="flights", version=9, policy="x", reason="y"), "version: flights has no approved"),
+        (budget("", "spent"), "level: must be 1 to 100 printable"),
         (
             e.ModelDegraded(model="flights", version=9, figure="x", value=1, limit=0, reason="y"),
             "version: flights has no approved",
@@ -272,6 +285,24 @@ async def test_what_operators_said_outlives_the_process(world: World) -> None:
     await other.hears(command("approve", 2))
     await other.rollouts.step()
     assert [v.version for v in (await other.desired()).versions] == [1, 2]
+
+
+async def test_releases_go_on_when_every_error_budget_is_back(world: World) -> None:
+    await world.hears(budget("availability", "spent"))  # of a model that is not known yet
+    await world.hears(approval(1))
+    world.says("p", 1, 2)
+    await world.rollouts.step()
+    for level in ("availability", "latency"):
+        await world.hears(budget(level, "spent"))
+    await world.hears(approval(2))
+    for level in ("latency", "availability"):
+        await world.rollouts.step()
+        assert [v.version for v in (await world.desired()).versions] == [1]
+        await world.hears(budget(level, "back", hold=False))
+    await world.rollouts.step()
+    assert [v.version for v in (await world.desired()).versions] == [1, 2]
+    (answered,) = [x.payload for x in await world.outbox() if isinstance(x.payload, e.CommandAnswered)]
+    assert (answered.requested_by, answered.reason) == ("shipway/monitor", "availability back")
 
 
 async def test_a_version_that_is_gone_comes_back_by_order(world: World) -> None:

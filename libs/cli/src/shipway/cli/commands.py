@@ -53,6 +53,7 @@ COMMANDS: dict[str, Entry] = {
     "predictions": Entry("predictions", "app", "The record of what was predicted."),
     "quality": Entry("quality", "quality"),
     "monitoring": Entry("monitoring", "monitoring"),
+    "levels": Entry("levels", "levels"),
     "alerts": Entry("alerts", "app", "What is unusual and goes on: look, acknowledge, silence."),
     "status": Entry("status", "status"),
     "events": Entry("events", "events"),

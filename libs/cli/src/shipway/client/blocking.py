@@ -134,6 +134,10 @@ class Shipway:
         """See AsyncShipway.monitoring."""
         return self._run(self._client.monitoring(name))
 
+    def levels(self, name: str) -> dict[str, Any]:
+        """See AsyncShipway.levels."""
+        return self._run(self._client.levels(name))
+
     def alerts(self, model: str | None = None, *, ended: bool = False) -> list[dict[str, Any]]:
         """See AsyncShipway.alerts."""
         return self._run(self._client.alerts(model, ended=ended))

@@ -338,6 +338,10 @@ class AsyncShipway:
         """Whether a model's predictions are as usual: the newest finding of each kind, with those before."""
         return await self._look(f"/api/models/{name}/monitoring")
 
+    async def levels(self, name: str) -> dict[str, Any]:
+        """A model's service levels: targets, what kept them, error budgets, what is overdue."""
+        return await self._look(f"/api/models/{name}/levels")
+
     async def alerts(self, model: str | None = None, *, ended: bool = False) -> list[dict[str, Any]]:
         """Open alerts, the newest first; with ``ended`` those that are over too."""
         query = {"ended": str(ended).lower()} | ({"model": model} if model is not None else {})

@@ -351,6 +351,22 @@ class AlertChanged(Event, frozen=True, kw_only=True):
     changed_at: datetime
 
 
+class BudgetChanged(Event, frozen=True, kw_only=True):
+    """The error budget of a model's service ``level`` (availability, latency) is spent, or there is some again.
+
+    ``left``: the share of it that is left, 0 to 1, less than 0 where more was spent than there is. ``hold_releases``:
+    the model file wants no release to go on meanwhile.
+    """
+
+    type: ClassVar[str] = "shipway.BudgetChanged.v1"
+    level: str
+    state: Literal["spent", "back"]
+    left: float
+    hold_releases: bool
+    reason: str
+    changed_at: datetime
+
+
 class Traffic(msgspec.Struct, frozen=True, kw_only=True):
     """A version's share of a model's requests, 0 to 1."""
 
@@ -482,6 +498,7 @@ EVENT_TYPES: dict[str, type[Payload]] = {
         LabelsReceived,
         QualityMeasured,
         AlertChanged,
+        BudgetChanged,
         DesiredState,
         Presence,
         PredictionResult,

@@ -51,7 +51,7 @@ TRAINING_REQUESTS = Topic(
     "shipway.training-requests",
     (e.TrainingRequested,),
     "model",
-    ("client", "trainer", "releaser"),
+    ("client", "trainer", "releaser", "monitor"),
     ("trainer", "monitor"),
 )
 TRAINING_EVENTS = Topic(
@@ -120,7 +120,11 @@ PRESENCE = Topic(
 PREDICTION_LOG = Topic("shipway.prediction-log", (), "instance", ("predictor", "gateway"), ("monitor",), retention_h=24)
 FEEDBACK = Topic("shipway.feedback", (e.FeedbackReceived, e.LabelsReceived), "model", ("gateway",), ("monitor",))
 MONITORING_EVENTS = Topic(
-    "shipway.monitoring-events", (e.QualityMeasured, e.AlertChanged), "model", ("monitor",), ("releaser",)
+    "shipway.monitoring-events",
+    (e.QualityMeasured, e.AlertChanged, e.BudgetChanged),
+    "model",
+    ("monitor",),
+    ("releaser",),
 )
 RESULTS = Topic(
     "shipway.results", (e.PredictionResult,), "result_id", ("gateway",), (), retention_h=1, tails=("gateway", "client")
@@ -128,8 +132,9 @@ RESULTS = Topic(
 
 
 def dead_letters(service: Service) -> Topic:
-    """The topic of what ``service`` refused to consume; nobody reads it but people."""
-    return Topic(f"shipway.dead-letters.{service}", (e.DeadLettered,), "none", (service,), (), partitions=1)
+    """The topic of what ``service`` refused to consume; people read it, and the monitor looks how much there is."""
+    name = f"shipway.dead-letters.{service}"
+    return Topic(name, (e.DeadLettered,), "none", (service,), (), partitions=1, tails=("monitor",))
 
 
 SHARED_TOPICS: tuple[Topic, ...] = (

@@ -23,7 +23,21 @@ KINDS: Mapping[str, Severity] = {
     "missing values": "critical",
     "unseen values": "warning",
     DRIFT: "warning",
+    "overdue": "warning",
+    "fast burn": "critical",
+    "slow burn": "warning",
+    "budget spent": "critical",
+    "failed training": "warning",
+    "rejected version": "warning",
+    "rolled back": "warning",
+    "deferred retirement": "warning",
+    "dead letters": "warning",
+    "restarts": "warning",
 }
+# What is so at a moment (see conditions), and not of a window: it ends as soon as it is so no more.
+BY_STATE = frozenset(list(KINDS)[list(KINDS).index("overdue") :])
+EVERY_MODEL = "*"
+"""Whose alerts are those of no model alone."""
 PLAYBOOK = "docs/playbook.md"
 
 

@@ -8,6 +8,7 @@ from fastapi import FastAPI, Path, Query
 from shipway.contract.events import Presence
 from shipway.monitor import findings, qualities, reading, responses
 from shipway.monitor.alertroutes import add_alert_routes
+from shipway.monitor.levelroutes import add_level_routes
 from shipway.runtime.database import Database
 from shipway.runtime.http import Problem
 from shipway.runtime.openapi import document, problems
@@ -149,6 +150,7 @@ def add_routes(app: FastAPI, database: Database, presence: TableView[Presence], 
             return {"models": await reading.overview(tx), "instances": _instances(presence, silent_after_s)}
 
     add_alert_routes(app, database)
+    add_level_routes(app, database)
     document(app)
 
 

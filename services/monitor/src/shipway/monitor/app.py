@@ -1,9 +1,12 @@
 """Puts the monitor together."""
 
+from functools import partial
+
 import httpx
 
 from shipway.contract.events import Presence
-from shipway.contract.topics import PREDICTION_LOG, PRESENCE
+from shipway.contract.topics import DEAD_LETTERS, PREDICTION_LOG, PRESENCE
+from shipway.monitor.accountant import Accountant
 from shipway.monitor.api import add_routes
 from shipway.monitor.handlers import handlers, raw_handlers
 from shipway.monitor.historian import Historian
@@ -15,6 +18,7 @@ from shipway.monitor.settings import MonitorSettings
 from shipway.monitor.watch import Watch
 from shipway.monitor.watcher import Watcher
 from shipway.runtime.guard import open_guard
+from shipway.runtime.kafka import ends_of
 from shipway.runtime.lifecycle import Body, Life
 from shipway.runtime.objects import open_store
 from shipway.runtime.parts import connected, consuming
@@ -41,6 +45,13 @@ def body(settings: MonitorSettings) -> Body:
             add_routes(life.app, parts.database, presence, settings.silent_after_s)
             add_report_routes(life.app, parts.database, objects)
             raw = raw_handlers(settings.batches.bounds(), 1_000_000 * settings.history.staging_mb)
+            counting = Accountant(
+                parts,
+                presence,
+                settings.silent_after_s,
+                settings.levels_beat_s,
+                partial(ends_of, settings.kafka, DEAD_LETTERS.values()),
+            )
             async with consuming(life, parts, settings.kafka, handlers(), raw=raw) as consumer:
                 progress = lambda: consumer.progress(PREDICTION_LOG)  # noqa: E731
                 watcher = Watcher(parts.database, references, parts.source, progress)
@@ -52,6 +63,7 @@ def body(settings: MonitorSettings) -> Body:
                 notifier = Notifier(parts.database, settings.alerts, client)
                 life.spawn("alerts", Reconciler("alerts", notifier.step, settings.beat_s).run())
                 life.spawn("windows", Reconciler("windows", watcher.step, settings.watch_beat_s).run())
+                life.spawn("levels", Reconciler("levels", counting.step, settings.levels_beat_s).run())
                 life.readiness.check("watch", lambda: watch.problem)
                 life.ready()
                 await life.stopped()

@@ -15,8 +15,9 @@ from shipway.contract.errors import InvalidField, Permanent
 from shipway.contract.predictionlog import BOUNDS, decode_batch
 from shipway.contract.spec import parse_spec
 from shipway.contract.topics import PREDICTION_LOG, consumed_by
-from shipway.monitor import filing, labels, metrics, staging, store, windows
+from shipway.monitor import filing, labels, ledger, metrics, staging, store, windows
 from shipway.monitor.labelling import Label, observed
+from shipway.monitor.phases import marks
 from shipway.monitor.summary import summarise
 from shipway.monitor.views import request_change, version_change
 from shipway.monitor.watcher import KnownBins
@@ -30,6 +31,7 @@ async def on_event(tx: Transaction, payload: e.Event, event: Envelope) -> None:
     """Any event of a model: into the history and the views."""
     if not await store.record(tx, event):
         return
+    await ledger.mark(tx, payload.model, marks(payload), event.time)
     if isinstance(payload, e.ModelApproved):
         await filing.keep_signature(tx, payload)
     if (of_request := request_change(payload)) is not None:
@@ -93,7 +95,7 @@ async def _summarise(tx: Transaction, batch: pa.Table, known: KnownBins) -> None
     """What the batch adds to windows."""
     pairs = batch.select(["model", "version"]).group_by(["model", "version"]).aggregate([]).to_pylist()
     bins = await known.of(tx, {(p["model"], p["version"]) for p in pairs if p["version"] is not None})
-    await windows.add_parts(tx, summarise(batch, lambda model, version: bins.get((model, version))))
+    await windows.add_parts(tx, summarise(batch, lambda model, version: bins.get((model, version)), datetime.now(UTC)))
 
 
 def handlers() -> dict[type[e.Payload], Handler]:

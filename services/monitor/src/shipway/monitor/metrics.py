@@ -17,3 +17,7 @@ WINDOWS_JUDGED = Counter("shipway_windows_judged_total", "Windows of a model's p
 NOTICES = Counter(
     "shipway_alert_notices_total", "Notices of alerts, by target and whether it took them.", ["target", "how"]
 )
+BUDGET_LEFT = Gauge(
+    "shipway_error_budget_left", "Share of a service level's error budget that is left, 1 at most.", ["model", "level"]
+)
+OVERDUE = Gauge("shipway_overdue", "Requests and versions of a model that take longer than their level.", ["model"])

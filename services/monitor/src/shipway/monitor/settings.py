@@ -115,3 +115,4 @@ class MonitorSettings(GuardedSettings):
     labels: LabelSettings = LabelSettings()
     alerts: AlertSettings = AlertSettings()
     watch_beat_s: float = Field(default=5.0, gt=0, description="seconds between looks at windows that are over")
+    levels_beat_s: float = Field(default=5.0, gt=0, description="seconds between looks at service levels")

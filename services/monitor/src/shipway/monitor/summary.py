@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from shipway.contract.errors import Permanent
 from shipway.monitor.bins import Bins, Counts, Matrix, answers_of, cells_of, hashes, main_score
 
-# Latencies are counted by half powers of two of a microsecond: a quantile is known to a fifth.
+# Latencies are counted by half powers of two of a microsecond, delays of a millisecond: known to a fifth.
 LATENCIES = 64
 REPEATS = 32
 MAX_PLACES = 5000
@@ -32,7 +32,8 @@ def _none() -> Counts:
 class Summary:
     """The sums. ``cells`` are the features' cells one after another, ``score`` those of the main score, ``answers`` by
     place; ``binned`` predictions are in ``answers`` and ``score``, ``rows`` of them, with features, in ``cells``.
-    ``repeats`` has the most frequent inputs by hash, each at least so often.
+    ``repeats`` has the most frequent inputs by hash, each at least so often; ``delays`` counts how long records took to
+    get here.
     """
 
     answered: int = 0
@@ -45,13 +46,14 @@ class Summary:
     score: Counts = field(default_factory=_none)
     answers: Counts = field(default_factory=_none)
     repeats: dict[int, int] = field(default_factory=dict)
+    delays: Counts = field(default_factory=_none)
 
     def add(self, other: "Summary") -> None:
         """Adds another's sums, of the same version's bins."""
         for name in ("answered", "failed", "refused", "binned", "rows"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.latencies = self.latencies + other.latencies
-        for name in ("cells", "score", "answers"):
+        for name in ("cells", "score", "answers", "delays"):
             mine, theirs = getattr(self, name), getattr(other, name)
             if len(theirs):
                 setattr(self, name, mine + theirs if len(mine) else theirs)
@@ -69,10 +71,13 @@ class Summary:
         return float(2 ** ((place - 0.5) / 2)) if place else 1.0
 
 
-def summarise(batch: pa.Table, bins_of: Callable[[str, int], Bins | None]) -> dict[Key, Summary]:
+def summarise(
+    batch: pa.Table, bins_of: Callable[[str, int], Bins | None], now: datetime | None = None
+) -> dict[Key, Summary]:
     """A batch of the prediction log (its SCHEMA) by model, version and minute.
 
-    ``bins_of`` gives a version's bins; where it has none, predictions are counted without their features.
+    ``bins_of`` gives a version's bins; where it has none, predictions are counted without their features. ``now``: when
+    the batch came, for its delays.
 
     Raises:
         Permanent: a batch of so many versions and minutes as no gateway or predictor writes.
@@ -94,7 +99,11 @@ def summarise(batch: pa.Table, bins_of: Callable[[str, int], Bins | None]) -> di
             same = pc.and_(pc.equal(keys["model"], place["model"]), pc.equal(keys["version"], place["version"]))
             part = batch.filter(pc.and_(same, pc.equal(keys["slot"], place["slot"])))
         bins = bins_of(place["model"], place["version"]) if place["version"] else None
-        found[place["model"], place["version"], place["slot"].astimezone(UTC)] = _summary(part, bins)
+        summary = _summary(part, bins)
+        if now is not None:
+            behind_us = now.timestamp() * 1e6 - part["at"].cast(pa.int64()).to_numpy()
+            summary.delays = _places(behind_us / 1000)
+        found[place["model"], place["version"], place["slot"].astimezone(UTC)] = summary
     return found
 
 
@@ -105,7 +114,7 @@ def _summary(part: pa.Table, bins: Bins | None) -> Summary:
         part = part.filter(pc.equal(part["outcome"], "answered"))
     if not found.answered:
         return found
-    found.latencies = _latencies(part["latency_us"].to_numpy())
+    found.latencies = _places(part["latency_us"].to_numpy())
     if bins is not None:
         _count_answers(found, part, bins)
     return found
@@ -143,6 +152,6 @@ def _matrix(column: pa.ChunkedArray, width: int | None) -> tuple[Matrix, bool]:
     return numbers.reshape(len(lists), lengths["min"]), True
 
 
-def _latencies(latencies_us: Matrix) -> Counts:
-    places = np.ceil(2 * np.log2(np.maximum(latencies_us, 1))).astype(np.int64)
+def _places(times: Matrix) -> Counts:
+    places = np.ceil(2 * np.log2(np.maximum(times, 1))).astype(np.int64)
     return np.bincount(np.minimum(places, LATENCIES - 1), minlength=LATENCIES).astype(np.int64)

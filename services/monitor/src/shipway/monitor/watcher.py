@@ -12,7 +12,7 @@ from typing import Any
 
 from shipway.contract.errors import Permanent
 from shipway.contract.spec import ModelSpec, Monitoring, recorded_spec
-from shipway.monitor import alerts, filing, findings, judgement, metrics, store, windows
+from shipway.monitor import alerting, alerts, filing, findings, judgement, metrics, store, windows
 from shipway.monitor.bins import Bins, make_bins
 from shipway.monitor.references import References
 from shipway.monitor.watermark import Look, Watermark, advance
@@ -90,10 +90,9 @@ class Watcher:
                 await windows.keep_bins(tx, model, version, bins, problem)
 
     async def _fold(self, specs: Mapping[str, ModelSpec]) -> None:
-        widths = {name: spec.monitoring.window for name, spec in specs.items()}
         while True:
             async with self._database.begin() as tx:
-                if not await windows.fold(tx, widths, USUAL_WIDTH):
+                if not await windows.fold(tx, specs, USUAL_WIDTH):
                     return
 
     async def _judge(self, tx: Transaction, model: str, spec: ModelSpec, until: datetime) -> bool:
@@ -124,7 +123,8 @@ class Watcher:
             found += await self._drifts(tx, model, spec, end)
         said = {(one.version, one.kind, one.subject) for one in found}
         for key in await findings.alarms(tx, model) | await alerts.open_keys(tx, model):
-            if key not in said and (drifting or key[1] not in judgement.BY_DRIFT_WINDOW):
+            due = key[1] not in alerting.BY_STATE and (drifting or key[1] not in judgement.BY_DRIFT_WINDOW)
+            if key not in said and due:
                 found.append(judgement.silent(*key))
         await findings.keep(tx, model, begin, end, found)
         await alerts.follow(tx, self._source, model, found, alerts.rule_of(spec), end)

@@ -13,7 +13,12 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
+from shipway.contract.spec import ModelSpec
+from shipway.monitor import ledger
 from shipway.monitor.bins import Bins
+from shipway.monitor.budgets import Counts
+from shipway.monitor.ledger import SLOT
+from shipway.monitor.levels import serving_counts
 from shipway.monitor.packing import pack, unpack
 from shipway.monitor.summary import Key, Summary
 from shipway.monitor.tables import reference_bins, signatures, watch_states, window_parts, windows
@@ -47,16 +52,20 @@ async def add_parts(tx: Transaction, summaries: Mapping[Key, Summary]) -> None:
         await tx.execute(_PART, rows)
 
 
-async def fold(tx: Transaction, widths: Mapping[str, timedelta], usual: timedelta) -> int:
-    """Adds parts to the windows of their models' widths; gives how many."""
+async def fold(tx: Transaction, specs: Mapping[str, ModelSpec], usual: timedelta) -> int:
+    """Adds parts to the windows of their models' widths, and to the counts of their service levels; gives how many."""
     oldest = sa.select(window_parts.c.seq).order_by(window_parts.c.seq).limit(PARTS_AT_ONCE)
     taken = sa.delete(window_parts).where(window_parts.c.seq.in_(oldest.with_for_update(skip_locked=True)))
     parts = (await tx.execute(taken.returning(window_parts))).all()
     sums: defaultdict[tuple[str, datetime, int, int], Summary] = defaultdict(Summary)
+    levels: defaultdict[tuple[str, str, datetime], Counts] = defaultdict(Counts)
     for part in parts:
-        width = widths.get(part.model, usual)
-        begin = begin_of(part.slot, width)
-        sums[part.model, begin, int(width.total_seconds()), part.version].add(unpack(part.data, Summary))
+        spec, summary = specs.get(part.model), unpack(part.data, Summary)
+        width = spec.monitoring.window if spec is not None else usual
+        sums[part.model, begin_of(part.slot, width), int(width.total_seconds()), part.version].add(summary)
+        for level, counts in serving_counts(summary, spec).items() if spec is not None else ():
+            levels[part.model, level, begin_of(part.slot, SLOT)] += counts
+    await ledger.count(tx, levels)
     states = {row.model: row for row in (await tx.execute(sa.select(watch_states))).all()}
     # In one order for all, so that no two monitors wait for each other.
     for (model, begin, width_s, version), more in sorted(sums.items(), key=lambda item: item[0]):

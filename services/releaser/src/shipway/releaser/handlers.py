@@ -80,6 +80,20 @@ async def on_measured(tx: Transaction, event: e.QualityMeasured, _envelope: Enve
     await store.measured(tx, event)
 
 
+async def on_budget(tx: Transaction, event: e.BudgetChanged, _envelope: Envelope) -> None:
+    """Releases of the model are held, or go on.
+
+    Raises:
+        InvalidField: it is no level, or no reason, that could be kept.
+    """
+    _check_model(event.model)
+    for field, text, most in (("level", event.level, 100), ("reason", event.reason, 1000)):
+        if not 1 <= len(text) <= most or not text.isprintable():
+            raise InvalidField(field, f"must be 1 to {most} printable characters")
+    if not await store.budget(tx, event):
+        _log.info("no such model yet", model=event.model, level=event.level)
+
+
 async def on_command(tx: Transaction, command: e.OperatorCommand, _envelope: Envelope) -> None:
     """The command waits for the loop that decides; of a model that is not known here it is refused at once.
 
@@ -117,6 +131,7 @@ HANDLERS: dict[type[e.Payload], Handler] = {
     e.ModelRetired: on_retired,
     e.OperatorCommand: on_command,
     e.QualityMeasured: on_measured,
+    e.BudgetChanged: on_budget,
 }
 
 

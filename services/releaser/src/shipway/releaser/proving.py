@@ -1,6 +1,7 @@
 """Whether a candidate goes on, is rolled back, or is waited for: while instances load it, and in each canary step.
 
-A release on hold, or of a frozen model, does not go on; it still goes back where it fails.
+A release on hold, of a frozen model, or of one whose error budget is spent, does not go on; it still goes back where
+it fails.
 """
 
 from shipway.contract.spec import format_duration
@@ -84,7 +85,12 @@ def held_too_long(at: Situation) -> Change | None:
     for release in at.model.releases.values():
         hold = on_hold(at.model, release)
         if hold is not None and at.now >= hold.since + release.policy.hold_limit:
-            waited = {"approval": "nobody approved it", "operator": "it was held", "freeze": "the model was frozen"}
+            waited = {
+                "approval": "nobody approved it",
+                "operator": "it was held",
+                "freeze": "the model was frozen",
+                "budget": "the error budget was spent",
+            }
             reason = f"{waited[hold.kind]} for {format_duration(release.policy.hold_limit)}: {hold.reason}"
             return rolled_back(at, release, Cause(reason, "rule hold_limit"))
     return None

@@ -153,7 +153,7 @@ def _passed_over(at: Situation) -> Change | None:
 
 def _start(at: Situation) -> Change | None:
     waiting = [v for v in at.model.with_role("waiting") if at.model.releases[v.number].hold is None]
-    if at.model.in_progress is not None or at.model.frozen is not None or not waiting:
+    if at.model.in_progress is not None or at.model.stopped is not None or not waiting:
         return None
     return started(at, at.model.releases[waiting[0].number], Cause("its turn has come", "rule start"))
 

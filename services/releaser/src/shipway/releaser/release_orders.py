@@ -5,7 +5,7 @@ from dataclasses import replace
 from shipway.releaser.answers import Impossible, Outcome, cause_of, named, place, release_of, version_of
 from shipway.releaser.departure import with_version
 from shipway.releaser.evidence import readiness
-from shipway.releaser.state import IN_PROGRESS, Hold, Order, Release, Version
+from shipway.releaser.state import IN_PROGRESS, Hold, Model, Order, Release, Version
 from shipway.releaser.steps import Change, Situation, promoted, resumed, reverted, rolled_back, with_release
 
 
@@ -62,13 +62,23 @@ def hold(at: Situation, order: Order) -> Outcome:
 
 
 def resume(at: Situation, order: Order) -> Outcome:
-    """A release goes on where it was held; the clock of its state begins anew."""
+    """A release goes on where it was held, by a person or by an error budget; the clock of its state begins anew."""
+    if at.model.spent is not None and order.version is None:
+        return Change(_unspent(at)), f"releases go on, though {at.model.spent.reason}"
     release = _open_release(at, order, held=True)
     if release.hold is None:
         raise Impossible(f"the release of version {release.version} is not on hold")
     if release.hold.kind == "approval":
         raise Impossible(f"version {release.version} waits for approval ({release.hold.reason}): approve it")
     return Change(with_release(at.model, resumed(at, release))), f"the release of version {release.version} goes on"
+
+
+def _unspent(at: Situation) -> Model:
+    """The model without the hold of its error budget, until the next that is spent."""
+    model, release = replace(at.model, spent=None), at.model.in_progress
+    if release is not None and release.hold is None:
+        model = with_release(model, resumed(at, release))
+    return model
 
 
 def freeze(at: Situation, order: Order) -> Outcome:

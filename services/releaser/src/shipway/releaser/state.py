@@ -105,9 +105,9 @@ class Evidence(Arm):
 
 @dataclass(frozen=True)
 class Hold:
-    """What a release waits for a person for: its ``approval``, or the end of an ``operator``'s hold or of a freeze."""
+    """What a release waits for: ``approval``, the end of an ``operator``'s hold or of a freeze, an error ``budget``."""
 
-    kind: Literal["approval", "operator", "freeze"]
+    kind: Literal["approval", "operator", "freeze", "budget"]
     reason: str
     since: datetime
 
@@ -193,7 +193,8 @@ class Desired:
 class Model:
     """All that is decided over together. Versions that are gone may be left out, and their releases.
 
-    ``frozen``: no release starts or goes on. ``orders`` are what operators wait for, the oldest first.
+    ``frozen``: no release starts or goes on. ``spent``: the same while an error budget of serving is spent, unless the
+    champion is degraded. ``orders`` are what operators wait for, the oldest first.
     """
 
     name: str
@@ -202,6 +203,7 @@ class Model:
     versions: Mapping[int, Version] = field(default_factory=dict)
     releases: Mapping[int, Release] = field(default_factory=dict)
     frozen: Hold | None = None
+    spent: Hold | None = None
     orders: tuple[Order, ...] = ()
 
     def with_role(self, role: Role) -> list[Version]:
@@ -217,6 +219,16 @@ class Model:
     def last_good(self) -> Version | None:
         """The one to go back to."""
         return next(iter(self.with_role("last_good")), None)
+
+    @property
+    def stopped(self) -> Hold | None:
+        """Why no release starts or goes on.
+
+        A budget does not stop what takes the place of a degraded champion, or of none: it may be what gives it back.
+        """
+        if self.frozen is not None:
+            return self.frozen
+        return self.spent if self.champion is not None and self.champion.degraded is None else None
 
     @property
     def in_progress(self) -> Release | None:

@@ -113,8 +113,8 @@ def step_limit(release: Release) -> timedelta:
 
 
 def on_hold(model: Model, release: Release) -> Hold | None:
-    """Why the release does not go on until a person says so; None: it goes on by rule."""
-    return release.hold or (model.frozen if release.state in IN_PROGRESS else None)
+    """Why the release does not go on; None: it goes on by rule."""
+    return release.hold or (model.stopped if release.state in IN_PROGRESS else None)
 
 
 def resumed(at: Situation, release: Release) -> Release:

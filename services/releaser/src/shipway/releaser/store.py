@@ -103,6 +103,34 @@ async def measured(tx: Transaction, event: e.QualityMeasured) -> None:
         await tx.execute(sa.update(versions).where(this).values(quality=quality))
 
 
+async def budget(tx: Transaction, event: e.BudgetChanged) -> bool:
+    """Notes that a level's error budget is spent and holds releases. Where that was the last that did so no more, an
+    order to resume waits, as a person could give it: so the clock of a release that was held begins anew. False: no
+    such model is known here.
+    """
+    await _lock(tx, event.model)
+    this = models.c.model == event.model
+    row = (await tx.execute(sa.select(models.c.spent).where(this))).one_or_none()
+    if row is None:
+        return False
+    before = row.spent or {}
+    spent = {level: hold for level, hold in before.items() if level != event.level}
+    if event.state == "spent" and event.hold_releases:
+        spent[event.level] = msgspec.to_builtins(Hold("budget", event.reason, event.changed_at))
+    if spent:
+        await tx.execute(sa.update(models).where(this).values(spent=spent))
+    elif before:
+        resume = e.OperatorCommand(
+            model=event.model,
+            command_id=f"budget-{event.model}-{event.changed_at.isoformat()}",
+            action="resume",
+            reason=event.reason,
+            requested_by="shipway/monitor",
+        )
+        await order(tx, resume, None)
+    return True
+
+
 async def order(tx: Transaction, command: e.OperatorCommand, traceparent: str | None) -> bool:
     """Keeps an operator's command until it is obeyed or refused; False where no such model is known here."""
     if (await tx.execute(sa.select(models.c.model).where(models.c.model == command.model))).scalar() is None:
@@ -121,7 +149,7 @@ async def load(tx: Transaction, model: str | None = None) -> list[Stored]:
     if model is not None:
         await _lock(tx, model)
     only = [sa.true()] if model is None else [models.c.model == model]
-    columns: list[Any] = [models.c[name] for name in ("model", "generation", "desired", "frozen")]
+    columns: list[Any] = [models.c[name] for name in ("model", "generation", "desired", "frozen", "spent")]
     heads = (await tx.execute(sa.select(*columns).where(*only))).all()
     columns = [versions.c.model, versions.c.quality, releases.c.traceparent, releases.c.approved_at]
     columns += [versions.c[name] for name in _VERSION_COLUMNS] + [releases.c[name] for name in _RELEASE_COLUMNS]
@@ -134,7 +162,13 @@ async def load(tx: Transaction, model: str | None = None) -> list[Stored]:
         statement = statement.where(versions.c.model == model)
     found: dict[str, Stored] = {
         head.model: Stored(
-            Model(head.model, head.generation, msgspec.convert(head.desired, Desired), frozen=_hold(head.frozen)),
+            Model(
+                head.model,
+                head.generation,
+                msgspec.convert(head.desired, Desired),
+                frozen=_hold(head.frozen),
+                spent=_hold(min(head.spent.values(), key=lambda hold: hold["since"]) if head.spent else None),
+            ),
             {},
             {},
         )
@@ -167,6 +201,8 @@ async def save(tx: Transaction, before: Model, after: Model, traceparent: str | 
             await tx.execute(sa.update(releases).where(releases.c.id == release.id).values(values))
     if settled := {o.id for o in before.orders} - {o.id for o in after.orders}:
         await tx.execute(sa.delete(orders).where(orders.c.command_id.in_(settled)))
+    if after.spent is None and before.spent is not None:
+        await tx.execute(sa.update(models).where(models.c.model == after.name).values(spent=None))
     if after.frozen != before.frozen:
         frozen = _as_json(after.frozen)
         await tx.execute(sa.update(models).where(models.c.model == after.name).values(frozen=frozen))

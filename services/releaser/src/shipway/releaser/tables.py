@@ -14,6 +14,7 @@ models = sa.Table(
     sa.Column("published", JSONB),
     sa.Column("traceparent", sa.Text),
     sa.Column("frozen", JSONB(none_as_null=True)),
+    sa.Column("spent", JSONB(none_as_null=True)),  # by level: why no release goes on, and since when
     sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
 )
 

@@ -2,6 +2,7 @@
 
 from shipway.contract.spec.data import HISTORY, Data, FeatureSpec, Target
 from shipway.contract.spec.gates import Gates
+from shipway.contract.spec.levels import ServiceLevels
 from shipway.contract.spec.model import ModelSpec
 from shipway.contract.spec.parsing import (
     MAX_MODEL_FILE_BYTES,
@@ -14,7 +15,7 @@ from shipway.contract.spec.parsing import (
 from shipway.contract.spec.release import Release, Retirement
 from shipway.contract.spec.training import STAGES, Checks, Schedule, StageName, StagePolicy, Training
 from shipway.contract.spec.values import NAME, Duration, Share, format_duration, parse_duration
-from shipway.contract.spec.watching import AlertKind, Alerts, Labels, Monitoring, PredictionLogSpec, ServiceLevels
+from shipway.contract.spec.watching import AlertKind, Alerts, Labels, Monitoring, PredictionLogSpec
 
 __all__ = [
     "HISTORY",

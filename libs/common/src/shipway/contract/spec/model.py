@@ -4,10 +4,11 @@ from pydantic import Field, model_validator
 
 from shipway.contract.spec.data import Data, FeatureSpec, Target
 from shipway.contract.spec.gates import Gates
+from shipway.contract.spec.levels import ServiceLevels
 from shipway.contract.spec.release import Release, Retirement
 from shipway.contract.spec.training import OBJECTIVES, Checks, Schedule, StageName, StagePolicy, Training
 from shipway.contract.spec.values import NAME, Section
-from shipway.contract.spec.watching import Alerts, Labels, Monitoring, PredictionLogSpec, ServiceLevels
+from shipway.contract.spec.watching import Alerts, Labels, Monitoring, PredictionLogSpec
 
 
 class ModelSpec(Section):

@@ -1,4 +1,4 @@
-"""Sections [service_levels], [prediction_log], [labels], [monitoring], [alerts]: what is kept, and judged by what."""
+"""Sections [prediction_log], [labels], [monitoring], [alerts]: what is kept, and judged by what."""
 
 from datetime import timedelta
 from typing import Any, Literal
@@ -6,22 +6,6 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from shipway.contract.spec.values import Duration, Section, Share
-
-
-class ServiceLevels(Section):
-    """Targets; the monitor measures against them."""
-
-    max_error_share: Share = Field(default=0.05, description="a champion that fails more is degraded, and rolled back")
-    error_window: Duration = Field(default=timedelta(minutes=1), description="the time over which errors are counted")
-    min_requests: int = Field(default=50, ge=1, description="fewer requests in the window are no evidence")
-    request_to_serving: Duration = Field(
-        default=timedelta(hours=1), description="from the training request to the champion"
-    )
-    latency_p99: Duration | None = Field(
-        default=None,
-        exclude_if=lambda limit: limit is None,
-        description="99 of 100 answers of a predictor come within this; default: no level",
-    )
 
 
 class PredictionLogSpec(Section):
@@ -124,7 +108,24 @@ class Monitoring(Section):
 
 
 AlertKind = Literal[
-    "traffic", "errors", "latency", "rare_answer", "same_input", "missing_values", "unseen_values", "drift"
+    "traffic",
+    "errors",
+    "latency",
+    "rare_answer",
+    "same_input",
+    "missing_values",
+    "unseen_values",
+    "drift",
+    "overdue",
+    "fast_burn",
+    "slow_burn",
+    "budget_spent",
+    "failed_training",
+    "rejected_version",
+    "rolled_back",
+    "deferred_retirement",
+    "dead_letters",
+    "restarts",
 ]
 
 
@@ -133,7 +134,7 @@ class Alerts(Section):
 
     severity: dict[AlertKind, Literal["critical", "warning", "none"]] = Field(
         default_factory=dict,
-        description="how severe a kind is, or none; default: traffic, errors and missing_values are critical",
+        description="how severe a kind is, or none; default: as docs/playbook.md says",
     )
     end_after: int = Field(default=2, ge=1, le=100, description="windows without it that end an alert")
     update_factor: float = Field(
