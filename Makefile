@@ -8,7 +8,7 @@ UV_CACHE_ARGS := --quiet --python $(BIN)/python
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-upgrade test-compose compose chaos bench swaps canaries bench-peers fmt lint types unit audit e2e docs \
-	lock clean dev
+	lock clean dev asyncapi airflow
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -96,6 +96,13 @@ fmt: $(VENV)/.dev ## format the code
 docs: $(VENV)/.dev ## write what is generated: schemas, REST, commands, events, settings, the topology drawing
 	@$(BIN)/python -m shipway.cli.generate
 
+asyncapi: ## AsyncAPI's own schema, from npm, which docs/asyncapi.json is tested against where it is there
+	@npm install --silent --no-fund --no-audit --prefix .asyncapi @asyncapi/specs@6.11.1
+
+airflow: $(BIN)/uv ## Airflow in an environment of its own, in which the example of a DAG is then tested
+	@$(PYTHON) -m venv .airflow
+	@$(BIN)/uv pip install --quiet --python .airflow/bin/python apache-airflow-core==3.3.2 confluent-kafka==2.16.1
+
 OWN := shipway shipway-common $(patsubst services/%,shipway-%,$(wildcard services/*))
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-annotate --no-header $(foreach p,$(OWN),--no-emit-package $(p))
@@ -106,4 +113,4 @@ lock: $(BIN)/uv ## renew the hash-pinned locks (no address in them, so any index
 	@$(COMPILE) --upgrade lock/uv.in -o lock/uv.txt
 
 clean: ## remove .venv, caches and the embedded stack's data
-	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .shipway
+	@rm -rf $(VENV) .airflow .asyncapi .mypy_cache .ruff_cache .pytest_cache .hypothesis .shipway

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from shipway.cli.app import app
 from shipway.cli.config import settings_class
-from shipway.cli.generate import commands, events, grafana, metrics, rest, settings, spec, topology
+from shipway.cli.generate import asyncapi, commands, events, grafana, metrics, rest, settings, spec, topology
 from shipway.contract.events import EVENT_TYPES
 from shipway.contract.schemas import json_schema
 from shipway.contract.spec import ModelSpec
@@ -32,6 +32,7 @@ def generated(root: Path) -> dict[Path, str]:
     return {
         **{docs / "schemas" / f"{name}.json": _json(json_schema(event), 2) for name, event in EVENT_TYPES.items()},
         **{docs / "openapi" / f"{service}.json": _json(found, 1) for service, found in documents.items()},
+        docs / "asyncapi.json": _json(asyncapi.document({n: json.loads(text) for n, text in examples.items()}), 1),
         docs / "commands.md": commands.page(app),
         docs / "events.md": events.page(TOPICS, EVENT_TYPES, examples),
         docs / "metrics.md": metrics.page(),
