@@ -8,7 +8,7 @@ UV_CACHE_ARGS := --quiet --python $(BIN)/python
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-upgrade test-compose compose chaos bench swaps canaries bench-peers fmt lint types unit audit e2e docs \
-	lock clean dev asyncapi airflow
+	site lock clean dev asyncapi airflow
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -26,9 +26,9 @@ $(VENV)/.runtime: $(BIN)/uv lock/runtime.txt $(addsuffix /pyproject.toml,$(PACKA
 	@$(BIN)/uv pip install $(UV_CACHE_ARGS) --no-build-isolation --no-deps $(EDITABLE)
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.runtime lock/dev.txt
+$(VENV)/.dev: $(VENV)/.runtime lock/dev.txt lock/docs.txt
 	@echo "installing the development tools into $(VENV)"
-	@$(BIN)/uv pip install $(UV_CACHE_ARGS) --require-hashes -r lock/dev.txt
+	@$(BIN)/uv pip install $(UV_CACHE_ARGS) --require-hashes -r lock/dev.txt -r lock/docs.txt
 	@touch $@
 
 dev: $(VENV)/.dev ## set up .venv with Shipway and the development tools
@@ -51,7 +51,7 @@ unit: $(VENV)/.dev ## fast tests, beside the code
 	@$(BIN)/pytest -n 4 --dist loadfile libs services examples
 
 audit: $(VENV)/.dev ## known vulnerabilities in what is locked (needs the advisories of PyPI)
-	@for lock in lock/runtime.txt lock/services.txt lock/dev.txt; do \
+	@for lock in lock/runtime.txt lock/services.txt lock/dev.txt lock/docs.txt; do \
 	  $(BIN)/pip-audit --strict --disable-pip --require-hashes --progress-spinner off -r $$lock || exit 1; done
 
 e2e: $(VENV)/.dev ## the loop with real processes on the embedded stack, faults included
@@ -103,14 +103,18 @@ airflow: $(BIN)/uv ## Airflow in an environment of its own, in which the example
 	@$(PYTHON) -m venv .airflow
 	@$(BIN)/uv pip install --quiet --python .airflow/bin/python apache-airflow-core==3.3.2 confluent-kafka==2.16.1
 
+site: $(VENV)/.dev ## build the documentation site into site/, every link held to be there (offline)
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 OWN := shipway shipway-common $(patsubst services/%,shipway-%,$(wildcard services/*))
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-annotate --no-header $(foreach p,$(OWN),--no-emit-package $(p))
 lock: $(BIN)/uv ## renew the hash-pinned locks (no address in them, so any index serves)
 	@$(COMPILE) --upgrade pyproject.toml -o lock/runtime.txt
 	@$(COMPILE) --upgrade -c lock/runtime.txt pyproject.toml --group dev -o lock/dev.txt
+	@$(COMPILE) --upgrade -c lock/runtime.txt -c lock/dev.txt --group docs -o lock/docs.txt
 	@$(COMPILE) --upgrade -c lock/runtime.txt libs/common/pyproject.toml services/*/pyproject.toml -o lock/services.txt
 	@$(COMPILE) --upgrade lock/uv.in -o lock/uv.txt
 
 clean: ## remove .venv, caches and the embedded stack's data
-	@rm -rf $(VENV) .airflow .asyncapi .mypy_cache .ruff_cache .pytest_cache .hypothesis .shipway
+	@rm -rf $(VENV) site .airflow .asyncapi .mypy_cache .ruff_cache .pytest_cache .hypothesis .shipway

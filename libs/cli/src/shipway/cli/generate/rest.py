@@ -72,9 +72,9 @@ def _parameter(parameter: Document, service: str) -> str:
 
 
 def _shown(document: Document) -> Iterator[tuple[str, Document]]:
-    """The shapes of bodies and answers, without those of FastAPI's own refusals and of the problem document."""
+    """The shapes of bodies and answers, without those of FastAPI's own refusals."""
     for name, schema in document.get("components", {}).get("schemas", {}).items():
-        if name not in ("HTTPValidationError", "ValidationError", "ProblemDocument", "FieldProblem"):
+        if name not in ("HTTPValidationError", "ValidationError"):
             yield name, schema
 
 
