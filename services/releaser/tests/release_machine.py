@@ -267,9 +267,10 @@ class Releases(RuleBasedStateMachine):
         if before.champion is not None:
             held = {number for number, _ in after.desired.held}
             assert after.champion is not None, "a champion was dropped"
-            # One that is retired may go in the moment that it is succeeded: while its successor baked, it drained.
-            succeeded = before.champion.retiring is not None and ready(after.champion.number, instances)
-            assert before.champion.number in held or succeeded, "a champion was dropped"
+            # One that failed and is retired may go as it is succeeded: while its successor baked, it drained.
+            failed = before.champion.degraded is not None and before.champion.retiring is not None
+            succeeded = after.champion.number != before.champion.number and ready(after.champion.number, instances)
+            assert before.champion.number in held or (failed and succeeded), "a champion was dropped"
             if ready(before.champion.number, instances):
                 assert ready(after.champion.number, instances), "there was a routable champion, and now there is none"
         for event in decision.events:
@@ -278,11 +279,7 @@ class Releases(RuleBasedStateMachine):
                 needed = before.releases[event.version].policy.min_instances
                 assert sum(ready(event.version, [i]) for i in instances) >= needed, "promoted without its quorum"
                 previous = before.versions.get(event.previous_version or 0)
-                if (
-                    previous is not None
-                    and previous.role == "champion"
-                    and not (previous.degraded or previous.retiring)
-                ):
+                if previous is not None and previous.role == "champion" and not previous.degraded:
                     assert after.versions[previous.number].role == "last_good", "the champion before was not kept"
             if isinstance(event, e.ReleaseRolledBack) and event.champion_version is not None:
                 kept = before.champion is not None and event.champion_version == before.champion.number
@@ -291,8 +288,7 @@ class Releases(RuleBasedStateMachine):
         for number, version in before.versions.items():
             goes = version.role == "last_good" and after.versions[number].role in ("leaving", "gone")
             if goes and version.degraded is None:
-                assert after.champion is not None, "a champion was dropped"
-                assert ready(after.champion.number, instances), "the last good one went, and nothing else is routable"
+                assert after.last_good is not None, "the last good one went, and nothing took its place"
         self.routed_at |= {number: self.now for number, _ in (*before.desired.traffic, *after.desired.traffic)}
         self.events += decision.events
         self.model = after

@@ -115,6 +115,13 @@ def nothing_is_needed(original: Original) -> Original:
     return lambda at, version: None
 
 
+def the_last_good_is_not_needed(original: Original) -> Original:
+    def mutant(at: Any, version: Any) -> Any:
+        return original(at, replace(version, role="standby") if version.role == "last_good" else version)
+
+    return mutant
+
+
 def a_freeze_is_not_seen(original: Original) -> Original:
     return lambda model, found: found.hold
 
@@ -175,6 +182,7 @@ PLANTED: tuple[tuple[Original, Callable[[Original], Original]], ...] = (
     (proving.loading, loading_has_no_deadline),
     (departure.departure, nothing_drains),
     (departure.needed_for, nothing_is_needed),
+    (departure.needed_for, the_last_good_is_not_needed),
     (steps.on_hold, a_freeze_is_not_seen),
     (steps.on_hold, a_hold_is_not_seen),
     (desired.wanted, shares_are_not_split),

@@ -245,18 +245,29 @@ def test_a_retired_standby_goes_and_what_is_needed_is_deferred_once() -> None:
 
 
 def test_a_deferred_retirement_happens_once_the_version_is_not_needed() -> None:
-    deferred = look(said_of(promoted_to(1), 1, retiring="age"), holding(1)).model
+    """As the last good version it is needed still; as the one before that it is not."""
     policy = POLICY.model_copy(update={"canary": []})
+    deferred = look(said_of(promoted_to(1), 1, retiring="age"), holding(1)).model
     replaced = look(approved(deferred, 2, policy), holding(1, 2)).model
-    assert replaced.desired.traffic == ((2, 1.0),)
-    assert look(replaced, holding(1, 2), 2).model.desired.held == ((2, "champion"),)
+    assert look(replaced, holding(1, 2), 100).model.desired.held == ((2, "champion"), (1, "last_good"))
+    again = look(approved(replaced, 3, policy), holding(1, 2, 3), 100)
+    assert told(again).count("RetirementDeferred") == 0, "it was said once"
+    assert again.model.desired.held == ((3, "champion"), (2, "last_good"))
 
 
-def test_the_last_good_version_is_kept_while_the_champion_is_ready_nowhere() -> None:
+def test_the_last_good_version_is_kept_whatever_the_champion_does() -> None:
     model = said_of(promoted_to(1, 2), 1, retiring="age")
-    kept = look(model, holding(1))
+    kept = look(model, holding(1, 2))
+    assert only(kept, e.RetirementDeferred).reason.startswith("it is the last good version")
+    back = look(said_of(kept.model, 2, degraded="slow"), holding(1, 2), 1000)
+    assert only(back, e.ReleaseRolledBack).champion_version == 1
+
+
+def test_what_is_retired_is_kept_while_the_champion_is_ready_nowhere() -> None:
+    model = said_of(promoted_to(1, 2, 3), 1, retiring="age")
+    kept = look(model, holding(1, 2))
     assert only(kept, e.RetirementDeferred).reason == "the champion is not ready on any live instance"
-    assert look(kept.model, holding(1, 2), 2).model.desired.held == ((2, "champion"),)
+    assert look(kept.model, holding(1, 2, 3), 2).model.desired.held == ((3, "champion"), (2, "last_good"))
 
 
 def test_the_oldest_on_standby_go_when_there_are_too_many() -> None:

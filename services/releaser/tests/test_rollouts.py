@@ -156,7 +156,11 @@ async def test_a_version_is_released_promoted_and_retired(world: World) -> None:
     world.now += timedelta(seconds=2)
     world.says("p", 1, 2, answered=6)
     await world.rollouts.step()
-    assert [(v.version, v.role) for v in (await world.desired()).versions] == [(2, "champion")]
+    assert [(v.version, v.role) for v in (await world.desired()).versions] == [(2, "champion"), (1, "last_good")]
+    await world.hears(approval(3, release={"canary": []}))
+    world.says("p", 1, 2, 3)
+    await world.rollouts.step()
+    assert [(v.version, v.role) for v in (await world.desired()).versions] == [(3, "champion"), (2, "last_good")]
     generations = [x.payload.generation for x in await world.outbox() if isinstance(x.payload, e.DesiredState)]
     assert generations == sorted(set(generations))
 
@@ -391,6 +395,20 @@ async def test_models_do_not_wait_for_each_other(world: World) -> None:
     await world.rollouts.step()
     promoted = [x.payload.model for x in await world.outbox() if isinstance(x.payload, e.ReleasePromoted)]
     assert promoted == ["taxis"]
+
+
+async def test_a_model_that_is_locked_is_left_for_later_and_holds_up_no_other(world: World) -> None:
+    await world.hears(approval(1))
+    await world.hears(approval(1, model="taxis"))
+    world.says("p", 1)
+    async with world.database.begin() as tx:
+        assert await store.take(tx, "flights") is not None
+        async with asyncio.timeout(10):
+            await world.rollouts.step()
+        promoted = [x.payload.model for x in await world.outbox() if isinstance(x.payload, e.ReleasePromoted)]
+        assert promoted == ["taxis"], "flights is in other hands, and taxis is not"
+    await world.rollouts.step()
+    assert (await world.desired()).model == "flights"
 
 
 async def test_every_desired_state_is_said_again_under_the_same_id(world: World) -> None:

@@ -33,12 +33,14 @@ def retirement(at: Situation) -> Change | None:
 
 
 def needed_for(at: Situation, version: Version) -> str | None:
-    """Why a version can't go now; None: it can."""
+    """Why a version can't go now; None: it can. The last good one goes once another takes its place."""
     champion = at.model.champion
     if version.role == "candidate":
         return "its release is not over"
     if version.role == "champion":
         return "it is the champion"
+    if version.role == "last_good":
+        return "it is the last good version, which answers again where the champion fails"
     if version.pinned is not None:
         return f"it is pinned: {version.pinned}"
     if champion is None or not readiness(champion, at.instances).ready:

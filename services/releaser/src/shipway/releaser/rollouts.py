@@ -1,4 +1,7 @@
-"""The loop that carries the decisions out: looks at every model, and where something is due, decides under its lock."""
+"""The loop that carries the decisions out: looks at every model, and where something is due, decides under its lock.
+
+A model that somebody else has locked is left for the next look, so that none waits for another's.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -66,7 +69,9 @@ class Rollouts:
 
     async def _carry_out(self, name: str) -> None:
         async with self._parts.database.begin() as tx:
-            (stored,) = await store.load(tx, name)
+            stored = await store.take(tx, name)
+            if stored is None:
+                return
             now = self._clock()
             decision = self._decided(stored.model, now)
             await _write(tx, self._parts.source, stored, decision)

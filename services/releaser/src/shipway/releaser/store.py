@@ -141,13 +141,24 @@ async def order(tx: Transaction, command: e.OperatorCommand, traceparent: str | 
     return True
 
 
-async def load(tx: Transaction, model: str | None = None) -> list[Stored]:
-    """Every model (or that one, and its row locked) with its orders, and the versions with their releases.
+async def load(tx: Transaction) -> list[Stored]:
+    """Every model with its orders, and the versions with their releases.
 
     Of the versions that are gone only those are there that an order names.
     """
-    if model is not None:
-        await _lock(tx, model)
+    return await _load(tx, None)
+
+
+async def take(tx: Transaction, model: str) -> Stored | None:
+    """That model, as ``load`` gives it, and its row locked; None where somebody else has it now, or there is none."""
+    this = sa.select(models.c.model).where(models.c.model == model).with_for_update(skip_locked=True)
+    if (await tx.execute(this)).scalar() is None:
+        return None
+    (stored,) = await _load(tx, model)
+    return stored
+
+
+async def _load(tx: Transaction, model: str | None) -> list[Stored]:
     only = [sa.true()] if model is None else [models.c.model == model]
     columns: list[Any] = [models.c[name] for name in ("model", "generation", "desired", "frozen", "spent")]
     heads = (await tx.execute(sa.select(*columns).where(*only))).all()
