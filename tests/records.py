@@ -16,7 +16,8 @@ from shipway.contract.topics import PREDICTION_LOG
 from shipway.runtime.objects import ObjectMissing, ObjectStore
 
 MAX_FILE_BYTES = 100_000_000
-# A prediction's id, who wrote the record, and how it ended: an instance that answered too late writes one of its own.
+# A prediction's id, who wrote the record, and how it ended: an instance that answered too late writes one of its own,
+# and so does one that was a shadow.
 Name = tuple[str, str, str]
 
 
@@ -67,5 +68,8 @@ class Filed:
 
 
 def _names(table: pa.Table) -> list[Name]:
-    columns = [table[name].to_pylist() for name in ("prediction_id", "instance", "outcome")]
-    return list(zip(*columns, strict=True))
+    columns = [table[name].to_pylist() for name in ("prediction_id", "instance", "outcome", "role")]
+    return [
+        (one, instance, f"shadow {outcome}" if role == "shadow" else outcome)
+        for one, instance, outcome, role in zip(*columns, strict=True)
+    ]

@@ -63,8 +63,10 @@ async def test_a_request_ends_in_predictions(shipway_world: World, kind: str) ->
 
 
 async def test_a_swap_under_traffic_fails_no_request_and_loses_no_record(shipway_world: World) -> None:
+    """With a shadow before the canary: it is compared by real copies, and nobody but the record sees its answers."""
     model = "swap"
-    await shipway_world.declare(model)
+    shadow: dict[str, Any] = {"release__shadow": 1.0, "release__shadow_for": "300ms", "release__min_requests": 5}
+    await shipway_world.declare(model, **shadow)
     first = await shipway_world.train(model, until=datetime(2026, 2, 20, tzinfo=T0.tzinfo))
     assert first.succeeded, first
     rows = [features_of(row) for row in make_rows("binary", n=200, seed=3)]
@@ -93,6 +95,9 @@ async def test_a_swap_under_traffic_fails_no_request_and_loses_no_record(shipway
     ]
     assert dropped == [0, 0]
     await shipway_world.all_in_history(model)
+    told = shipway_world.recorder.payloads(e.ReleaseProgressed, model=model, version=2)
+    assert [x.to_state for x in told] == ["loading", "shadow", "canary", "active"]
+    assert told[2].by == "rule shadow" and told[2].figures["distance_count"] >= 5, told[2]
 
 
 async def test_one_trace_runs_from_the_request_to_the_champion(shipway_world: World, served: str) -> None:

@@ -40,6 +40,14 @@ def test_what_is_not_done_is_not_promised() -> None:
         parse_toml(GOOD + "keep_bundles = false\n")
 
 
+@pytest.mark.parametrize("sticky", ["cookie:x", "header:", "header:a b", "feature:colour", "X-Shipway-Key"])
+def test_a_release_sticks_to_a_header_or_a_feature_that_is_there(sticky: str) -> None:
+    with pytest.raises(InvalidSpec, match=r"release.*sticky: .*(must be header:NAME or feature:NAME|name one)"):
+        parse_toml(GOOD + f'[release]\nsticky = "{sticky}"\n')
+    for good in ("header:X-Shipway-Key", "feature:carrier"):
+        assert parse_toml(GOOD + f'[release]\nsticky = "{good}"\n').release.sticky == good
+
+
 def test_a_good_file_comes_back_from_json() -> None:
     spec = parse_toml(GOOD)
     assert parse_spec(to_builtins(spec)) == spec

@@ -186,13 +186,22 @@ class Gateway:
         await eventually(lambda: self.server is not None and self.server.started)
 
     def wants(
-        self, *versions: tuple[int, Any, float], generation: int = 1, model: str = "m", signature: Any = None
+        self,
+        *versions: tuple[int, Any, float],
+        generation: int = 1,
+        model: str = "m",
+        signature: Any = None,
+        signatures: dict[int, Any] | None = None,
+        **more: Any,
     ) -> None:
-        """Hears a desired state of (version, role, share)."""
-        signature = signature or SIGNATURE
-        held = [HeldVersion(version=v, digest=f"d{v}", role=role, signature=signature) for v, role, _ in versions]
+        """Hears a desired state of (version, role, share), with that signature, or one's own of ``signatures``."""
+        of = signatures or {}
+        held = [
+            HeldVersion(version=v, digest=f"d{v}", role=role, signature=of.get(v) or signature or SIGNATURE)
+            for v, role, _ in versions
+        ]
         traffic = [Traffic(version=v, share=share) for v, _, share in versions if share]
-        self.hears(DesiredState(model=model, generation=generation, versions=held, traffic=traffic))
+        self.hears(DesiredState(model=model, generation=generation, versions=held, traffic=traffic, **more))
 
     def says(
         self, name: str, url: str, *versions: int, rows: str = "127.0.0.1:9", models: tuple[str, ...] = ("m",)

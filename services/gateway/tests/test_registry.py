@@ -112,7 +112,7 @@ async def test_a_goodbye_takes_it_out_and_a_retired_version_is_asked_no_more(gat
     gateway = await gateways()
     gateway.wants((1, "champion", 1.0), (2, "candidate", 0.0))
     await gateway.knows(predictors[0], 1, 2)
-    assert [r.version for r in gateway.registry.routes["m"].routes] == [1, 2]
+    assert {r.version for r in gateway.registry.routes["m"].routes} == {1, 2}
     gateway.wants((2, "champion", 1.0), generation=2)
     gateway.wants((1, "champion", 1.0), generation=1)
     assert [(r.version, r.share) for r in gateway.registry.routes["m"].routes] == [(2, 1.0)], "generations never fall"

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -114,7 +115,33 @@ def test_a_lost_share_goes_to_the_champion_then_to_the_last_good_and_in_the_end_
 def test_a_draw_chooses_by_the_shares() -> None:
     found = routes_without()
     chosen = [found.choose(i / 1000) for i in range(1000)]
-    assert [route.version for route in chosen if route] == [3] * 800 + [4] * 200
+    assert [route.version for route in chosen if route] == [4] * 200 + [3] * 800
+
+
+def canary(share: float, sticky: str, *gone: int) -> ModelRoutes:
+    """Champion 3 and candidate 4 with that share, last good 2; but for those that are gone."""
+    wanted = state([held(3, "champion"), held(4, "candidate"), held(2, "last_good")], {3: 1 - share, 4: share})
+    wanted = msgspec.structs.replace(wanted, sticky=sticky)
+    said = [presence(f"i{n}", ("m", n, f"d{n}", "ready")) for n in (2, 3, 4)]
+    return model_routes(wanted, said, lambda name: int(name[1]) not in gone)
+
+
+def version_of(routes: ModelRoutes, key: str) -> int:
+    assert routes.sticky is not None
+    at = routes.sticky.place([(b"x-shipway-key", key.encode())], None, b"")
+    route = routes.choose(at if at is not None else 0.999999)
+    assert route is not None
+    return route.version
+
+
+@given(st.text("abc123-", min_size=1), st.floats(0.001, 0.999), st.floats(0.001, 0.999), st.booleans())
+def test_a_key_that_has_the_candidate_keeps_it_as_the_share_grows(key: str, one: float, two: float, out: bool) -> None:
+    """Also where the champion can't answer meanwhile, and the last good version stands in for it."""
+    less, more = sorted((one, two))
+    before = version_of(canary(less, "header:X-Shipway-Key"), key)
+    after = version_of(canary(more, "header:X-Shipway-Key", *([3] if out else [])), key)
+    assert before != 4 or after == 4
+    assert before == version_of(canary(less, "header:X-Shipway-Key"), key), "the same key, the same version"
 
 
 @given(st.lists(st.integers(0, 9), min_size=3, max_size=3), st.sets(st.sampled_from(NAMES)), st.randoms())

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from shipway.contract import events as e
 from shipway.contract.errors import Permanent
 from shipway.monitor import reading, store
-from shipway.monitor.tables import events, label_counts, labels, metadata, versions
+from shipway.monitor.tables import events, history_staged, label_counts, labels, metadata, usage, versions, window_parts
 from shipway.runtime.database import Database
 from shipway.runtime.migrations import migrate
 
@@ -143,6 +143,18 @@ async def test_usage_adds_up_over_batches(database: Database, put: Put, record: 
     }
     assert (found["versions"]["2"]["mean_latency_us"], found["versions"]["1"]["max_latency_us"]) == (40, 99)
     assert used == {1: T0 + HOUR, 2: T0}  # version 2 is used before anything else was heard of it
+
+
+async def test_what_a_shadow_answered_is_kept_and_counts_for_nobody(
+    database: Database, record: Record, log: Put
+) -> None:
+    await log([record(), record(version=2, role="shadow"), record("failed", 2, role="shadow")])
+    async with database.begin() as tx:
+        used = (await tx.execute(sa.select(usage.c.version, usage.c["count"]))).all()
+        staged = (await tx.execute(sa.select(sa.func.sum(history_staged.c.rows)))).scalar_one()
+        counted = (await tx.execute(sa.select(window_parts.c.version))).scalars().all()
+    assert [tuple(row) for row in used] == [(1, 1)]
+    assert (staged, counted) == (3, [1])
 
 
 async def test_a_differing_label_replaces_unless_observed_earlier(database: Database, put: Put) -> None:

@@ -103,6 +103,27 @@ def an_ask(rows: Any, **changes: Any) -> Ask:
     )
 
 
+@pytest.mark.parametrize("count", [1, 64])
+async def test_a_shadow_is_held_against_the_scores_beside_it(count: int) -> None:
+    world = World({})
+    sent = ROWS[:count]
+    beside = world.scorer.score(sent) + 0.125
+    whole = an_ask(sent, role="shadow", beside=beside.tobytes())
+    answers, _ = await asked(world, whole, an_ask(sent, role="shadow", beside=b"short"), an_ask(sent))
+    assert [answer.status for answer in answers] == [200] * 3
+    assert (world.serving.answered, world.serving.compared) == (3 * count, count)
+    assert world.serving.distance_sum == pytest.approx(0.125 * count)
+    await world.sink.close()
+    assert [r["role"] for r in world.sent[0].to_pylist()].count("shadow") == 2 * count
+
+
+async def test_an_answer_that_is_too_late_counts_as_slow_and_neither_as_answered_nor_as_failed() -> None:
+    world = World({})
+    [late], _ = await asked(world, an_ask(ROWS[:1], budget_ms=0))
+    assert late.status == 504
+    assert (world.serving.answered, world.serving.errors, sum(world.serving.latency)) == (0, 0, 1)
+
+
 @pytest.mark.parametrize("count", [1, 64, 100])
 async def test_the_rows_protocol_gives_the_scores_and_puts_them_on_record(count: int) -> None:
     world = World({"redact": ["f1"]})

@@ -31,10 +31,14 @@ POLICIES = st.builds(
     on_insufficient=st.sampled_from(["promote", "roll_back"]),
     bake=st.sampled_from([timedelta(0), timedelta(0), timedelta(seconds=10)]),
     hold_limit=st.sampled_from([timedelta(minutes=1), timedelta(hours=1)]),
+    shadow=st.sampled_from([0.0, 0.0, 0.5]),
+    shadow_for=st.sampled_from([timedelta(seconds=5), timedelta(seconds=30)]),
+    max_distance=st.sampled_from([0.1, 0.5]),
+    sticky=st.sampled_from(["", "header:X-Shipway-Key"]),
 )
 WIRES = st.sampled_from(["now", "now", "now", "late", "twice"])
 ACTIONS = st.sampled_from(get_args(e.OperatorAction))
-FORWARD = ("loading", "canary", "active")
+FORWARD = ("loading", "shadow", "canary", "active")
 
 
 @dataclass
@@ -205,14 +209,20 @@ class Releases(RuleBasedStateMachine):
         self.hear()
 
     @precondition(lambda self: self.model.desired.traffic)
-    @rule(answered=st.integers(0, 50), errors=st.sampled_from([0, 0, 0, 1, 10]))
-    def answer(self, answered: int, errors: int) -> None:
-        for number, _ in self.model.desired.traffic:
+    @rule(
+        answered=st.integers(0, 50), errors=st.sampled_from([0, 0, 0, 1, 10]), distance=st.sampled_from([0, 0.05, 0.9])
+    )
+    def answer(self, answered: int, errors: int, distance: float = 0.0) -> None:
+        shadow = self.model.desired.shadow
+        for number, _ in (*self.model.desired.traffic, *([shadow] if shadow else [])):
             for predictor in self.predictors.values():
                 held = predictor.loaded.get(number)
                 if held is not None and held.state == "ready":
                     total, failed = held.answered + answered, held.errors + errors
                     predictor.loaded[number] = replace(held, answered=total, errors=failed)
+                    if shadow is not None and number == shadow[0]:
+                        compared, apart = held.compared + answered, held.distance + distance * answered
+                        predictor.loaded[number] = replace(predictor.loaded[number], compared=compared, distance=apart)
         self.hear()
 
     @precondition(lambda self: self.model.champion is not None)
@@ -330,6 +340,19 @@ class Releases(RuleBasedStateMachine):
             assert min(release.evidence.answered, release.evidence.errors) >= 0, "less than nothing was answered"
 
     @invariant()
+    def a_shadow_answers_nobody(self) -> None:
+        traffic, shadow = dict(self.model.desired.traffic), self.model.desired.shadow
+        release = self.model.in_progress
+        shadows = release is not None and release.state == "shadow"
+        assert shadows == (shadow is not None), "a shadow gets its copies, and nothing else does"
+        if shadow is not None:
+            assert shadow[0] not in traffic, "a shadow's answers go to somebody"
+            assert shadow[0] in self.cleared, "nobody approved the shadow"
+            assert dict(self.model.desired.held)[shadow[0]] == "candidate"
+            assert self.model.champion is not None, "a shadow of nobody"
+        assert self.model.desired.sticky == "" or len(traffic) > 1
+
+    @invariant()
     def shares_sum_to_one(self) -> None:
         traffic, held = dict(self.model.desired.traffic), dict(self.model.desired.held)
         if self.model.champion is None:
@@ -402,6 +425,7 @@ class Releases(RuleBasedStateMachine):
                 policy = release.policy
                 per_step = max(policy.step, policy.bake, policy.step_deadline)
                 allowed += policy.loading_deadline + (len(policy.canary) + 1) * per_step
+                allowed += max(policy.shadow_for, policy.step_deadline)
                 allowed += policy.hold_limit if release.hold is not None else timedelta(0)
         until = self.now + allowed
         while self.now < until:

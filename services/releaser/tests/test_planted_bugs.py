@@ -122,6 +122,24 @@ def the_last_good_is_not_needed(original: Original) -> Original:
     return mutant
 
 
+def a_shadow_answers(original: Original) -> Original:
+    """It gets a share of the traffic itself."""
+
+    def mutant(model: Any) -> Any:
+        found = original(model)
+        return replace(found, traffic=(*found.traffic, found.shadow)) if found.shadow else found
+
+    return mutant
+
+
+def a_shadow_has_no_end(original: Original) -> Original:
+    def mutant(at: Any) -> Any:
+        found = at.model.in_progress
+        return None if found is not None and found.state == "shadow" else original(at)
+
+    return mutant
+
+
 def a_freeze_is_not_seen(original: Original) -> Original:
     return lambda model, found: found.hold
 
@@ -183,6 +201,8 @@ PLANTED: tuple[tuple[Original, Callable[[Original], Original]], ...] = (
     (departure.departure, nothing_drains),
     (departure.needed_for, nothing_is_needed),
     (departure.needed_for, the_last_good_is_not_needed),
+    (desired.wanted, a_shadow_answers),
+    (proving.trial, a_shadow_has_no_end),
     (steps.on_hold, a_freeze_is_not_seen),
     (steps.on_hold, a_hold_is_not_seen),
     (desired.wanted, shares_are_not_split),

@@ -385,19 +385,26 @@ class HeldVersion(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DesiredState(Event, frozen=True, kw_only=True):
-    """What instances must hold of a model and how its traffic splits. ``generation`` only ever grows."""
+    """What instances must hold of a model and how its traffic splits. ``generation`` only ever grows.
+
+    ``shadow``: the version that gets a copy of that share of what the champion answers, which goes to nobody.
+    ``sticky``: header:NAME or feature:NAME, where requests in which that is the same go to the same version.
+    """
 
     type: ClassVar[str] = "shipway.DesiredState.v1"
     max_bytes: ClassVar[int] = 8 * MAX_BYTES  # a signature for every version that is held
     generation: int
     versions: list[HeldVersion]
     traffic: list[Traffic]
+    shadow: Traffic | None = None
+    sticky: str = ""
 
 
 class LoadedVersion(msgspec.Struct, frozen=True, kw_only=True):
     """What an instance says of one version; the counts are since it was loaded.
 
-    ``latency``: how many answers to one row took how long, by the buckets of contract.latency.
+    ``latency``: how many answers to one row took how long, by the buckets of contract.latency. ``compared`` of the rows
+    answered were a shadow's, held against the champion's scores: ``distance_sum`` is the sum of distances, each 0 to 1.
     """
 
     model: Name
@@ -408,6 +415,8 @@ class LoadedVersion(msgspec.Struct, frozen=True, kw_only=True):
     answered: int = 0
     errors: int = 0
     latency: list[int] = []
+    compared: int = 0
+    distance_sum: float = 0.0
 
 
 class Presence(msgspec.Struct, frozen=True, kw_only=True):

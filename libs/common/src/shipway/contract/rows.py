@@ -26,6 +26,7 @@ class Ask(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
     ``budget_ms`` is the time that is left for the answer. ``explain`` asks for contributions after a row's scores:
     ``outputs * (features + 1)`` numbers more (an instance of a release before answers with the scores alone).
+    ``beside``: of a shadow's ask, the champion's scores of the same rows, for the instance to tell the distance.
     """
 
     id: int
@@ -40,6 +41,7 @@ class Ask(msgspec.Struct, array_like=True, frozen=True, gc=False):
     client_ids: list[str | None] | None
     values: bytes
     explain: bool = False
+    beside: bytes = b""
 
 
 class Answer(msgspec.Struct, array_like=True, frozen=True, gc=False):

@@ -6,10 +6,11 @@ import random
 import time
 import uuid
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from itertools import chain
 from sys import byteorder
+from typing import Any
 
 from prometheus_client import Counter, Histogram
 
@@ -18,6 +19,7 @@ from shipway.gateway.lanes import Scores
 from shipway.gateway.registry import Registry
 from shipway.gateway.routing import ModelRoutes, Route
 from shipway.gateway.settings import LimitSettings
+from shipway.gateway.shadowing import Shadows
 from shipway.gateway.upstream import Asking, Rows, Upstream
 from shipway.runtime import log, trace
 from shipway.runtime.http import Problem
@@ -34,9 +36,25 @@ SECONDS = Histogram(
 
 
 class Asked:
-    """One request for one model's predictions, as far as it is known by the time it ends; a span of its own."""
+    """One request for one model's predictions, as far as it is known by the time it ends; a span of its own.
 
-    __slots__ = ("begun", "client_ids", "explain", "ids", "model", "route", "span", "timeout_s", "version")
+    ``rows`` are those of a request in JSON, as they came, once they are read.
+    """
+
+    __slots__ = (
+        "begun",
+        "body",
+        "client_ids",
+        "explain",
+        "headers",
+        "ids",
+        "model",
+        "route",
+        "rows",
+        "span",
+        "timeout_s",
+        "version",
+    )
 
     def __init__(self, model: str, traceparent: bytes | None, timeout_s: float, version: int | None = None) -> None:
         self.model = model
@@ -48,6 +66,9 @@ class Asked:
         self.ids: list[str] = []
         self.client_ids: list[str] | None = None
         self.explain = False
+        self.headers: Iterable[tuple[bytes, bytes]] = ()
+        self.body = b""
+        self.rows: Sequence[Any] | None = None
 
     @property
     def left_s(self) -> float:
@@ -60,7 +81,10 @@ class Asked:
 
     def chosen(self, routes: ModelRoutes) -> Route | None:
         """The route of the version that is asked for, or that the shares choose; None where nobody can answer now."""
-        return routes.choose(random.random()) if self.version is None else routes.of(self.version)
+        if self.version is not None:
+            return routes.of(self.version)
+        place = None if routes.sticky is None else routes.sticky.place(self.headers, self.rows, self.body)
+        return routes.choose(random.random() if place is None else place)
 
 
 class Asker:
@@ -74,6 +98,7 @@ class Asker:
         self._upstream = upstream
         self._sink = sink
         self._instance = instance
+        self._shadows = Shadows(upstream, sink, instance)
         self._answered: dict[str, Counter] = {}
 
     def asked(self, model: str, traceparent: bytes | None, version: int | None = None) -> Asked:
@@ -146,6 +171,8 @@ class Asker:
                 done(Problem(502, f"{route.model} version {route.version}: gave {outcome[0]} numbers a row"))
             else:
                 done(as_rows(outcome[1], outputs))
+                if route.shadow is not None and not asked.explain:
+                    self._shadows.offer(route, route.shadow, sent, asked.rows, outcome[1])
 
         return self._upstream.ask(route, sent, asked.left_s, settled)
 

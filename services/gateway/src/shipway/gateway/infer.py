@@ -41,6 +41,7 @@ class InferApp:
         headers = dict(scope["headers"])
         model, version = wanted
         asked = self._asker.asked(model, headers.get(b"traceparent"), version)
+        asked.headers = scope["headers"]
         extra: Headers = [(b"traceparent", asked.span.encode())]
         try:
             shorten(asked, headers.get(TIMEOUT))

@@ -38,6 +38,7 @@ class Item:
 
     __slots__ = (
         "alone",
+        "beside",
         "client_ids",
         "explain",
         "generation",
@@ -76,6 +77,7 @@ class Item:
         self.explain = explain
         self.alone = explain  # it takes long, which others are not to wait for
         self.over = False
+        self.beside = b""  # of a shadow: the champion's scores
 
     def settle(self, outcome: Outcome) -> None:
         """Ends it."""
@@ -245,6 +247,7 @@ class Lane:
             client_ids=clients,
             values=b"".join([item.values for item in batch]),
             explain=first.explain,
+            beside=b"".join([item.beside for item in batch]),
         )
 
 

@@ -58,6 +58,7 @@ class PredictApp:
             return
         headers = dict(scope["headers"])
         asked = self._asker.asked(scope["path"][len(PREFIX) :], headers.get(b"traceparent"))
+        asked.headers = scope["headers"]
         extra = [(b"traceparent", asked.span.encode())]
         try:
             shorten(asked, headers.get(TIMEOUT))
@@ -81,6 +82,7 @@ class PredictApp:
             elif name == TIMEOUT:
                 timeout = value
         asked = self._asker.asked(exchange.path[len(PREFIX) :], traceparent)
+        asked.headers, asked.body = exchange.headers, exchange.body
         if timeout is not None:
             try:
                 shorten(asked, timeout)
@@ -123,6 +125,7 @@ class PredictApp:
             raise
 
     async def _predict(self, asked: Asked, body: bytes) -> bytes:
+        asked.body = body
         await self._asker.route(asked)
         rows, client_ids = self._encoded(asked, body)
         return render(asked, await self._asker.scores(asked, len(rows), as_bytes(rows), client_ids))
@@ -131,7 +134,7 @@ class PredictApp:
         assert asked.route is not None, "a request is routed before it is read"
         request = parse_request(body)
         rows, client_ids = checked_rows(request, self._asker.limits.rows)
-        asked.explain = request.explain
+        asked.explain, asked.rows = request.explain, rows
         try:
             return asked.route.encoder.encode(rows), client_ids
         except InvalidRows as err:

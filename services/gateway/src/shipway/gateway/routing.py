@@ -7,11 +7,12 @@ which is unproven, last of all: a request is answered as long as anybody can.
 """
 
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
-from shipway.contract.events import DesiredState, HeldVersion, Presence
+from shipway.contract.events import DesiredState, HeldVersion, Presence, Traffic
 from shipway.contract.signature import RowEncoder, Signature, parse_signature
+from shipway.gateway.stickiness import Stickiness, parse_stickiness
 
 _FALLBACK = ("champion", "last_good", "candidate", "standby")
 
@@ -27,7 +28,10 @@ class Instance:
 
 @dataclass(frozen=True)
 class Route:
-    """A version that can answer now, on these instances, with this share of the requests."""
+    """A version that can answer now, on these instances, with this share of the requests.
+
+    ``shadow``: who gets copies of what it answers, where somebody does.
+    """
 
     model: str
     version: int
@@ -36,6 +40,7 @@ class Route:
     share: float
     instances: tuple[Instance, ...]
     signature: Signature
+    shadow: "Shadow | None" = None
 
     @cached_property
     def encoder(self) -> RowEncoder:
@@ -44,16 +49,28 @@ class Route:
 
 
 @dataclass(frozen=True)
+class Shadow:
+    """A version that gets a copy of such a share of the champion's requests; its answers go to nobody."""
+
+    route: Route
+    share: float
+
+
+@dataclass(frozen=True)
 class ModelRoutes:
-    """A model's routes; none when no instance can answer. The shares add up to 1."""
+    """A model's routes, the candidate's first; none when no instance can answer. The shares add up to 1.
+
+    ``sticky``: what places a request among the shares, where they are not drawn by chance.
+    """
 
     model: str
     generation: int
     wanted: Mapping[int, float]
     routes: tuple[Route, ...]
+    sticky: Stickiness | None = None
 
     def choose(self, draw: float) -> Route | None:
-        """The route for a draw in [0, 1), by the shares."""
+        """The route for a draw in [0, 1), by the shares; what the candidate has it keeps as its share grows."""
         passed = 0.0
         chosen: Route | None = None
         for route in self.routes:
@@ -81,7 +98,7 @@ def model_routes(state: DesiredState, presences: Iterable[Presence], well: Calla
     wanted = {t.version: t.share for t in state.traffic}
     routable = {v.version: (v, found) for v in state.versions if (found := _instances(state.model, v, healthy))}
     shares = _shares(wanted, [held for held, _ in routable.values()])
-    routes = tuple(
+    routes = [
         Route(
             model=state.model,
             version=number,
@@ -92,8 +109,20 @@ def model_routes(state: DesiredState, presences: Iterable[Presence], well: Calla
             signature=parse_signature(held.signature),
         )
         for number, (held, instances) in routable.items()
-    )
-    return ModelRoutes(state.model, state.generation, wanted, routes)
+    ]
+    routes.sort(key=lambda route: route.role != "candidate")
+    candidate = next((v.version for v in state.versions if v.role == "candidate"), 0)
+    sticky = parse_stickiness(state.sticky, f"{state.model}-{candidate}")
+    return ModelRoutes(state.model, state.generation, wanted, tuple(_shadowed(routes, state.shadow)), sticky)
+
+
+def _shadowed(routes: Sequence[Route], wanted: Traffic | None) -> Sequence[Route]:
+    """The routes, the champion's with the shadow that is wanted, where that can answer."""
+    shadow = next((route for route in routes if wanted is not None and route.version == wanted.version), None)
+    if wanted is None or shadow is None or shadow.role == "champion":
+        return routes
+    copied = Shadow(shadow, wanted.share)
+    return [replace(route, shadow=copied) if route.role == "champion" else route for route in routes]
 
 
 def _instances(model: str, held: HeldVersion, presences: Sequence[Presence]) -> tuple[Instance, ...]:

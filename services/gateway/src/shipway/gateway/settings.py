@@ -23,6 +23,12 @@ class LimitSettings(BaseModel):
     silence_ms: int = Field(
         default=1000, ge=20, description="an instance that was asked, and says nothing for so long, is taken out"
     )
+    shadow_rows: int = Field(
+        default=200, ge=0, description="rows of a model that are with its shadow; what is more is not copied to it"
+    )
+    shadow_busy: int = Field(
+        default=32, ge=0, description="an instance with so many requests under way is asked for no shadow"
+    )
     retry_share: float = Field(default=0.2, ge=0, le=1, description="retries at most, as a share of a model's requests")
 
 

@@ -48,6 +48,7 @@ class Question:
     require: Require
     limits_s: Mapping[str, float]
     later: bool
+    headers: Sequence[tuple[bytes, bytes]] = ()
 
 
 class Several:
@@ -58,7 +59,9 @@ class Several:
         self._groups = groups
         self._max_models = max_models
 
-    def understand(self, body: bytes, longest_s: float, later_s: float) -> Question:
+    def understand(
+        self, body: bytes, longest_s: float, later_s: float, headers: Sequence[tuple[bytes, bytes]] = ()
+    ) -> Question:
         """The question in a body; no model has more than ``longest_s``, or ``later_s`` where it is answered later.
 
         Raises:
@@ -84,7 +87,8 @@ class Several:
             limits = {m: min(longest, given[m] / 1000) if m in given else longest for m in models}
         else:
             limits = dict.fromkeys(models, longest if given is None else min(longest, given / 1000))
-        question = Question(models, rows, client_ids, request.aggregate, request.require, limits, request.later)
+        asked = models, rows, client_ids, request.aggregate, request.require, limits, request.later
+        question = Question(*asked, headers)
         self._check_fields(question)
         return question
 
@@ -148,6 +152,7 @@ class Several:
     async def _one(self, question: Question, model: str, traceparent: bytes | None) -> Answer | Failure:
         asked = self._asker.asked(model, traceparent)
         asked.timeout_s = question.limits_s[model]
+        asked.headers, asked.rows = question.headers, question.rows
         try:
             answer = await self._asked(question, asked)
         except Problem as problem:
@@ -167,6 +172,7 @@ class Several:
             encoded = route.encoder.encode(rows)
         except InvalidRows as err:
             raise wrong_rows(err) from err
+        asked.rows = rows
         scores = await self._asker.scores(asked, len(encoded), as_bytes(encoded), question.client_ids)
         signature = route.signature
         predictions = [

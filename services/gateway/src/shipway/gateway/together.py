@@ -53,7 +53,7 @@ class SeveralApp:
         longest_ms = milliseconds(headers.get(TIMEOUT)) or self._limits.request_timeout_ms
         body = await read_body(receive, headers, self._limits.body_bytes)
         longest_s = min(longest_ms, self._limits.request_timeout_ms) / 1000
-        question = self._several.understand(body, longest_s, self._later.settings.timeout_ms / 1000)
+        question = self._several.understand(body, longest_s, self._later.settings.timeout_ms / 1000, [*headers.items()])
         traceparent = headers.get(b"traceparent")
         if not question.later:
             return 200, _encode(await while_wanted(receive, self._several.answer(question, traceparent))), []

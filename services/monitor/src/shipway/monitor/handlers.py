@@ -74,15 +74,19 @@ async def _take(tx: Transaction, model: str, came: Sequence[e.FeedbackReceived |
 async def on_predictions(
     tx: Transaction, record: ConsumerRecord, *, room: staging.Room, known: KnownBins, bounds: Bounds = BOUNDS
 ) -> None:
-    """A batch of the prediction log: counted, and staged for the history where there is room."""
+    """A batch of the prediction log: counted, and staged for the history where there is room.
+
+    What a shadow answered is in the history only: nobody asked for it.
+    """
     batch = decode_batch(record.value, bounds)
     outcomes = {row["values"]: row["counts"] for row in pc.value_counts(batch["outcome"]).to_pylist()}
     if unknown := set(outcomes) - {"answered", "refused", "failed"}:
         raise Permanent(f"outcome: {min(unknown)[:100]!r} is not answered, refused or failed")
     await room.check(tx)
     left_out = await staging.stage(tx, batch)
-    await store.add_usage(tx, batch)
-    await _summarise(tx, batch, known)
+    asked = batch.filter(pc.not_equal(pc.fill_null(batch["role"], ""), "shadow"))
+    await store.add_usage(tx, asked)
+    await _summarise(tx, asked, known)
     metrics.HISTORY_LEFT_OUT.inc(left_out)
     for outcome, count in outcomes.items():
         metrics.LOGGED.labels(outcome).inc(count)

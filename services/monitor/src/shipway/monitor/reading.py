@@ -17,7 +17,7 @@ from shipway.monitor.tables import (
 )
 from shipway.runtime.database import Transaction
 
-IN_RELEASE = ("loading", "canary")
+IN_RELEASE = ("loading", "shadow", "canary")
 MAX_VERSIONS = 1000
 MAX_FILES = 10_000
 

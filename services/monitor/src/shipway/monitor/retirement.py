@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-NEEDED = frozenset({"champion", "last_good", "approved", "loading", "canary"})
+NEEDED = frozenset({"champion", "last_good", "approved", "loading", "shadow", "canary"})
 SERVED = frozenset({"standby", "rolled_back"})
 
 

@@ -18,6 +18,7 @@ RANK = {
             ("trained",),
             ("approved", "rejected"),
             ("loading",),
+            ("shadow",),
             ("canary",),
             ("champion",),
             ("last_good", "standby", "rolled_back", "superseded"),
@@ -67,7 +68,7 @@ def version_change(event: e.Payload) -> VersionChange | None:
             if isinstance(event, e.ModelRejected):
                 return VersionChange(event.version, "rejected", True, columns | {"reason": event.reason})
             return VersionChange(event.version, "approved", True, columns)
-        case e.ReleaseProgressed() if event.to_state in ("loading", "canary"):
+        case e.ReleaseProgressed() if event.to_state in ("loading", "shadow", "canary"):
             columns = {"share": event.candidate_share, "reason": event.reason}
             return VersionChange(event.version, event.to_state, False, columns)
         case e.ModelReleased():

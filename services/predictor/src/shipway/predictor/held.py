@@ -35,6 +35,8 @@ class Serving:
     answered: int = 0
     errors: int = 0
     latency: list[int] = field(default_factory=lambda: [0] * BUCKETS)
+    compared: int = 0
+    distance_sum: float = 0.0
 
 
 @dataclass
@@ -93,6 +95,8 @@ class Versions:
                     answered=serving.answered if serving else 0,
                     errors=serving.errors if serving else 0,
                     latency=list(serving.latency) if serving else [],
+                    compared=serving.compared if serving else 0,
+                    distance_sum=serving.distance_sum if serving else 0.0,
                 )
             )
         return Presence(

@@ -4,17 +4,23 @@ import asyncio
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor
+from contextlib import nullcontext
 from typing import cast
+
+import numpy as np
 
 from shipway.bundle.capi import LightGBMError
 from shipway.contract import rows
 from shipway.contract.errors import InvalidField
+from shipway.contract.latency import bucket
 from shipway.contract.rows import Answer, Ask, Frames, Matrix
+from shipway.predictor.distance import distances
 from shipway.predictor.held import Serving, Versions
 from shipway.predictor.record import Recorder
 from shipway.runtime import log
 
 _log = log.get(__name__)
+SHADOW = "shadow"
 INLINE_ROWS = 64
 """Rows that are scored on the event loop: some 0.3 ms; a thread's hand-over costs more than it would free."""
 
@@ -27,6 +33,7 @@ class RowServer:
         self._recorder = recorder
         self._executor = executor
         self._under_way: set[asyncio.Task[None]] = set()
+        self._for_shadows = asyncio.Semaphore(1)
 
     def connected(self) -> "Connection":
         """The protocol of a new connection."""
@@ -57,7 +64,9 @@ class RowServer:
         if ask.explain and ask.rows > serving.loaded.scorer.explainable_rows:
             most = serving.loaded.scorer.explainable_rows
             return reply(Answer(ask.id, rows.TOO_MUCH, f"explain: of this model {most} rows can be explained at once"))
-        if ask.rows <= INLINE_ROWS and not ask.explain:
+        # Whoever waits for an answer does not wait for a shadow's; one row is no wait, and its time is compared.
+        inline = 1 if ask.role == SHADOW else INLINE_ROWS
+        if ask.rows <= inline and not ask.explain:
             return reply(self._scored(serving, ask, wanted, begun))
         task = asyncio.create_task(self._in_thread(serving, ask, wanted, begun, reply))
         self._under_way.add(task)
@@ -78,14 +87,18 @@ class RowServer:
         try:
             scorer = serving.loaded.scorer
             score = scorer.explained if ask.explain else scorer.score
-            scores = await loop.run_in_executor(self._executor, score, wanted)
+            async with self._for_shadows if ask.role == SHADOW else nullcontext():
+                scores = await loop.run_in_executor(self._executor, score, wanted)
         except LightGBMError as err:
             reply(self._failed(serving, ask, err))
         else:
             reply(self._recorded(serving, ask, wanted, scores, begun))
 
     def _recorded(self, serving: Serving, ask: Ask, wanted: Matrix, scores: Matrix, begun: float) -> Answer:
-        if (time.perf_counter() - begun) * 1000 > ask.budget_ms:
+        took_s = time.perf_counter() - begun
+        if took_s * 1000 > ask.budget_ms:
+            if ask.rows == 1:
+                serving.latency[bucket(1e6 * took_s)] += 1  # too late for whoever asked: slow, however it is counted
             return Answer(ask.id, rows.LATE, "the deadline passed while the rows were scored")
         self._recorder.answered(
             serving,
@@ -98,6 +111,8 @@ class RowServer:
             generation=ask.generation,
             begun=begun,
         )
+        if ask.role == SHADOW:
+            _compare(serving, ask, scores)
         return Answer(ask.id, rows.OK, "", scores.shape[1], scores.astype("<f8", copy=False).tobytes())
 
     def _failed(self, serving: Serving, ask: Ask, err: LightGBMError) -> Answer:
@@ -130,6 +145,14 @@ class Connection(asyncio.Protocol):
     def _reply(self, answer: Answer) -> None:
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(rows.frame(answer))
+
+
+def _compare(serving: Serving, ask: Ask, scores: Matrix) -> None:
+    """Counts how far a shadow's scores lie from the champion's."""
+    if len(ask.beside) == 8 * scores.size:
+        beside = np.frombuffer(ask.beside, "<f8").reshape(scores.shape)
+        serving.distance_sum += float(distances(serving.loaded.signature.output, scores, beside).sum())
+        serving.compared += ask.rows
 
 
 def _hex_ids(joined: bytes) -> list[str]:

@@ -22,7 +22,16 @@ def live_instances(
     for presence, heard_at in reports:
         if now - heard_at < dead_after:
             loaded = {
-                v.version: Loaded(v.digest, v.state, v.reason, v.answered, v.errors, tuple(v.latency[:BUCKETS]))
+                v.version: Loaded(
+                    v.digest,
+                    v.state,
+                    v.reason,
+                    v.answered,
+                    v.errors,
+                    tuple(v.latency[:BUCKETS]),
+                    v.compared,
+                    min(max(0.0, v.distance_sum), float(v.compared)),
+                )
                 for v in presence.versions
                 if v.model == model
             }
@@ -76,6 +85,7 @@ def observed(before: A, version: Version, instances: Sequence[Instance]) -> A:
     means that all it reports now is new.
     """
     answered, errors, seen, latency = before.answered, before.errors, dict(before.seen), before.latency
+    compared, distance = before.compared, before.distance
     for instance in instances:
         loaded = instance.loaded.get(version.number)
         if loaded is None or loaded.digest != version.digest:
@@ -92,8 +102,13 @@ def observed(before: A, version: Version, instances: Sequence[Instance]) -> A:
         answered += loaded.answered - last.answered
         errors += loaded.errors - last.errors
         latency = _added(latency, loaded.latency, last.latency)
-        seen[instance.name] = Count(instance.started_at, loaded.answered, loaded.errors, loaded.latency)
-    return replace(before, answered=answered, errors=errors, seen=seen, latency=latency)
+        compared += max(0, loaded.compared - last.compared)
+        distance += max(0.0, loaded.distance - last.distance)
+        seen[instance.name] = Count(
+            instance.started_at, loaded.answered, loaded.errors, loaded.latency, loaded.compared, loaded.distance
+        )
+    counts: dict[str, Any] = {"answered": answered, "errors": errors, "compared": compared, "distance": distance}
+    return replace(before, seen=seen, latency=latency, **counts)
 
 
 def compared(evidence: Evidence, model: Model, version: Version, instances: Sequence[Instance]) -> Evidence:
@@ -102,7 +117,7 @@ def compared(evidence: Evidence, model: Model, version: Version, instances: Sequ
     if champion is None:
         return now
     if champion.number != evidence.against:
-        return replace(now, **_against(champion, instances))
+        return replace(now, compared=0, distance=0.0, **_against(champion, instances))
     return replace(now, champion=observed(evidence.champion, champion, instances))
 
 

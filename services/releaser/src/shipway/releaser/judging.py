@@ -1,7 +1,9 @@
-"""What a canary step shows of the candidate, by every comparison that is made: harm, no harm, or nothing yet. Pure.
+"""What a canary step, or being a shadow, shows of the candidate: harm, no harm, or nothing yet. Pure.
 
 Every step is judged on its own answers, as the shares and the times are not the same in the next; labels ripen late and
-count for the whole canary. The chance of a false alarm, ``release.alpha``, is divided among the comparisons and steps.
+count for the whole canary. A shadow's answers go to nobody, so that they have no labels; they are compared with the
+champion's to the same rows instead. The chance of a false alarm, ``release.alpha``, is divided among the comparisons
+and steps.
 """
 
 from collections.abc import Sequence
@@ -27,9 +29,10 @@ class Finding:
 
 
 def findings(model: Model, release: Release) -> list[Finding]:
-    """Every comparison of a canary, in the order in which harm is told."""
+    """Every comparison of a canary, or of a shadow, in the order in which harm is told."""
     policy, evidence = release.policy, release.evidence
-    believed = log(COMPARISONS * (len(policy.canary) + 1) / policy.alpha)
+    steps = len(policy.canary) + 1 + (policy.shadow > 0)
+    believed = log(COMPARISONS * steps / policy.alpha)
     errors = Tally(evidence.requests, evidence.errors)
     theirs = Tally(evidence.champion.requests, evidence.champion.errors)
     found = [
@@ -40,7 +43,9 @@ def findings(model: Model, release: Release) -> list[Finding]:
         slow, theirs = _slow(evidence, evidence.slow_from), _slow(evidence.champion, evidence.slow_from)
         found.append(_versus("latency", slow, theirs, policy.slower_by, believed))
     candidate, champion = model.versions[release.version], model.champion
-    if champion is not None and champion.number == evidence.against:
+    if release.state == "shadow":
+        found.append(_apart(Tally(evidence.compared, evidence.distance), policy.max_distance, believed))
+    elif champion is not None and champion.number == evidence.against:
         ours = _since(evidence.quality, candidate.quality)
         theirs = _since(evidence.champion_quality, champion.quality)
         found.append(_versus("labels", ours, theirs, policy.loss_worse_by, believed))
@@ -57,6 +62,13 @@ def _limited(ours: Tally, limit: float, believed: float) -> Finding:
     words = f"{ours.bad:.0f} of {ours.count:.0f} answers failed ({ours.share:.1%}), the limit is {limit:.1%}"
     numbers = {"answers": ours.count, "errors": ours.bad, "limit_evidence": harm}
     return Finding("error limit", "harm" if harm >= believed else "nothing", words, numbers, needed=False)
+
+
+def _apart(ours: Tally, limit: float, believed: float) -> Finding:
+    harm = above(ours, limit)
+    words = f"its scores lie {ours.share:.3f} from the champion's over {ours.count:.0f} rows, {limit:g} is allowed"
+    numbers = {"distance": ours.share, "distance_count": ours.count, "distance_evidence": harm}
+    return Finding("distance", "harm" if harm >= believed else "nothing", words, numbers, needed=False)
 
 
 _WORDS = {"errors": "failed", "latency": "were slow", "labels": "loss by labels"}

@@ -1,4 +1,4 @@
-"""Whether a candidate goes on, is rolled back, or is waited for: while instances load it, and in each canary step.
+"""Whether a candidate goes on, is rolled back, or is waited for: while it is loaded, a shadow, and in each canary step.
 
 A release on hold, of a frozen model, or of one whose error budget is spent, does not go on; it still goes back where
 it fails.
@@ -7,8 +7,8 @@ it fails.
 from shipway.contract.spec import format_duration
 from shipway.releaser.evidence import readiness
 from shipway.releaser.judging import figures, findings
-from shipway.releaser.state import Cause
-from shipway.releaser.steps import Change, Situation, on_hold, promoted, rolled_back, step_limit, stepped
+from shipway.releaser.state import TRIED, Cause
+from shipway.releaser.steps import Change, Situation, on_hold, promoted, rolled_back, shadowed, step_limit, stepped
 
 
 def loading(at: Situation) -> Change | None:
@@ -25,6 +25,8 @@ def loading(at: Situation) -> Change | None:
         cause = Cause(f"ready on {len(found.ready)} of {len(at.instances)} instances", "rule ready", figures)
         if at.model.champion is None:
             return promoted(at, release, _more(cause, "no champion before it"))
+        if policy.shadow:
+            return shadowed(at, release, cause)
         if policy.canary or policy.bake:
             return stepped(at, release, 0, cause)
         return promoted(at, release, _more(cause, "no canary"))
@@ -39,11 +41,16 @@ def loading(at: Situation) -> Change | None:
     return None
 
 
-def canary(at: Situation) -> Change | None:
-    """Harm is shown: back, at once. Enough answers without it, for long enough: the next step. Else it is waited."""
+def trial(at: Situation) -> Change | None:
+    """Harm is shown: back, at once. Enough answers without it, for long enough: the next step. Else it is waited.
+
+    So for a shadow, after which comes the first canary step, and for each of those.
+    """
     release = at.model.in_progress
-    if release is None or release.state != "canary" or release.deadline is None:
+    if release is None or release.state not in TRIED or release.deadline is None:
         return None
+    shadow = release.state == "shadow"
+    following = 0 if shadow else release.step + 1
     policy, found = release.policy, readiness(at.model.versions[release.version], at.instances)
     waits = on_hold(at.model, release) is not None
     evidence, overdue = release.evidence, at.now >= release.deadline and not waits
@@ -54,7 +61,7 @@ def canary(at: Situation) -> Change | None:
     answers = f"{evidence.errors} of {evidence.requests} answers failed ({evidence.error_share:.1%})"
     held = len(found.ready) >= policy.min_instances
     if harm is not None:
-        return rolled_back(at, release, Cause(harm.words, f"rule {harm.name}", numbers))
+        return rolled_back(at, release, Cause(harm.words, f"rule {'shadow ' if shadow else ''}{harm.name}", numbers))
     if failing and overdue:
         reason = f"{answers}, the limit is {policy.max_error_share:.1%}"
         return rolled_back(at, release, Cause(reason, "rule errors at the deadline", numbers))
@@ -66,18 +73,20 @@ def canary(at: Situation) -> Change | None:
     compares = policy.evidence == "shown" and not release.bakes  # then the champion answers nothing
     open_ = [f for f in shown if f.needed and f.shows != "no harm"] if compares else []
     enough = evidence.requests >= policy.min_requests and not open_ and not failing
-    if held and enough and at.now >= release.since + (policy.bake if release.bakes else policy.step):
-        return stepped(at, release, release.step + 1, Cause(answers, "rule canary", numbers))
+    least = policy.shadow_for if shadow else policy.bake if release.bakes else policy.step
+    if held and enough and at.now >= release.since + least:
+        return stepped(at, release, following, Cause(answers, f"rule {release.state}", numbers))
     if not overdue:
         return None
     little = f"{evidence.requests} of the {policy.min_requests} answers needed to judge by"
     if evidence.requests >= policy.min_requests and open_:
         little = f"not shown to be as good: {open_[0].words}"
-    reason = f"{little} after {format_duration(step_limit(release))}; on_insufficient is {policy.on_insufficient}"
+    limit = format_duration(step_limit(release, release.state))
+    reason = f"{little} after {limit}; on_insufficient is {policy.on_insufficient}"
     cause = Cause(reason, "rule on_insufficient", numbers)
     if policy.on_insufficient == "roll_back":
         return rolled_back(at, release, cause)
-    return stepped(at, release, release.step + 1, cause)
+    return stepped(at, release, following, cause)
 
 
 def held_too_long(at: Situation) -> Change | None:

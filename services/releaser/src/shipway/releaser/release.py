@@ -1,11 +1,12 @@
 """The releaser's decisions: how a version takes over, is rolled back, and goes.
 
-    approved -> loading -> canary (step by step) -> active | rolled_back        approved -> superseded
+    approved -> loading -> shadow -> canary (step by step) -> active | rolled_back        approved -> superseded
 
 Level-triggered: ``decide`` looks at a model as it is and takes every step that is due, however it came to be
 so; calling it again changes nothing. The steps are the functions of RULES, each for one rule: here, in ``proving``
-and in ``departure``; what operators command is in ``orders``. No state waits for ever: loading and every canary step
-have a deadline, a waiting release waits for those of one other, and what waits for a person has a limit.
+and in ``departure``; what operators command is in ``orders``. Shadow and canary are there where the model file asks
+for them. No state waits for ever: loading, shadow and every canary step have a deadline, a waiting release waits for
+those of one other, and what waits for a person has a limit.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,7 +20,7 @@ from shipway.releaser import departure, orders, proving
 from shipway.releaser.departure import with_version
 from shipway.releaser.desired import wanted
 from shipway.releaser.evidence import compared, readiness
-from shipway.releaser.state import Cause, Instance, Limits, Model, ReleaseEvent
+from shipway.releaser.state import TRIED, Cause, Instance, Limits, Model, ReleaseEvent
 from shipway.releaser.steps import (
     Change,
     Situation,
@@ -66,7 +67,7 @@ def _next(at: Situation) -> Change | None:
 
 def _with_evidence(model: Model, instances: Sequence[Instance]) -> Model:
     release = model.in_progress
-    if release is None or release.state != "canary":
+    if release is None or release.state not in TRIED:
         return model
     evidence = compared(release.evidence, model, model.versions[release.version], instances)
     return with_release(model, replace(release, evidence=evidence)) if evidence != release.evidence else model
@@ -168,7 +169,7 @@ RULES: tuple[Callable[[Situation], Change | None], ...] = (
     _passed_over,
     proving.held_too_long,
     proving.loading,
-    proving.canary,
+    proving.trial,
     _start,
     departure.retirement,
     departure.departure,

@@ -14,7 +14,7 @@ from shipway.releaser import store
 from shipway.releaser.evidence import live_instances
 from shipway.releaser.release import Decision, decide
 from shipway.releaser.settings import RolloutSettings
-from shipway.releaser.state import ENDED, Instance, Limits, Model
+from shipway.releaser.state import ENDED, IN_PROGRESS, Instance, Limits, Model
 from shipway.releaser.store import Stored
 from shipway.runtime import log, trace
 from shipway.runtime.database import Transaction
@@ -111,7 +111,7 @@ def event_id_of(desired: e.DesiredState) -> str:
 
 def _show(model: Model) -> None:
     GENERATION.labels(model.name).set(model.generation)
-    for state in ("approved", "loading", "canary"):
+    for state in ("approved", *IN_PROGRESS):
         OPEN_RELEASES.labels(model.name, state).set(sum(r.state == state for r in model.releases.values()))
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 from shipway.contract import events as e
 from shipway.contract.spec import Release as Policy
 
-State = Literal["approved", "loading", "canary", "active", "rolled_back", "superseded"]
+State = Literal["approved", "loading", "shadow", "canary", "active", "rolled_back", "superseded"]
 Role = Literal["waiting", "candidate", "champion", "last_good", "standby", "leaving", "gone"]
 HeldRole = Literal["champion", "candidate", "last_good", "standby"]
 ReleaseEvent = (
@@ -22,7 +22,8 @@ ReleaseEvent = (
     | e.CommandAnswered
     | e.TrainingRequested
 )
-IN_PROGRESS: tuple[State, ...] = ("loading", "canary")
+IN_PROGRESS: tuple[State, ...] = ("loading", "shadow", "canary")
+TRIED: tuple[State, ...] = ("shadow", "canary")
 ENDED: tuple[State, ...] = ("active", "rolled_back", "superseded")
 
 
@@ -30,7 +31,8 @@ ENDED: tuple[State, ...] = ("active", "rolled_back", "superseded")
 class Loaded:
     """What an instance says of one version. Counts are since it was loaded; ``answered`` is without ``errors``.
 
-    ``latency``: answers to one row, by the buckets of contract.latency.
+    ``latency``: answers to one row, by the buckets of contract.latency. ``compared``: of rows that it was a shadow for,
+    ``distance`` is the sum of its scores' distances from the champion's, each 0 to 1.
     """
 
     digest: str
@@ -39,6 +41,8 @@ class Loaded:
     answered: int = 0
     errors: int = 0
     latency: tuple[int, ...] = ()
+    compared: int = 0
+    distance: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,8 @@ class Count:
     answered: int
     errors: int
     latency: tuple[int, ...] = ()
+    compared: int = 0
+    distance: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -76,6 +82,8 @@ class Arm:
     errors: int = 0
     seen: dict[str, Count] = field(default_factory=dict)
     latency: tuple[int, ...] = ()
+    compared: int = 0
+    distance: float = 0.0
 
     @property
     def requests(self) -> int:
@@ -183,10 +191,15 @@ class Release:
 
 @dataclass(frozen=True)
 class Desired:
-    """What instances must hold, by version and role, and how traffic splits (shares above 0 only)."""
+    """What instances must hold, by version and role, and how traffic splits (shares above 0 only).
+
+    ``shadow``: the version that gets a copy of so large a share. ``sticky``: by what the split is kept, where it is.
+    """
 
     held: tuple[tuple[int, HeldRole], ...] = ()
     traffic: tuple[tuple[int, float], ...] = ()
+    shadow: tuple[int, float] | None = None
+    sticky: str = ""
 
 
 @dataclass(frozen=True)

@@ -46,14 +46,23 @@ def started(at: Situation, release: Release, cause: Cause) -> Change:
     return _moved(at, model, replace(release, deadline=deadline), "loading", cause)
 
 
+def shadowed(at: Situation, release: Release, cause: Cause) -> Change:
+    """It gets copies of what the champion answers, and the counting begins; nobody sees its own answers."""
+    version = at.model.versions[release.version]
+    evidence = begun(release.evidence, at.model, version, at.instances, first=True)
+    begins = replace(release, deadline=at.now + step_limit(release, "shadow"), evidence=evidence)
+    return _moved(at, at.model, begins, "shadow", cause)
+
+
 def stepped(at: Situation, release: Release, step: int, cause: Cause) -> Change:
     """On to canary step ``step``, where the counting begins anew; after the last one it bakes, and is promoted."""
     over = step - len(release.policy.canary)
     if over > 0 or (over == 0 and not release.policy.bake):
-        return promoted(at, release, replace(cause, reason=f"the last canary step is over: {cause.reason}"))
-    first, version = release.state == "loading", at.model.versions[release.version]
+        last = "canary step" if release.state == "canary" else "step, that of a shadow,"
+        return promoted(at, release, replace(cause, reason=f"the last {last} is over: {cause.reason}"))
+    first, version = release.state != "canary", at.model.versions[release.version]
     evidence = begun(release.evidence, at.model, version, at.instances, first=first)
-    begins = replace(release, step=step, deadline=at.now + step_limit(release), evidence=evidence)
+    begins = replace(release, step=step, deadline=at.now + step_limit(release, "canary"), evidence=evidence)
     change = _moved(at, at.model, begins, "canary", cause)
     share = release.policy.canary[0] if release.policy.canary else 1.0
     return _and(change, _released(at, release, share)) if first else change
@@ -68,7 +77,7 @@ def promoted(at: Situation, release: Release, cause: Cause) -> Change:
         if sound and good is not None:
             model = in_role(model, good.number, "standby")
     change = _moved(at, in_role(model, release.version, "champion"), release, "active", cause)
-    if release.state == "loading":
+    if release.state in ("loading", "shadow"):
         change = _and(change, _released(at, release, 1.0))
     return _and(
         change,
@@ -107,9 +116,10 @@ def superseded(at: Situation, release: Release, by_version: int) -> Change:
     )
 
 
-def step_limit(release: Release) -> timedelta:
-    """How long a canary step, or baking, may take at most."""
-    return max(release.policy.step, release.policy.bake, release.policy.step_deadline)
+def step_limit(release: Release, state: State) -> timedelta:
+    """How long being a shadow, or a canary step, or baking, may take at most."""
+    policy = release.policy
+    return max(policy.step_deadline, policy.shadow_for if state == "shadow" else max(policy.step, policy.bake))
 
 
 def on_hold(model: Model, release: Release) -> Hold | None:
@@ -119,8 +129,10 @@ def on_hold(model: Model, release: Release) -> Hold | None:
 
 def resumed(at: Situation, release: Release) -> Release:
     """The release without its hold; the clock of its state begins anew."""
-    limits = {"loading": release.policy.loading_deadline, "canary": step_limit(release)}
-    deadline = at.now + limits[release.state] if release.state in limits else None
+    deadline = None
+    if release.state in IN_PROGRESS:
+        limit = release.policy.loading_deadline if release.state == "loading" else step_limit(release, release.state)
+        deadline = at.now + limit
     return replace(release, hold=None, deadline=deadline)
 
 

@@ -323,4 +323,12 @@ async def _desired_state(tx: Transaction, model: Model) -> e.DesiredState:
         for number, role in model.desired.held
     ]
     traffic = [e.Traffic(version=number, share=share) for number, share in model.desired.traffic]
-    return e.DesiredState(model=model.name, generation=model.generation, versions=held, traffic=traffic)
+    shadow = e.Traffic(version=model.desired.shadow[0], share=model.desired.shadow[1]) if model.desired.shadow else None
+    return e.DesiredState(
+        model=model.name,
+        generation=model.generation,
+        versions=held,
+        traffic=traffic,
+        shadow=shadow,
+        sticky=model.desired.sticky,
+    )

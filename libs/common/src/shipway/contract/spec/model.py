@@ -57,6 +57,9 @@ class ModelSpec(Section):
                 raise ValueError(f"features.{taken}: is the target or the time column, which would leak; remove it")
         if any(not n.isprintable() or '"' in n or len(n) > 200 for n in self.features):
             raise ValueError("features: names must be printable, without quotes, 200 characters at most")
+        by, _, name = self.release.sticky.partition(":")
+        if by == "feature" and name not in self.features:
+            raise ValueError(f"release.sticky: {name[:100]!r} is none of the features; name one, or a header")
         if self.target.kind == "binary" and self.target.classes and len(self.target.classes) != 2:
             raise ValueError("target.classes: a binary target has two")
         objective = self.training.params.get("objective")

@@ -1,11 +1,14 @@
 """Sections [release] and [retirement]: how a version takes over, and when it goes."""
 
+import re
 from datetime import timedelta
 from typing import Literal
 
 from pydantic import Field, model_validator
 
-from shipway.contract.spec.values import Duration, Section, Share
+from shipway.contract.spec.values import Duration, Section, Share, later
+
+_STICKY = re.compile(r"header:[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}|feature:.{1,200}")
 
 
 class Release(Section):
@@ -75,6 +78,30 @@ class Release(Section):
         exclude_if=lambda loss: loss == 0.02,
         description="how much larger its mean loss by labels may be than the champion's, of 0 to 1",
     )
+    shadow: Share = later(
+        0.0,
+        description="share of the requests that are copied to it before its canary; its answers are judged, and go "
+        "to nobody; 0: no shadow",
+    )
+    shadow_for: Duration = later(
+        timedelta(minutes=5),
+        description="how long it is a shadow; min_requests, evidence and step_deadline hold as in a canary step",
+    )
+    max_distance: Share = later(
+        0.25,
+        description="how far a shadow's scores may lie from the champion's for the same rows, on average, of 0 to 1",
+    )
+    sticky: str = later(
+        "",
+        description="what keeps a client with one version during a canary, header:X-Shipway-Key or feature:NAME: "
+        "requests in which it is the same have the same version; default: each request is drawn anew",
+    )
+
+    @model_validator(mode="after")
+    def _sticks_to_something(self) -> "Release":
+        if self.sticky and not (_STICKY.fullmatch(self.sticky) and self.sticky.isprintable()):
+            raise ValueError(f"sticky: {self.sticky[:100]!r} must be header:NAME or feature:NAME")
+        return self
 
     @model_validator(mode="after")
     def _rising(self) -> "Release":
