@@ -134,7 +134,8 @@ async def test_a_worse_version_is_rejected_with_the_reason(shipway_world: World)
 async def test_a_training_that_failed_is_run_again_from_the_stage_where_it_failed(shipway_world: World) -> None:
     model, client = "mended", shipway_world.shipway
     both = {"params": {"is_unbalance": True, "scale_pos_weight": 2.0}, "rounds": 30, "threads": 1}
-    spec = await shipway_world.declare(model, training=both)
+    space = {"learning_rate": {"min": 0.1, "max": 0.3}, "num_leaves": {"min": 4, "max": 15}}
+    spec = await shipway_world.declare(model, training=both, search={"trials": 4, "space": space})
     failed = await shipway_world.train(model)
     assert (failed.state, failed.stage) == ("failed", "train"), failed
     (job,) = await client.jobs(model=model, state="failed")
@@ -151,7 +152,35 @@ async def test_a_training_that_failed_is_run_again_from_the_stage_where_it_faile
     assert (job["state"], job["version"]) == ("completed", 1)
     ran_again = [name for name in after if after[name]["started_at"] != before[name]["started_at"]]
     assert ran_again == ["train", "evaluate", "build", "record"]
-    assert (await client.predict(model, [features_of(make_rows("binary", 1)[0])])).version == 1
+    row = features_of(make_rows("binary", 1)[0])
+    assert (await client.predict(model, [row])).version == 1
+    await _what_a_search_finds_waits_for_a_person(shipway_world, model)
+    assert (await client.predict(model, [row])).version == 2
+
+
+async def _what_a_search_finds_waits_for_a_person(shipway_world: World, model: str) -> None:
+    client = shipway_world.shipway
+    search = [journey async for journey in client.search(model)][-1]
+    assert search.state == "searched" and search.baseline is not None, search
+    (found,) = search.candidates
+    assert {4 <= found.params["num_leaves"] <= 15, 0.1 <= found.params["learning_rate"] <= 0.3} == {True}
+    completed = await shipway_world.event(e.TrainingCompleted, model=model, request_id=found.request_id)
+    assert completed.origin == "search"
+    assert completed.metrics["auc"] == pytest.approx(found.figure)
+    job, candidate = await client.job(search.request_id), await client.job(found.request_id)
+    (trials,) = [stage["result"]["trials"] for stage in job["stages"] if stage["stage"] == "search"]
+    assert len(trials) == 4 and job["message"].startswith("4 of 4 trials")
+    assert {s["stage"] for s in candidate["stages"] if s["reused"]} == {"get-data", "clean", "preprocess"}
+    approved = await shipway_world.event(e.ModelApproved, model=model, version=completed.version)
+    assert approved.hold == "its parameters were found by a search"
+
+    async def waits() -> bool:
+        return (await client.command(model, "approve", version=completed.version, reason="seen")).done
+
+    await eventually(waits, "it waits for approval, and is approved")
+    begun = [one.to_state for one in shipway_world.recorder.payloads(e.ReleaseProgressed, model=model, version=2)]
+    assert begun == [] or begun[0] == "loading"
+    await shipway_world.event(e.ReleasePromoted, model=model, version=2)
 
 
 async def test_an_old_unused_version_is_retired_and_the_last_one_never(shipway_world: World) -> None:

@@ -84,6 +84,9 @@ class Desk:
             "objects": {"url": f"file://{objects}"},
             "data": {"folders": "/"},
             "max_threads": 1,
+            "kind": "training",
+            "request_id": "r",
+            "earlier": None,
         }
         order |= {"do": "stage", "told": hands(order, lambda _: None), "before": []}
         for stage in STAGES[:-1]:

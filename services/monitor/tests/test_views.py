@@ -17,6 +17,7 @@ from shipway.monitor.views import (
     champion_change,
     may_become,
     request_change,
+    request_may_become,
     version_change,
 )
 
@@ -106,6 +107,36 @@ def test_a_candidate_that_is_rolled_back_leaves_the_champion() -> None:
 def test_events_name_their_state(event: e.Event, state: str | None) -> None:
     found = version_change(event)
     assert (found.state if found else None) == state
+
+
+@pytest.mark.parametrize(
+    ("now", "state", "minutes", "counts"),
+    [
+        ("failed", "training", 1, True),
+        ("failed", "accepted", 1, True),
+        ("failed", "training", -1, False),
+        ("failed", "trained", -1, True),
+        ("trained", "training", 1, False),
+        ("trained", "failed", 1, False),
+        ("training", "failed", -1, True),
+        ("training", "training", -1, False),
+        ("training", "searched", 0, True),
+    ],
+)
+def test_a_request_goes_forward_and_one_that_failed_may_be_run_again(
+    now: str, state: str, minutes: int, counts: bool
+) -> None:
+    assert request_may_become(now, T0, state, T0 + timedelta(minutes=minutes)) == counts
+
+
+def test_a_search_tells_what_it_found() -> None:
+    found = [e.FoundParameters(request_id="s.1", params={"num_leaves": 9}, figure=0.72)]
+    event = e.SearchCompleted(
+        model="m", request_id="s", trials=9, pruned=2, metric="auc", baseline=0.7, candidates=found, duration_s=3.0
+    )
+    change = request_change(event)
+    assert change is not None
+    assert (change.state, change.columns["message"]) == ("searched", "9 trials; to be trained: s.1 (auc 0.72)")
 
 
 def test_a_request_goes_through_its_states_in_rank() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from shipway.contract.envelope import Envelope
-from shipway.contract.events import Event, ModelDeclared, TrainingRequested
+from shipway.contract.events import Event, ModelDeclared, SearchRequested, TrainingRequested
 from shipway.runtime.consumer import Progress
 from shipway.runtime.database import Database
 from shipway.runtime.kafka import Producer
@@ -19,9 +19,9 @@ from shipway.runtime.relay import Relay
 from shipway.runtime.settings import DataSettings, KafkaSettings, ObjectsSettings
 from shipway.trainer import handlers
 from shipway.trainer.barrier import Barrier
-from shipway.trainer.run import Workplace
 from shipway.trainer.settings import WorkerSettings
 from shipway.trainer.stages import key_of_output
+from shipway.trainer.workplace import Workplace
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -71,6 +71,18 @@ def request_training(database: Database) -> Callable[..., Awaitable[None]]:
                 await handlers.on_model_declared(tx, told, _envelope(told))
             asked = TrainingRequested(model=model, request_id=request_id)
             await handlers.on_training_requested(tx, asked, _envelope(asked))
+
+    return request
+
+
+@pytest.fixture
+def request_search(database: Database) -> Callable[..., Awaitable[None]]:
+    """Asks for a search of the model that request_training declares: ``await request_search("s", trials=3)``."""
+
+    async def request(request_id: str = "s", **asked: Any) -> None:
+        async with database.begin() as tx:
+            wanted = SearchRequested(model="m", request_id=request_id, requested_by="ann", **asked)
+            await handlers.on_search_requested(tx, wanted, _envelope(wanted))
 
     return request
 

@@ -1,6 +1,7 @@
 """Jobs on record: what the read API shows of one that failed, and how a command runs it again from where it failed."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -13,12 +14,13 @@ from shipway.contract.errors import InvalidField
 from shipway.contract.events import TrainingRetryRequested
 from shipway.contract.spec import STAGES
 from shipway.runtime.database import Database
-from shipway.trainer import handlers, stagestore
+from shipway.trainer import handlers, jobrows, stagestore
 from shipway.trainer.api import add_routes
-from shipway.trainer.run import Workplace
 from shipway.trainer.settings import AuthSettings, TrainerSettings
 from shipway.trainer.tables import declarations, job_stages
+from shipway.trainer.training import Step
 from shipway.trainer.worker import Worker
+from shipway.trainer.workplace import Workplace
 
 Request = Callable[..., Awaitable[None]]
 
@@ -90,13 +92,13 @@ async def test_a_cancelled_job_is_run_again_and_only_once_for_a_command_that_cam
 ) -> None:
     await request_training()
     async with database.begin() as tx:
-        opened, _ = await stagestore.open_jobs(tx)
+        opened, _ = await jobrows.open_jobs(tx)
         cancelled = handlers.TrainingCancelRequested(model="m", request_id="r1")
         await handlers.on_cancel_requested(tx, cancelled, envelope(cancelled))
-        await stagestore.settle(tx, opened[0].job, stagestore.Step("cancelled", 0, stagestore.timedelta(0), "why"))
+        await stagestore.settle(tx, opened[0].job, Step("cancelled", 0, timedelta(0), "why"))
     await retry(database, envelope)
     async with database.begin() as tx:
-        opened, _ = await stagestore.open_jobs(tx)
+        opened, _ = await jobrows.open_jobs(tx)
     assert (opened[0].job.state, opened[0].job.cancelled_by) == ("queued", None)
     with pytest.raises(InvalidField, match="request_id: the job is queued; only one that failed"):
         await retry(database, envelope)

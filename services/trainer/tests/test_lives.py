@@ -11,7 +11,7 @@ from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 from training_machine import Lives
 
-from shipway.contract.spec import STAGES
+from shipway.trainer.kinds import ALL_STAGES
 from shipway.trainer.training import Ending, Job, Step
 
 Rule = Callable[..., Any]
@@ -27,7 +27,7 @@ class TestLives(Lives.TestCase):  # type: ignore[misc]
 def two_jobs_of_a_model(rule: Rule) -> Rule:
     """A model that trains is not seen to be busy."""
 
-    def mutant(jobs: Any, now: Any, held: Any = (), allowed: Any = STAGES) -> Job | None:
+    def mutant(jobs: Any, now: Any, held: Any = (), allowed: Any = ALL_STAGES) -> Job | None:
         queued = [replace(job, model=job.request_id) for job in jobs]
         chosen = rule(queued, now, held, allowed)
         return None if chosen is None else next(job for job in jobs if job.request_id == chosen.request_id)
@@ -37,7 +37,7 @@ def two_jobs_of_a_model(rule: Rule) -> Rule:
 
 def any_stage_will_do(rule: Rule) -> Rule:
     """A trainer takes what it was not told to take."""
-    return lambda jobs, now, held=(), allowed=STAGES: rule(jobs, now, held, STAGES)
+    return lambda jobs, now, held=(), allowed=ALL_STAGES: rule(jobs, now, held, ALL_STAGES)
 
 
 def tries_without_end(rule: Rule) -> Rule:

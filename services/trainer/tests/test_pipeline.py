@@ -73,6 +73,9 @@ class Case:
             "objects": {"url": f"file://{self.folder.parent / 'objects'}"},
             "data": {"folders": "/"},
             "max_threads": 1,
+            "kind": "training",
+            "request_id": "r",
+            "earlier": None,
         }
         order |= {"do": "stage", "told": one(order, lambda _: None), "before": []}
         results: dict[str, Any] = {}
@@ -149,6 +152,7 @@ def test_an_output_that_is_gone_or_changed_is_said_to_be_lost(case: Case) -> Non
     case.train()
     hands, order = Hands(), {"do": "stage", "stage": "clean", "spec": to_builtins(parse_spec(case.raw_spec()))}
     order |= {"objects": {"url": f"file://{case.folder.parent / 'objects'}"}, "data": {}, "told": {}, "max_threads": 1}
+    order |= {"kind": "training", "request_id": "r", "earlier": None}
     (key,) = [key for key in case.store.list("stages/m/") if case.store.get(key, 10**9).count(b"shipway") == 0][:1]
     digest = key.rpartition("/")[2]
     for spoil in (lambda: case.store.put(key, b"other"), lambda: case.store.delete(key)):

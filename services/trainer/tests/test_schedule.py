@@ -16,11 +16,11 @@ from shipway.contract.spec import InvalidSpec, Schedule, parse_spec, to_builtins
 from shipway.runtime.database import Database
 from shipway.runtime.delivery import outbox
 from shipway.trainer import handlers
-from shipway.trainer.run import Workplace
 from shipway.trainer.schedule import ON_TIME, Planned, due
 from shipway.trainer.scheduler import Scheduler
 from shipway.trainer.tables import declarations, jobs
 from shipway.trainer.worker import Worker
+from shipway.trainer.workplace import Workplace
 
 Request = Callable[..., Awaitable[None]]
 DAILY = Schedule(cron="30 2 * * *")

@@ -15,9 +15,9 @@ from shipway.contract.spec import parse_spec, to_builtins
 from shipway.runtime.database import Database, Transaction
 from shipway.runtime.delivery import outbox
 from shipway.runtime.migrations import migrate
-from shipway.trainer import handlers, stagestore, store
+from shipway.trainer import completing, handlers, jobrows, outputstore, stagestore, store, taking
+from shipway.trainer.jobrows import TakenStage
 from shipway.trainer.stages import Done, key_of
-from shipway.trainer.stagestore import TakenStage
 from shipway.trainer.tables import declarations, jobs, metadata
 from shipway.trainer.training import Step
 
@@ -32,11 +32,11 @@ BACK = Step("running", 1, timedelta(0), "again")
 async def take(database: Database, lease: timedelta = LEASE) -> TakenStage:
     """Begins the oldest queued job, and takes the stage that is due."""
     async with database.begin() as tx:
-        opened, _ = await stagestore.open_jobs(tx)
+        opened, _ = await jobrows.open_jobs(tx)
         job = next(o.job for o in opened if o.job.due.state == "waiting")
         if job.state == "queued":
-            job = await stagestore.begin(tx, job)
-        return await stagestore.take(tx, job, job.due.name, "me", lease)
+            job = await taking.begin(tx, job)
+        return await taking.take(tx, job, job.due.name, "me", lease)
 
 
 async def finish(tx: Transaction, taken: TakenStage) -> bool:
@@ -145,7 +145,7 @@ async def test_a_zombie_writes_nothing(database: Database, request_training: Req
     before = await row(database)
     async with database.begin() as tx:
         assert not (await stagestore.renew(tx, zombie, LEASE)).held
-        assert not await stagestore.note_progress(tx, zombie, 0.5, "zombie", late=False)
+        assert not await stagestore.note_progress(tx, zombie, stagestore.News(0.5, "zombie"))
         assert not await stagestore.give_up(tx, zombie, Step("failed", 1, timedelta(0), "zombie"), "", 1.0)
         assert not await finish(tx, zombie)
     assert await row(database) == before
@@ -219,18 +219,18 @@ async def test_versions_are_numbered_by_model_without_gaps(database: Database, r
         await request_training(f"r{i}", model)
         taken = await take(database)
         async with database.begin() as tx:
-            numbers.append((model, await stagestore.complete(tx, taken, "a" * 64)))
+            numbers.append((model, await completing.complete(tx, taken, "a" * 64)))
     assert numbers == [("m", 1), ("n", 1), ("m", 2), ("m", 3)]
 
 
 async def test_an_output_is_known_by_its_model_and_key(database: Database) -> None:
     done = Done("clean", "a" * 64, {"rows": 1})
     async with database.begin() as tx:
-        await stagestore.keep_output(tx, "m", "k", done)
-        await stagestore.keep_output(tx, "m", "k", done)
-        assert await stagestore.known_output(tx, "m", "k") == done
-        assert await stagestore.known_output(tx, "m", "other") is None
-        assert await stagestore.known_output(tx, "n", "k") is None
+        await outputstore.keep_output(tx, "m", "k", done)
+        await outputstore.keep_output(tx, "m", "k", done)
+        assert await outputstore.known_output(tx, "m", "k") == done
+        assert await outputstore.known_output(tx, "m", "other") is None
+        assert await outputstore.known_output(tx, "n", "k") is None
 
 
 async def test_a_cancellation_that_comes_first_is_kept(
@@ -241,5 +241,5 @@ async def test_a_cancellation_that_comes_first_is_kept(
         await handlers.on_cancel_requested(tx, command, envelope(command))
     await request_training()
     async with database.begin() as tx:
-        opened, _ = await stagestore.open_jobs(tx)
+        opened, _ = await jobrows.open_jobs(tx)
     assert opened[0].job.cancelled_by == "ann"

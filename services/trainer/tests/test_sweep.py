@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from shipway.runtime.database import Database
 from shipway.runtime.objects import FolderStore
-from shipway.trainer import stagestore
+from shipway.trainer import jobrows, outputstore, taking
 from shipway.trainer.settings import WorkerSettings
 from shipway.trainer.stages import Done, key_of_output
 from shipway.trainer.sweep import Sweeper
@@ -26,10 +26,10 @@ async def test_only_what_is_long_unused_and_nobody_may_read_goes(
     async with database.begin() as tx:
         for key, digest in (old | {"shared-new": "b", "new": "d"}).items():
             store.put(key_of_output("m", digest * 64), b"x")
-            await stagestore.keep_output(tx, "m", key, Done("clean", digest * 64))
+            await outputstore.keep_output(tx, "m", key, Done("clean", digest * 64))
         await tx.execute(sa.update(stage_outputs).where(stage_outputs.c.key.in_(old)).values(used_at=LONG_AGO))
-        opened, _ = await stagestore.open_jobs(tx)
-        await stagestore.begin(tx, opened[0].job)
+        opened, _ = await jobrows.open_jobs(tx)
+        await taking.begin(tx, opened[0].job)
         await tx.execute(sa.update(job_stages).where(job_stages.c.stage == "clean").values(output="c" * 64))
     assert not await Sweeper(database, store, WorkerSettings()).step()
     async with database.begin() as tx:

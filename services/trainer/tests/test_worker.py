@@ -24,11 +24,11 @@ from shipway.runtime.database import Database
 from shipway.runtime.delivery import outbox
 from shipway.trainer import store
 from shipway.trainer.barrier import Barrier
-from shipway.trainer.run import Workplace
 from shipway.trainer.settings import WorkerSettings
 from shipway.trainer.stages import key_of_output
 from shipway.trainer.tables import job_stages, jobs
 from shipway.trainer.worker import Worker
+from shipway.trainer.workplace import Workplace
 
 Request = Callable[..., Awaitable[None]]
 QUICK = WorkerSettings(renew_s=0.1, declaration_grace_s=0)

@@ -7,14 +7,14 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from shipway.contract.spec import STAGES, StageName
+from shipway.trainer.kinds import ALL_STAGES, STAGES_OF, StageName
 from shipway.trainer.training import OVER, Ending, Job, Stage, Step, after, next_task, unattended
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 LEASE, GRACE = timedelta(seconds=15), timedelta(seconds=5)
 MODELS = ("a", "b")
 ENDS = st.sampled_from(["refused", "unavailable", "crashed", "timed_out", "late", "stopped"])
-POOLS = st.sampled_from([STAGES, STAGES[:2], STAGES[2:4], STAGES[4:], (), ("train",)])
+POOLS = st.sampled_from([ALL_STAGES, ALL_STAGES[:2], ALL_STAGES[2:4], ALL_STAGES[4:], (), ("train",), ("search",)])
 
 
 @dataclass
@@ -45,7 +45,8 @@ class Lives(RuleBasedStateMachine):
         """A request, perhaps one that came before."""
         known = self.jobs.get(f"r{number}")
         if known is None:
-            job = Job(f"r{number}", model, "queued", self.now, self.now, declared=number != 5)
+            kind = "search" if number in (3, 4) else "training"
+            job = Job(f"r{number}", model, "queued", self.now, self.now, declared=number != 5, kind=kind)
             self.jobs[job.request_id] = job
 
     @rule(number=st.integers(0, 5))
@@ -82,7 +83,7 @@ class Lives(RuleBasedStateMachine):
             return
         if chosen.state == "queued":
             others = tuple(s if s.state == "done" else Stage(s.name) for s in chosen.stages)
-            chosen = replace(chosen, state="running", stages=others or tuple(map(Stage, STAGES)))
+            chosen = replace(chosen, state="running", stages=others or tuple(map(Stage, STAGES_OF[chosen.kind])))
         stage = chosen.due
         assert stage.name in stages
         self._take(chosen, stage)
@@ -98,7 +99,7 @@ class Lives(RuleBasedStateMachine):
         job = self._with(self.jobs[hand.request_id], hand.stage, state="done", lease_until=None)
         self.runs[hand.request_id, hand.stage] = self.runs.get((hand.request_id, hand.stage), 0) + 1
         self._put(job)
-        if hand.stage == STAGES[-1]:
+        if hand.stage == STAGES_OF[job.kind][-1]:
             self._put(replace(job, state="completed"))
             self.completed.append(job.request_id)
         elif goes_on and job.cancelled_by is None:
@@ -118,7 +119,7 @@ class Lives(RuleBasedStateMachine):
         for _ in range(times):
             self.now += timedelta(minutes=11)
             before = len(self.hands)
-            self.look_for_work(STAGES)
+            self.look_for_work(ALL_STAGES)
             if len(self.hands) > before:
                 hand = self.hands.pop()
                 job = self.jobs[hand.request_id]
@@ -128,11 +129,12 @@ class Lives(RuleBasedStateMachine):
     @rule(data=st.data())
     def an_output_is_lost(self, data: st.DataObject) -> None:
         hand = data.draw(st.sampled_from(self.hands))
-        at = STAGES.index(hand.stage)
+        stages = STAGES_OF[self.jobs[hand.request_id].kind]
+        at = stages.index(hand.stage)
         if at and self._holds(hand):
             self.hands.remove(hand)
             job = self.jobs[hand.request_id]
-            lost = data.draw(st.sampled_from(STAGES[:at]))
+            lost = data.draw(st.sampled_from(stages[:at]))
             self._settle(job, after(job, Ending("lost", "lost", lost)))
 
     @precondition(lambda self: self.hands)
@@ -150,9 +152,9 @@ class Lives(RuleBasedStateMachine):
     # What must hold at any moment.
 
     @invariant()
-    def a_model_has_one_job_under_way_and_a_job_one_stage(self) -> None:
+    def a_model_has_one_training_and_one_search_under_way_and_a_job_one_stage(self) -> None:
         running = [job for job in self.jobs.values() if job.state == "running"]
-        assert len({job.model for job in running}) == len(running)
+        assert len({(job.model, job.kind) for job in running}) == len(running)
         for job in self.jobs.values():
             under_way = [stage.name for stage in job.stages if stage.state == "running"]
             assert under_way in ([], [job.due.name])
@@ -162,8 +164,9 @@ class Lives(RuleBasedStateMachine):
     def what_is_done_is_done_from_the_first_stage_on(self) -> None:
         for job in self.jobs.values():
             done = [stage.name for stage in job.stages if stage.state == "done"]
-            assert tuple(done) == STAGES[: len(done)]
-            assert (job.state == "completed") == (len(done) == len(STAGES))
+            stages = STAGES_OF[job.kind]
+            assert tuple(done) == stages[: len(done)]
+            assert (job.state == "completed") == (len(done) == len(stages))
 
     @invariant()
     def no_stage_is_tried_more_often_than_allowed_and_no_job_completes_twice(self) -> None:
@@ -178,14 +181,14 @@ class Lives(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """With trainers that work, every job ends, and one that ends well had every stage done."""
-        for _ in range(40 * len(STAGES)):
+        for _ in range(40 * len(ALL_STAGES)):
             self.now += timedelta(minutes=11)
             self.hands.clear()
-            self.look_for_work(STAGES)
+            self.look_for_work(ALL_STAGES)
             for hand in list(self.hands):
                 if self._holds(hand):
                     self._put(self._with(self.jobs[hand.request_id], hand.stage, state="done", lease_until=None))
-                    if hand.stage == STAGES[-1]:
+                    if hand.stage == STAGES_OF[self.jobs[hand.request_id].kind][-1]:
                         self._put(replace(self.jobs[hand.request_id], state="completed"))
         assert all(job.state in OVER for job in self.jobs.values()), self.jobs
 
@@ -215,7 +218,7 @@ class Lives(RuleBasedStateMachine):
         waiting = {"state": "waiting", "attempts": step.attempts, "not_before": rest, "lease_until": None}
         job = replace(self._with(job, job.due.name, **waiting) if job.stages else job, state=step.state)
         if step.back_to is not None:
-            at = STAGES.index(step.back_to)
+            at = STAGES_OF[job.kind].index(step.back_to)
             again = tuple(Stage(s.name) if s.state == "done" and i >= at else s for i, s in enumerate(job.stages))
             job = replace(job, stages=again)
         self._put(job)

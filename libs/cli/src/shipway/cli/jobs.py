@@ -1,13 +1,15 @@
-"""``shipway jobs``: trainings on record, stage by stage, with their logs; run a failed one again."""
+"""``shipway jobs``: trainings and searches on record, stage by stage, with their logs; run a failed one again."""
 
 import asyncio
 from typing import Annotated, Any
 
 import typer
+from rich.table import Table
 
 from shipway.cli.output import console, print_json, share, table
 from shipway.cli.target import DEFAULT_FOLDER, AsJson, Folder, Kafka, Trainer, addresses
-from shipway.client import AsyncShipway, Shipway
+from shipway.cli.train import show_journey
+from shipway.client import AsyncShipway, Journey, Shipway
 
 app = typer.Typer(no_args_is_help=True)
 Request = Annotated[str, typer.Argument(help="the training request's id")]
@@ -38,7 +40,7 @@ def list_jobs(
             share(job["fraction"]),
             str(job["version"] or ""),
             job["created_at"][:19].replace("T", " "),
-            (job["message"] if job["state"] != "completed" else job["reason"])[:100],
+            _why(job)[:120],
         )
     console.print(shown if jobs else "no jobs; ask for a training: shipway train MODEL")
 
@@ -66,6 +68,8 @@ def show(request: Request, as_json: AsJson = False, data: Folder = DEFAULT_FOLDE
             stage["message"][:100],
         )
     console.print(shown)
+    if trials := [trial for stage in job["stages"] for trial in (stage["result"] or {}).get("trials", [])]:
+        console.print(_trials(trials))
     if job["state"] == "failed":
         console.print(f"why: shipway jobs logs {request}; again from there: shipway jobs retry {request}")
 
@@ -93,6 +97,7 @@ def retry(
     start: Annotated[
         str | None, typer.Option("--from", help="run again from this stage; default: the one that failed")
     ] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="follow it until the version serves, or will not")] = False,
     data: Folder = DEFAULT_FOLDER,
     kafka: Kafka = None,
     trainer: Trainer = None,
@@ -102,13 +107,38 @@ def retry(
     It starts at the stage that failed. What the model file's newest declaration changes is run again.
     """
 
-    async def run() -> None:
+    async def run() -> Journey | None:
         async with AsyncShipway(addresses(data, kafka=kafka, trainer=trainer)) as shipway:
             job = await shipway.job(request)
+            if wait and job["state"] in ("failed", "cancelled"):
+                return await show_journey(
+                    shipway.run_again(job["model"], request, stage=start), "asking for another run"
+                )
             await shipway.retry(job["model"], request, stage=start)
+            return None
 
-    asyncio.run(run())
+    journey = asyncio.run(run())
+    if journey is not None:
+        raise typer.Exit(0 if journey.succeeded else 1)
     console.print(f"asked for [bold]{request}[/bold] to be run again; follow it: shipway jobs show {request}")
+
+
+def _why(job: dict[str, Any]) -> str:
+    """What is said of a job in a line: how its search stands or ended, why it is as it is, or why it was asked for."""
+    told = job["state"] != "completed" or job["origin"] == "search"
+    return str(job["message"] if told else job["reason"])
+
+
+def _trials(trials: list[dict[str, Any]]) -> Table:
+    names = list(trials[0]["params"])
+    shown = table("trials", ">", "state", ">figure", ">rounds", ">seconds", *(f">{name}" for name in names))
+    for number, trial in enumerate(trials, 1):
+        figure = "" if trial["figure"] is None else f"{trial['figure']:.5g}"
+        values = [f"{v:.4g}" if isinstance(v, float) else str(v) for v in trial["params"].values()]
+        shown.add_row(
+            str(number), trial["state"], figure, str(trial["rounds"] or ""), f"{trial['seconds']:.1f}", *values
+        )
+    return shown
 
 
 def _state(job: dict[str, Any], stage: dict[str, Any]) -> str:

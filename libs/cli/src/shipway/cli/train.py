@@ -83,7 +83,7 @@ async def last_of(journeys: AsyncIterator[Journey]) -> Journey:
     return [journey async for journey in journeys][-1]
 
 
-async def show_journey(journeys: AsyncIterator[Journey]) -> Journey:
+async def show_journey(journeys: AsyncIterator[Journey], first: str = "asking for a training") -> Journey:
     """Shows a journey as it goes: a bar for the training, then the gates, then the rollout; gives its end."""
     last = await anext(journeys)
     with Progress(
@@ -95,7 +95,7 @@ async def show_journey(journeys: AsyncIterator[Journey]) -> Journey:
         console=console,
         transient=True,
     ) as progress:
-        bar = progress.add_task("asking for a training", total=1.0, message="")
+        bar = progress.add_task(first, total=1.0, message="")
         async for journey in journeys:
             for line in news(last, journey):
                 progress.console.print(line)
@@ -135,6 +135,8 @@ def news(before: Journey, after: Journey) -> list[str]:
     why = escape(after.reason)
     if after.state == "releasing" and (before.stage, before.share) != (after.stage, after.share) and after.reason:
         lines.append(f"[green]rollout[/green]   {after.stage}, {share(after.share)} of the traffic: {why}")
+    if after.state == "searched":
+        lines.append(f"[green]searched[/green]  {escape(before.message)}")
     if after.state == "serving":
         lines.append(f"[green]serving[/green]   version {after.version} is the champion: {why}")
     if after.state in ("failed", "rejected", "rolled back", "superseded"):

@@ -1,7 +1,7 @@
 """The same client for code that blocks: every call runs the async one to its end."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
@@ -46,17 +46,26 @@ class Shipway:
         on_progress: Callable[[Journey], None] = lambda _: None,
     ) -> Journey:
         """Requests a training; with ``wait`` returns when the version serves (or will not), else once accepted."""
-
-        async def follow() -> Journey:
-            last: Journey | None = None
-            async for last in self._client.train(model, until=until, reason=reason):
-                on_progress(last)
-            assert last is not None, "train gives at least the request itself"
-            return last
-
         if wait:
-            return self._run(follow())
+            return self._run(_last(self._client.train(model, until=until, reason=reason), on_progress))
         return self._run(self._client.request_training(model, until=until, reason=reason))
+
+    def search(
+        self,
+        model: str,
+        *,
+        until: datetime | None = None,
+        trials: int | None = None,
+        time_limit_s: float | None = None,
+        candidates: int | None = None,
+        reason: str = "asked for",
+        on_progress: Callable[[Journey], None] = lambda _: None,
+    ) -> Journey:
+        """See AsyncShipway.search; returns when the search is over."""
+        journeys = self._client.search(
+            model, until=until, trials=trials, time_limit_s=time_limit_s, candidates=candidates, reason=reason
+        )
+        return self._run(_last(journeys, on_progress))
 
     def cancel(self, model: str, request_id: str) -> None:
         """See AsyncShipway.cancel."""
@@ -198,3 +207,11 @@ class Shipway:
 
     def _run(self, call: Coroutine[Any, Any, T]) -> T:
         return self._runner.run(call)
+
+
+async def _last(journeys: AsyncIterator[Journey], on_progress: Callable[[Journey], None]) -> Journey:
+    last: Journey | None = None
+    async for last in journeys:
+        on_progress(last)
+    assert last is not None, "the first step is the request itself"
+    return last

@@ -8,12 +8,14 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Self
 from urllib.parse import quote, urlencode
 
 import httpx
 
+from shipway.client.asking import asked_for
 from shipway.client.command import give, new_command_id
 from shipway.client.comparison import compare
 from shipway.client.errors import Refused, ShipwayError, Unreachable
@@ -21,7 +23,7 @@ from shipway.client.follow import Followed, following
 from shipway.client.journey import Journey
 from shipway.contract import topics
 from shipway.contract.commandseal import seal
-from shipway.contract.envelope import Envelope, encode
+from shipway.contract.envelope import Envelope, WireMessage, encode
 from shipway.contract.errors import Transient
 from shipway.contract.events import (
     CommandAnswered,
@@ -29,6 +31,7 @@ from shipway.contract.events import (
     OperatorAction,
     OperatorCommand,
     Payload,
+    SearchRequested,
     TrainingCancelRequested,
     TrainingRequested,
     TrainingRetryRequested,
@@ -40,7 +43,6 @@ from shipway.runtime.kafka import Producer
 from shipway.runtime.settings import KafkaSettings
 
 JOURNEY_TOPICS = (topics.TRAINING_EVENTS, topics.EVALUATION_EVENTS, topics.RELEASE_EVENTS)
-ASK_AGAIN_S = 5.0
 LABELS_A_REQUEST = 1000
 
 
@@ -159,23 +161,47 @@ class AsyncShipway:
         request = TrainingRequested(
             model=model, request_id=journey.request_id, until=until, reason=reason, requested_by=_whoami()
         )
-        settings = self.addresses.kafka
-        async with following(settings, JOURNEY_TOPICS) as follower, self._producing() as producer:
-            with trace.within(None):
-                asking = asyncio.create_task(_ask_until_cancelled(producer, request))
-            events = aiter(follower)
-            deadline = asyncio.get_running_loop().time() + accept_within_s
-            yield journey
-            try:
-                while not journey.ended:
-                    found = await _next_before(events, deadline if journey.state == "requested" else None, asking)
-                    after = journey.after(found.event.payload) if found.event else journey
-                    if after is not journey:
-                        journey = after
-                        asking.cancel()
-                        yield journey
-            finally:
-                asking.cancel()
+        async for step in self._asked(request, journey, accept_within_s):
+            yield step
+
+    async def search(
+        self,
+        model: str,
+        *,
+        until: datetime | None = None,
+        trials: int | None = None,
+        time_limit_s: float | None = None,
+        candidates: int | None = None,
+        reason: str = "asked for",
+        accept_within_s: float = 30.0,
+    ) -> AsyncIterator[Journey]:
+        """Asks for a search for better parameters, and gives its journey until it found some ("searched") or failed.
+
+        The journey's ``candidates`` are then trained and judged, each by a request of its own, and wait for approval.
+        ``trials``, ``time_limit_s``, ``candidates``: by default what the model file's section [search] says. Raises as
+        train does.
+        """
+        journey = Journey(request_id=uuid.uuid4().hex, model=model)
+        request = SearchRequested(
+            model=model,
+            request_id=journey.request_id,
+            until=until,
+            trials=trials,
+            time_limit_s=time_limit_s,
+            candidates=candidates,
+            reason=reason,
+            requested_by=_whoami(),
+        )
+        async for step in self._asked(request, journey, accept_within_s):
+            yield step
+
+    async def _asked(
+        self, request: TrainingRequested | SearchRequested, journey: Journey, accept_within_s: float
+    ) -> AsyncIterator[Journey]:
+        async with following(self.addresses.kafka, JOURNEY_TOPICS) as follower, self._producing() as producer:
+            send = partial(_publish, producer, request, request.request_id)
+            async for step in asked_for(aiter(follower), journey, send, accept_within_s):
+                yield step
 
     async def cancel(self, model: str, request_id: str) -> None:
         """Asks for the end of a training; signed where there is an operator key."""
@@ -190,6 +216,19 @@ class AsyncShipway:
         await self._command(
             TrainingRetryRequested(model=model, request_id=request_id, requested_by=who, stage=stage or "")
         )
+
+    async def run_again(
+        self, model: str, request_id: str, *, stage: str | None = None, accept_within_s: float = 30.0
+    ) -> AsyncIterator[Journey]:
+        """As retry, and gives the journey of the job that is run again at each step, until it ends. Raises as train."""
+        who = _whoami()
+        message = self._signed(
+            TrainingRetryRequested(model=model, request_id=request_id, requested_by=who, stage=stage or "")
+        )
+        async with following(self.addresses.kafka, JOURNEY_TOPICS) as follower, self._producing() as producer:
+            send, journey = partial(_send_command, producer, message), Journey(request_id=request_id, model=model)
+            async for step in asked_for(aiter(follower), journey, send, accept_within_s):
+                yield step
 
     async def jobs(
         self, *, model: str | None = None, state: str | None = None, limit: int = 50
@@ -218,15 +257,13 @@ class AsyncShipway:
         return found
 
     async def _command(self, command: Payload) -> None:
+        async with self._producing() as producer:
+            await _send_command(producer, self._signed(command))
+
+    def _signed(self, command: Payload) -> WireMessage:
         span = trace.child(trace.current())
         message = encode(Envelope(uuid.uuid4().hex, "shipway/client", datetime.now(UTC), command, span))
-        if self.addresses.operator_key:
-            message = seal(message, self.addresses.operator_key.encode())
-        async with self._producing() as producer:
-            try:
-                await producer.send(topics.OPERATOR_COMMANDS.name, message.key, message.value, message.headers)
-            except Transient as err:
-                raise Unreachable(str(err)) from err
+        return seal(message, self.addresses.operator_key.encode()) if self.addresses.operator_key else message
 
     async def command(
         self,
@@ -476,29 +513,11 @@ async def _publish(producer: Producer, payload: Payload, event_id: str) -> None:
         raise Unreachable(str(err)) from err
 
 
-async def _ask_until_cancelled(producer: Producer, request: TrainingRequested) -> None:
-    while True:
-        await _publish(producer, request, request.request_id)
-        await asyncio.sleep(ASK_AGAIN_S)
-
-
-async def _next_before(
-    events: AsyncIterator[Followed], deadline: float | None, asking: "asyncio.Task[None]"
-) -> Followed:
-    """The next event; ends with the error of asking, or with Unreachable at the deadline."""
-    coming: asyncio.Future[Followed] = asyncio.ensure_future(anext(events))
+async def _send_command(producer: Producer, message: WireMessage) -> None:
     try:
-        while not coming.done():
-            left_s = None if deadline is None else deadline - asyncio.get_running_loop().time()
-            if left_s is not None and left_s <= 0:
-                raise Unreachable("the request was published, but no trainer has taken it; is one running?")
-            waited: set[asyncio.Future[Any]] = {coming} if asking.done() else {coming, asking}
-            await asyncio.wait(waited, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
-            if asking.done() and not asking.cancelled() and (error := asking.exception()) is not None:
-                raise error
-        return coming.result()
-    finally:
-        coming.cancel()
+        await producer.send(topics.OPERATOR_COMMANDS.name, message.key, message.value, message.headers)
+    except Transient as err:
+        raise Unreachable(str(err)) from err
 
 
 def _label_body(label: KnownLabel) -> dict[str, Any]:

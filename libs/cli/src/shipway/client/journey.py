@@ -13,19 +13,21 @@ State = Literal[
     "approved",
     "releasing",
     "serving",
+    "searched",
     "failed",
     "rejected",
     "rolled back",
     "superseded",
 ]
-ENDS: frozenset[State] = frozenset({"serving", "failed", "rejected", "rolled back", "superseded"})
+ENDS: frozenset[State] = frozenset({"serving", "searched", "failed", "rejected", "rolled back", "superseded"})
 
 
 @dataclass(frozen=True)
 class Journey:
     """One request's way. ``fraction`` is the training's, 0 to 1; ``share`` the version's part of the traffic.
 
-    ``hold``: why an approved version waits for a person; empty where it does not.
+    ``hold``: why an approved version waits for a person; empty where it does not. ``candidates`` are what a search
+    found; its ``metric`` is theirs, and ``baseline`` the figure of the model file's own parameters.
     """
 
     request_id: str
@@ -44,20 +46,23 @@ class Journey:
     share: float = 0.0
     reason: str = ""
     hold: str = ""
+    candidates: tuple[e.FoundParameters, ...] = ()
+    metric: str = ""
+    baseline: float | None = None
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more will come."""
+        """Whether nothing more will come, but for a job that failed and is run again by a command."""
         return self.state in ENDS
 
     @property
     def succeeded(self) -> bool:
-        """Whether the version serves."""
-        return self.state == "serving"
+        """Whether the version serves, or the search found parameters."""
+        return self.state in ("serving", "searched")
 
     def after(self, event: e.Payload) -> "Journey":
         """The journey once ``event`` is known; itself where the event is not about it, or tells nothing new."""
-        if getattr(event, "model", None) != self.model or self.ended:
+        if getattr(event, "model", None) != self.model or (self.ended and self.state != "failed"):
             return self
         if getattr(event, "request_id", None) == self.request_id:
             return self._after_request_event(event)
@@ -67,12 +72,14 @@ class Journey:
 
     def _after_request_event(self, event: e.Payload) -> "Journey":
         match event:
-            case e.TrainingAccepted() if self.state == "requested":
-                return replace(self, state="accepted")
-            case e.TrainingProgressed() if self.state in ("requested", "accepted", "training"):
-                return replace(
-                    self, state="training", stage=event.stage, fraction=event.fraction, message=event.message
-                )
+            case e.TrainingAccepted() if self.state in ("requested", "failed"):
+                return replace(self, state="accepted", reason="")
+            case e.TrainingProgressed() if self.state in ("requested", "accepted", "training", "failed"):
+                under_way = replace(self, state="training", reason="")
+                return replace(under_way, stage=event.stage, fraction=event.fraction, message=event.message)
+            case e.SearchCompleted():
+                found = replace(self, candidates=tuple(event.candidates), metric=event.metric, baseline=event.baseline)
+                return replace(found, state="searched", fraction=1.0)
             case e.TrainingCompleted() if self.version is None:
                 return replace(
                     self,

@@ -5,7 +5,7 @@ The trainer makes versions with it, the evaluator quick ones, to see how far cha
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,7 @@ with without_pandas():
 
 Matrix = npt.NDArray[np.float64]
 OnRound = Callable[[int, int], None]
+OnLoss = Callable[[int, float], None]
 
 
 @dataclass(frozen=True)
@@ -63,9 +64,17 @@ def parameters(spec: ModelSpec, signature: Signature, max_threads: int) -> dict[
 
 
 def boost(
-    spec: ModelSpec, signature: Signature, prepared: Prepared, max_threads: int, on_round: OnRound = lambda _d, _r: None
+    spec: ModelSpec,
+    signature: Signature,
+    prepared: Prepared,
+    max_threads: int,
+    on_round: OnRound = lambda _d, _r: None,
+    on_loss: OnLoss = lambda _d, _l: None,
 ) -> Trained:
     """Trains a model; ``on_round`` hears of each round done, and how many there are at most.
+
+    ``on_loss`` hears of the loss on the rows that validate after each round; smaller is better. Either may raise, which
+    ends the training.
 
     Columns are named f0, f1, ... in the model: LightGBM takes few characters in names, and the signature has them.
 
@@ -86,6 +95,7 @@ def boost(
     )
     held_out = []
     if prepared.validation_rows:
+        callbacks.append(lambda env: on_loss(env.iteration + 1, _loss(env.evaluation_result_list)))
         held_out = [data.create_valid(prepared.features[cut:], prepared.labels[cut:])]
         patience = spec.training.early_stopping_rounds
         if patience is not None and params.get("boosting") != "dart":  # dart can't stop early
@@ -112,3 +122,9 @@ def booster_of(text: bytes, threads: int = 1) -> lightgbm.Booster:
         return lightgbm.Booster(model_str=text.decode(), params={"num_threads": threads})
     except lightgbm.basic.LightGBMError as err:
         raise Permanent(f"LightGBM: {err}") from err
+
+
+def _loss(evaluated: Sequence[tuple[str, str, float, bool]]) -> float:
+    """What a training is stopped by: the first figure of the first rows that validate."""
+    _, _, value, higher_is_better = evaluated[0]
+    return -value if higher_is_better else value

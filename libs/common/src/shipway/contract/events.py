@@ -42,6 +42,46 @@ class TrainingRequested(Event, frozen=True, kw_only=True):
     requested_by: str = "unknown"
 
 
+class SearchRequested(Event, frozen=True, kw_only=True):
+    """Look for better parameters of ``model`` on the data before ``until`` (none: all the data there is).
+
+    ``trials``, ``time_limit_s`` and ``candidates``: none where the model file's section [search] holds.
+    """
+
+    type: ClassVar[str] = "shipway.SearchRequested.v1"
+    request_id: str
+    until: datetime | None = None
+    trials: int | None = None
+    time_limit_s: float | None = None
+    candidates: int | None = None
+    reason: str = "asked for"
+    requested_by: str = "unknown"
+
+
+class FoundParameters(msgspec.Struct, frozen=True, kw_only=True):
+    """Parameters that a search found, and their figure on validation; ``request_id`` is the training that they get."""
+
+    request_id: str
+    params: dict[str, Any]
+    figure: float
+
+
+class SearchCompleted(Event, frozen=True, kw_only=True):
+    """A search is over: so many trials, ``pruned`` of them ended early, and what is trained of what it found.
+
+    ``baseline`` is the figure of the model file's own parameters, by ``metric``, on the same rows.
+    """
+
+    type: ClassVar[str] = "shipway.SearchCompleted.v1"
+    request_id: str
+    trials: int
+    pruned: int
+    metric: str
+    baseline: float | None
+    candidates: list[FoundParameters]
+    duration_s: float
+
+
 class TrainingAccepted(Event, frozen=True, kw_only=True):
     """The request is recorded in the trainer's database: it will not be lost any more."""
 
@@ -485,6 +525,8 @@ EVENT_TYPES: dict[str, type[Payload]] = {
     for t in (
         ModelDeclared,
         TrainingRequested,
+        SearchRequested,
+        SearchCompleted,
         TrainingAccepted,
         TrainingProgressed,
         TrainingCompleted,

@@ -49,14 +49,14 @@ MODEL_DECLARATIONS = Topic(
 )
 TRAINING_REQUESTS = Topic(
     "shipway.training-requests",
-    (e.TrainingRequested,),
+    (e.TrainingRequested, e.SearchRequested),
     "model",
     ("client", "trainer", "releaser", "monitor"),
     ("trainer", "monitor"),
 )
 TRAINING_EVENTS = Topic(
     "shipway.training-events",
-    (e.TrainingAccepted, e.TrainingProgressed, e.TrainingCompleted, e.TrainingFailed),
+    (e.TrainingAccepted, e.TrainingProgressed, e.TrainingCompleted, e.TrainingFailed, e.SearchCompleted),
     "model",
     ("trainer",),
     ("evaluator", "monitor"),

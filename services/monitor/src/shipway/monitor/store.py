@@ -15,12 +15,12 @@ from shipway.contract.spec import ModelSpec, recorded_spec
 from shipway.monitor.retirement import ServedVersion
 from shipway.monitor.tables import events, models, requests, usage, versions
 from shipway.monitor.views import (
-    REQUEST_RANK,
     Champion,
     RequestChange,
     VersionChange,
     champion_change,
     may_become,
+    request_may_become,
 )
 from shipway.runtime import trace
 from shipway.runtime.database import Transaction
@@ -124,7 +124,7 @@ async def change_request(tx: Transaction, model: str, change: RequestChange, at:
     if row is None:
         await tx.execute(insert(requests).values(request_id=change.request_id, **values).on_conflict_do_nothing())
     else:
-        if (REQUEST_RANK[change.state], at) < (REQUEST_RANK[row.state], row.changed_at):
+        if not request_may_become(row.state, row.changed_at, change.state, at):
             values = {name: value for name, value in change.columns.items() if row._mapping[name] is None}
         if values:
             await tx.execute(sa.update(requests).where(requests.c.request_id == change.request_id).values(**values))

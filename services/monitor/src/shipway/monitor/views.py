@@ -27,8 +27,7 @@ RANK = {
     )
     for state in states
 }
-# A job that failed may be run again, and then gives a version.
-REQUEST_RANK = {s: i for i, s in enumerate(("requested", "accepted", "training", "failed", "trained"))}
+REQUEST_RANK = {s: i for i, s in enumerate(("requested", "accepted", "training", "failed", "trained", "searched"))}
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ class VersionChange:
 
 @dataclass(frozen=True)
 class RequestChange:
-    """Columns of a training request to set, the state only forward."""
+    """Columns of a request to set, the state only forward (see request_may_become)."""
 
     request_id: str
     state: str
@@ -132,10 +131,20 @@ def champion_change(event: e.Payload, now: Champion, at: datetime) -> tuple[Cham
             return now, {}
 
 
+def request_may_become(now: str, since: datetime, state: str, at: datetime) -> bool:
+    """Whether what was told of a request at ``at`` counts, where it is in state ``now`` since then.
+
+    A job that failed may be run again by a command; the trainer's events of a model come in order.
+    """
+    if now == "failed" and state in ("accepted", "training"):
+        return at >= since
+    return (REQUEST_RANK[state], at) >= (REQUEST_RANK[now], since)
+
+
 def request_change(event: e.Payload) -> RequestChange | None:
     """What the event says of a training request."""
     match event:
-        case e.TrainingRequested():
+        case e.TrainingRequested() | e.SearchRequested():
             return RequestChange(event.request_id, "requested", {"reason": event.reason})
         case e.TrainingAccepted():
             return RequestChange(event.request_id, "accepted")
@@ -144,6 +153,10 @@ def request_change(event: e.Payload) -> RequestChange | None:
             return RequestChange(event.request_id, "training", columns)
         case e.TrainingCompleted():
             return RequestChange(event.request_id, "trained", {"version": event.version, "fraction": 1.0})
+        case e.SearchCompleted():
+            found = ", ".join(f"{one.request_id} ({event.metric} {one.figure:.5g})" for one in event.candidates)
+            message = f"{event.trials} trials; to be trained: {found}"
+            return RequestChange(event.request_id, "searched", {"message": message, "fraction": 1.0})
         case e.TrainingFailed():
             return RequestChange(event.request_id, "failed", {"stage": event.stage, "message": event.reason})
         case _:

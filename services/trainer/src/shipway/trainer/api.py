@@ -6,12 +6,12 @@ from typing import Annotated, Any, Literal
 from fastapi import FastAPI, Path, Query
 from pydantic import BaseModel
 
-from shipway.contract.spec import StageName
 from shipway.runtime.database import Database
 from shipway.runtime.http import Problem
 from shipway.runtime.openapi import document, problems
 from shipway.runtime.refusals import add_refusals
 from shipway.trainer import reading
+from shipway.trainer.kinds import StageName
 
 # No id has a NUL, and PostgreSQL could not look for one.
 _TEXT = r"^[^\x00]*$"

@@ -15,11 +15,11 @@ from shipway.trainer import store
 from shipway.trainer.api import add_routes
 from shipway.trainer.barrier import Barrier
 from shipway.trainer.handlers import HANDLERS
-from shipway.trainer.run import Workplace
 from shipway.trainer.scheduler import SCHEDULE_EVERY_S, Scheduler
 from shipway.trainer.settings import TrainerSettings
 from shipway.trainer.sweep import SWEEP_EVERY_S, Sweeper
 from shipway.trainer.worker import Worker
+from shipway.trainer.workplace import Workplace
 
 _log = log.get(__name__)
 

@@ -12,9 +12,10 @@ from shipway.runtime import delivery, log
 from shipway.runtime.parts import Parts
 from shipway.runtime.waiting import happens
 from shipway.trainer import metrics, stagestore
+from shipway.trainer.jobrows import TakenStage
 from shipway.trainer.settings import WorkerSettings
 from shipway.trainer.stages import BEGINS
-from shipway.trainer.stagestore import Hold, TakenStage
+from shipway.trainer.stagestore import Hold, News
 from shipway.trainer.training import ProgressFilter
 
 _log = log.get(__name__)
@@ -39,7 +40,7 @@ class Beside:
         self.stop = asyncio.Event()
         self._filter = ProgressFilter()
         self._fraction = 0.0
-        self._told: asyncio.Queue[tuple[TakenStage, float, str, str]] = asyncio.Queue()
+        self._told: asyncio.Queue[tuple[TakenStage, News]] = asyncio.Queue()
 
     @asynccontextmanager
     async def alive(self) -> AsyncIterator[None]:
@@ -65,7 +66,7 @@ class Beside:
         def late() -> None:
             metrics.STAGES_LATE.labels(taken.stage).inc()
             _log.warning("stage is late", request_id=taken.job.request_id, stage=taken.stage)
-            self._told.put_nowait((taken, max(self._fraction, BEGINS[taken.stage]), words, "late"))
+            self._told.put_nowait((taken, News(max(self._fraction, BEGINS[taken.stage]), words, "late")))
 
         timer = asyncio.get_running_loop().call_later(service_level.total_seconds(), late)
         try:
@@ -73,27 +74,28 @@ class Beside:
         finally:
             timer.cancel()
 
-    def on_message(self, message: dict[str, Any]) -> None:
-        """News from the child."""
+    def on_message(self, message: dict[str, Any], key: str) -> None:
+        """News from the child, of the stage that has this key."""
         self._fraction = message["fraction"]
         if self._filter.admits(asyncio.get_running_loop().time(), self.taken.stage):
-            self._told.put_nowait((self.taken, message["fraction"], message["message"], ""))
+            known = message.get("known")
+            self._told.put_nowait((self.taken, News(message["fraction"], message["message"], key=key, known=known)))
 
     async def _tell(self) -> None:
         while True:
-            taken, fraction, message, outcome = await self._told.get()
+            taken, news = await self._told.get()
             progress = TrainingProgressed(
                 model=taken.job.model,
                 request_id=taken.job.request_id,
                 stage=taken.stage,
-                fraction=fraction,
-                message=message,
-                outcome=outcome,
+                fraction=news.fraction,
+                message=news.message,
+                outcome=news.outcome,
                 attempt=taken.job.due.attempts,
             )
             with suppress(Transient):  # news that nobody can be told now is old by the time that they can
                 async with self._parts.database.begin() as tx:
-                    if await stagestore.note_progress(tx, taken, fraction, message, late=outcome == "late"):
+                    if await stagestore.note_progress(tx, taken, news):
                         await delivery.emit(tx, self._parts.source, progress)
                 self._parts.relay.wake()
 

@@ -3,17 +3,20 @@
 What a stage gives stays in memory as well, for the next ones: only what other processes did is read from the store.
 """
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
 from shipway.contract.errors import Permanent
-from shipway.contract.spec import STAGES, StageName, recorded_spec
+from shipway.contract.spec import recorded_spec
 from shipway.runtime.children import Send, serve
 from shipway.runtime.objects import open_store
 from shipway.runtime.settings import DataSettings, ObjectsSettings
+from shipway.trainer.kinds import STAGES_OF, Kind, StageName
 from shipway.trainer.outputs import OutputLost, get_output, put_output
-from shipway.trainer.pipeline import DO, Work, survey
+from shipway.trainer.pipeline import DO, survey
 from shipway.trainer.stages import READS
+from shipway.trainer.work import Work
 
 
 class Hands:
@@ -36,16 +39,18 @@ class Hands:
             order["told"],
             {done["stage"]: done["result"] for done in order["before"]},
             order["max_threads"],
-            lambda fraction, message: send({"fraction": fraction, "message": message}),
+            lambda fraction, message, known=None: send({"fraction": fraction, "message": message, "known": known}),
+            order["request_id"],
+            order["earlier"],
         )
         outputs: dict[StageName, str] = {done["stage"]: done["output"] for done in order["before"]}
         try:
             given = [self._value(work, name, outputs[name]) for name in READS[stage]]
         except OutputLost as lost:
             return {"lost": lost.stage}
-        value, result = DO[stage](work, *given)
+        value, result = _done_by(stage)(work, *given)
         digest = "" if value is None else put_output(store, spec.name, stage, value)
-        self._keep(stage, digest, value, outputs)
+        self._keep(order["kind"], stage, digest, value, outputs)
         return {"output": digest, "result": result}
 
     def _value(self, work: Work, stage: StageName, digest: str) -> Any:
@@ -56,11 +61,20 @@ class Hands:
         except Permanent as err:
             raise OutputLost(stage) from err
 
-    def _keep(self, stage: StageName, digest: str, value: Any, outputs: dict[StageName, str]) -> None:
+    def _keep(self, kind: Kind, stage: StageName, digest: str, value: Any, outputs: dict[StageName, str]) -> None:
         """Keeps the value, and of the others those that a later stage reads."""
-        later = {name for after in STAGES[STAGES.index(stage) + 1 :] for name in READS[after]}
+        following = STAGES_OF[kind][STAGES_OF[kind].index(stage) + 1 :]
+        later = {name for after in following for name in READS[after]}
         wanted = {outputs[name] for name in later if name in outputs} | {digest}
         self._values = {kept: held for kept, held in (self._values | {digest: value}).items() if kept in wanted}
+
+
+def _done_by(stage: StageName) -> Callable[..., tuple[Any, dict[str, Any]]]:
+    if stage == "search":
+        from shipway.trainer.trials import search  # its imports cost those who don't search half a second
+
+        return search
+    return DO[stage]
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ STAGE_SECONDS = Histogram(
     ["stage", "outcome"],
     buckets=(0.1, 0.5, 1, 2, 5, 10, 30, 60, 300, 1800, 7200),
 )
+SEARCH_TRIALS = Counter("shipway_search_trials_total", "Trials of searches that are over, by their end.", ["outcome"])
 STAGES_LATE = Counter(
     "shipway_training_stages_late_total", "Stages that took longer than their service level.", ["stage"]
 )

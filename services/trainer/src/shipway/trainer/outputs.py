@@ -17,8 +17,8 @@ from shipway.bundle.manifest import sha256
 from shipway.bundle.modelfile import check_model_text
 from shipway.contract.signature import Signature, parse_signature
 from shipway.contract.signature import to_builtins as signature_to_builtins
-from shipway.contract.spec import StageName
 from shipway.runtime.objects import ObjectMissing, ObjectStore
+from shipway.trainer.kinds import StageName
 from shipway.trainer.stages import key_of_output
 
 

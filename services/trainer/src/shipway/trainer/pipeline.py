@@ -2,7 +2,7 @@
 
 import platform
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from importlib.metadata import version as installed
 from typing import Any
@@ -14,40 +14,20 @@ import pyarrow as pa
 from shipway.bundle.boosting import Prepared, Trained, boost
 from shipway.bundle.datasets import describe_window, fingerprint, newest_time, read_rows, windows_of
 from shipway.bundle.features import encode_table, encode_target, learn_signature
-from shipway.bundle.manifest import Windows
 from shipway.bundle.store import write_bundle
 from shipway.contract.errors import InvalidField
 from shipway.contract.signature import Signature
 from shipway.contract.signature import to_builtins as signature_to_builtins
-from shipway.contract.spec import ModelSpec, StageName
+from shipway.contract.spec import ModelSpec
 from shipway.contract.spec import to_builtins as spec_to_builtins
 from shipway.runtime.objects import ObjectStore
 from shipway.runtime.settings import DataSettings
 from shipway.trainer.checks import Rows, hold, problems_of_figures, problems_of_history, problems_of_rows
+from shipway.trainer.kinds import StageName
 from shipway.trainer.measures import figures_of, set_aside
 from shipway.trainer.report import golden_file, reference_file, report_of
 from shipway.trainer.stages import BEGINS
-
-Tell = Callable[[float, str], None]
-
-
-@dataclass(frozen=True)
-class Work:
-    """What a stage is done with. ``told`` is what get-data's survey found, ``results`` what the stages before told."""
-
-    store: ObjectStore
-    allowed: DataSettings
-    spec: ModelSpec
-    told: Mapping[str, Any]
-    results: Mapping[StageName, Mapping[str, Any]]
-    max_threads: int
-    tell: Tell
-
-    @property
-    def windows(self) -> Windows:
-        """The windows of the training."""
-        found = self.told.get("windows") or self.results["get-data"]["windows"]
-        return Windows(**{name: datetime.fromisoformat(moment) for name, moment in found.items()})
+from shipway.trainer.work import Work
 
 
 def survey(

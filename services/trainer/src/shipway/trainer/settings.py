@@ -3,9 +3,9 @@
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic_settings import SettingsConfigDict
 
-from shipway.contract.spec import STAGES, StageName
 from shipway.runtime.authsettings import AccessSettings, CommandSettings, is_loopback
 from shipway.runtime.settings import DatabaseSettings, DataSettings, HttpSettings, ObjectsSettings, ServiceSettings
+from shipway.trainer.kinds import ALL_STAGES, StageName
 
 
 class WorkerSettings(BaseModel):
@@ -35,15 +35,15 @@ class WorkerSettings(BaseModel):
     @classmethod
     def _known(cls, stages: str) -> str:
         for name in filter(None, (part.strip() for part in stages.split(","))):
-            if name not in STAGES:
-                raise ValueError(f"{name!r} is not a stage; there are {', '.join(STAGES)}")
+            if name not in ALL_STAGES:
+                raise ValueError(f"{name!r} is not a stage; there are {', '.join(ALL_STAGES)}")
         return stages
 
     @property
     def taken_stages(self) -> tuple[StageName, ...]:
         """The stages that this trainer takes."""
         named = {part.strip() for part in self.stages.split(",")}
-        return tuple(name for name in STAGES if name in named) or STAGES
+        return tuple(name for name in ALL_STAGES if name in named) or ALL_STAGES
 
 
 class AuthSettings(AccessSettings, CommandSettings):

@@ -13,27 +13,31 @@ from typing import Any
 import msgspec
 
 from shipway.bundle.manifest import check_digest
-from shipway.contract.spec import HISTORY, STAGES, StageName
+from shipway.contract.spec import HISTORY
+from shipway.trainer.kinds import ALL_STAGES, StageName
 
 # Raised when a stage gives something else for the same inputs: what older code gave is not taken any more.
-_REVISION: Mapping[StageName, int] = dict.fromkeys(STAGES, 1)
+_REVISION: Mapping[StageName, int] = dict.fromkeys(ALL_STAGES, 1)
 # The outputs that each stage reads; what the others told in their results it is told, too.
 READS: Mapping[StageName, tuple[StageName, ...]] = {
     "get-data": (),
     "clean": ("get-data",),
     "preprocess": ("clean",),
+    "search": ("preprocess",),
     "train": ("preprocess",),
     "evaluate": ("preprocess", "train"),
     "build": ("preprocess", "train", "evaluate"),
     "record": (),
 }
-# A version has a bundle of its own, also where it is made of the same parts as another: either may be removed.
-ALWAYS_RUN: frozenset[StageName] = frozenset({"build", "record"})
+# A version has a bundle of its own, also where it is made of the same parts as another: either may be removed. Another
+# search tries other parameters.
+ALWAYS_RUN: frozenset[StageName] = frozenset({"search", "build", "record"})
 # Where each stage begins, as a share of the whole.
 BEGINS: Mapping[StageName, float] = {
     "get-data": 0.0,
     "clean": 0.08,
     "preprocess": 0.12,
+    "search": 0.18,
     "train": 0.18,
     "evaluate": 0.9,
     "build": 0.93,
@@ -68,7 +72,7 @@ def key_of(stage: StageName, spec: Mapping[str, Any], order: Mapping[str, Any], 
         "spec": _looks_at(stage, spec),
         "order": order,
         "before": [[done.stage, done.output, done.result] for done in before],
-        "lightgbm": installed("lightgbm") if stage in ("train", "evaluate") else "",
+        "lightgbm": installed("lightgbm") if stage in ("search", "train", "evaluate") else "",
     }
     return hashlib.sha256(msgspec.json.encode(parts, order="deterministic")).hexdigest()
 
@@ -94,8 +98,14 @@ def _looks_at(stage: StageName, spec: Mapping[str, Any]) -> Any:
         case "preprocess":
             return [spec["target"], spec["features"], training.get("validation"), spec.get("checks")]
         case "train":
-            return [spec["target"], {name: value for name, value in training.items() if name not in _LIMITS}]
+            return [spec["target"], _of_training(training)]
+        case "search":
+            return [spec["target"], _of_training(training), spec.get("search"), spec.get("gates", {}).get("metric")]
         case "evaluate":
             return [spec["name"], spec["target"], training.get("params")]
         case _:
             return spec
+
+
+def _of_training(training: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in training.items() if name not in _LIMITS}

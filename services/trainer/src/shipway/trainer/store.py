@@ -1,17 +1,27 @@
 """What events do to the trainer's tables, within a transaction: declarations, requests, wishes of operators."""
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 from pydantic import ValidationError
 from sqlalchemy.dialects.postgresql import insert
 
 from shipway.contract.envelope import Envelope, encode
-from shipway.contract.events import ModelDeclared, TrainingCancelRequested, TrainingRequested, TrainingRetryRequested
-from shipway.contract.spec import STAGES, Schedule
+from shipway.contract.errors import InvalidField
+from shipway.contract.events import (
+    ModelDeclared,
+    SearchRequested,
+    TrainingCancelRequested,
+    TrainingRequested,
+    TrainingRetryRequested,
+)
+from shipway.contract.spec import Schedule
 from shipway.contract.topics import topic_of
 from shipway.runtime import delivery, log, trace
 from shipway.runtime.database import Transaction
+from shipway.trainer.kinds import STAGES_OF, Kind
 from shipway.trainer.schedule import Planned
 from shipway.trainer.tables import cancellations, declarations, job_stages, jobs, stage_outputs
 
@@ -51,8 +61,14 @@ async def tell_declarations_again(tx: Transaction) -> int:
     return len(rows)
 
 
-async def accept(tx: Transaction, request: TrainingRequested, traceparent: str | None) -> bool:
-    """Writes the request's job; False where there is one already."""
+async def accept(
+    tx: Transaction,
+    request: TrainingRequested | SearchRequested,
+    traceparent: str | None,
+    kind: Kind = "training",
+    asked: Mapping[str, Any] | None = None,
+) -> bool:
+    """Writes the request's job; False where there is one already. ``asked``: what it lays over the model file."""
     statement = insert(jobs).values(
         request_id=request.request_id,
         model=request.model,
@@ -60,6 +76,8 @@ async def accept(tx: Transaction, request: TrainingRequested, traceparent: str |
         reason=storable(request.reason)[:2000],
         requested_by=storable(request.requested_by)[:200],
         traceparent=traceparent,
+        origin=kind,
+        asked=asked,
     )
     return (await tx.execute(statement.on_conflict_do_nothing())).rowcount == 1
 
@@ -71,7 +89,9 @@ async def wish_cancelled(tx: Transaction, command: TrainingCancelRequested) -> N
 
 
 async def planned(tx: Transaction) -> tuple[list[Planned], datetime]:
-    """The models that have a schedule, and the database's time."""
+    """The models that have a schedule, and the database's time. Searches are no trainings."""
+    trainings = jobs.c.origin != "search"
+    under_way = trainings & jobs.c.state.in_(("queued", "running"))
     scheduled = jobs.c.request_id.startswith(SCHEDULED, autoescape=True)
     statement = (
         sa.select(
@@ -79,8 +99,8 @@ async def planned(tx: Transaction) -> tuple[list[Planned], datetime]:
             declarations.c.spec["schedule"].label("schedule"),
             declarations.c.declared_at,
             sa.func.max(jobs.c.created_at).filter(scheduled).label("asked_at"),
-            sa.func.max(sa.func.greatest(jobs.c.created_at, jobs.c.ended_at)).label("worked_at"),
-            sa.func.coalesce(sa.func.bool_or(jobs.c.state.in_(("queued", "running"))), sa.false()).label("busy"),
+            sa.func.max(sa.func.greatest(jobs.c.created_at, jobs.c.ended_at)).filter(trainings).label("worked_at"),
+            sa.func.coalesce(sa.func.bool_or(under_way), sa.false()).label("busy"),
         )
         .outerjoin(jobs, jobs.c.model == declarations.c.model)
         .where(declarations.c.spec.has_key("schedule"))
@@ -103,23 +123,29 @@ async def retry(tx: Transaction, command: TrainingRetryRequested) -> str | None:
     """Puts a job that failed or was cancelled back into the queue; gives its state before, None: there is no such job.
 
     From ``command.stage`` on, stages are run again though they were done.
+
+    Raises:
+        InvalidField: jobs of its kind have no such stage.
     """
     this = (jobs.c.request_id == command.request_id) & (jobs.c.model == command.model)
-    state: str | None = (await tx.execute(sa.select(jobs.c.state).where(this).with_for_update())).scalar_one_or_none()
-    if state not in ("failed", "cancelled"):
-        return state
+    row = (await tx.execute(sa.select(jobs.c.state, jobs.c.origin).where(this).with_for_update())).one_or_none()
+    if row is None or row.state not in ("failed", "cancelled"):
+        return None if row is None else row.state
+    stages = STAGES_OF[row.origin]
+    if command.stage and command.stage not in stages:
+        raise InvalidField("stage", f"a {row.origin} has no stage {command.stage!r}; it has {', '.join(stages)}")
     again = {"state": "queued", "not_before": sa.func.now(), "ended_at": None, "message": "", "log_tail": ""}
     await tx.execute(sa.update(jobs).where(this).values(**again))
     await tx.execute(sa.delete(cancellations).where(cancellations.c.request_id == command.request_id))
     mine = job_stages.c.request_id == command.request_id
     if command.stage:
-        from_there = mine & (job_stages.c.place >= STAGES.index(command.stage))
+        from_there = mine & (job_stages.c.place >= [*stages].index(command.stage))
         keys = sa.select(job_stages.c.key).where(from_there)
         await tx.execute(sa.delete(stage_outputs).where(stage_outputs.c.key.in_(keys)))
-        await tx.execute(sa.update(job_stages).where(from_there).values(state="waiting"))
+        await tx.execute(sa.update(job_stages).where(from_there).values(state="waiting", result=None))
     fresh = {"attempts": 0, "not_before": None}
     await tx.execute(sa.update(job_stages).where(mine, job_stages.c.state != "done").values(**fresh))
-    return state
+    return str(row.state)
 
 
 def storable(text: str) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from shipway.contract.spec import STAGES, StageName
+from shipway.trainer.kinds import ALL_STAGES, STAGES_OF, Kind, StageName
 
 State = Literal["queued", "running", "completed", "failed", "cancelled"]
 OVER: frozenset[State] = frozenset({"completed", "failed", "cancelled"})
@@ -54,11 +54,17 @@ class Job:
     lease_until: datetime | None = None
     until: datetime | None = None
     joins: bool = True
+    kind: Kind = "training"
+
+    @property
+    def lane(self) -> tuple[str, bool]:
+        """Jobs of one lane go one after the other. A model's searches have one of their own, for they take long."""
+        return self.model, self.kind == "search"
 
     @property
     def due(self) -> Stage:
         """The stage that is to run, or runs: the first that is not done."""
-        return next((stage for stage in self.stages if stage.state != "done"), Stage(STAGES[0]))
+        return next((stage for stage in self.stages if stage.state != "done"), Stage(STAGES_OF[self.kind][0]))
 
 
 @dataclass(frozen=True)
@@ -93,14 +99,14 @@ class Step:
 
 
 def next_task(
-    jobs: Iterable[Job], now: datetime, held: Collection[str] = (), allowed: Collection[StageName] = STAGES
+    jobs: Iterable[Job], now: datetime, held: Collection[str] = (), allowed: Collection[StageName] = ALL_STAGES
 ) -> Job | None:
     """The job whose due stage is to be taken: the oldest that may go on, of those whose stage is ``allowed``.
 
-    A model has one job under way at a time. ``held``: these requests may not start.
+    A model has one job under way at a time, and one search beside it. ``held``: these requests may not start.
     """
     jobs = list(jobs)
-    busy = {job.model for job in jobs if job.state == "running"}
+    busy = {job.lane for job in jobs if job.state == "running"}
     ready = [
         job
         for job in jobs
@@ -119,8 +125,8 @@ def _may_go_on(job: Job, now: datetime) -> bool:
     return bool(job.stages) and job.owner is None and stage.state == "waiting" and rested and job.cancelled_by is None
 
 
-def _may_start(job: Job, now: datetime, busy: Collection[str]) -> bool:
-    return job.state == "queued" and job.declared and job.not_before <= now and job.model not in busy
+def _may_start(job: Job, now: datetime, busy: Collection[tuple[str, bool]]) -> bool:
+    return job.state == "queued" and job.declared and job.not_before <= now and job.lane not in busy
 
 
 def unattended(job: Job, now: datetime, grace: timedelta) -> Step | None:

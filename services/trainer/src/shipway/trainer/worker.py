@@ -10,11 +10,13 @@ from shipway.contract.errors import Permanent, Transient
 from shipway.runtime import log, trace
 from shipway.runtime.database import Transaction
 from shipway.runtime.waiting import happens
-from shipway.trainer import metrics, stagestore
-from shipway.trainer.run import Run, Workplace, tell_end
+from shipway.trainer import metrics, stagestore, taking
+from shipway.trainer.endings import tell_end
+from shipway.trainer.jobrows import OpenJob, TakenStage, open_jobs
+from shipway.trainer.run import Run
 from shipway.trainer.schedule import joined
-from shipway.trainer.stagestore import OpenJob, TakenStage
 from shipway.trainer.training import Job, Step, next_task, unattended
+from shipway.trainer.workplace import Workplace
 
 _log = log.get(__name__)
 GIVE_BACK_WITHIN_S = 15
@@ -66,7 +68,7 @@ class Worker:
         clock = asyncio.get_running_loop().time
         try:
             async with self._place.parts.database.begin() as tx:
-                opened, now = await stagestore.open_jobs(tx)
+                opened, now = await open_jobs(tx)
                 held = self._place.barrier.held([o.job.request_id for o in opened if o.job.state == "queued"])
                 left: dict[str, OpenJob] = {}
                 for found in opened:
@@ -92,14 +94,14 @@ class Worker:
         job = found.job
         if job.state == "queued":
             try:
-                job = await stagestore.begin(tx, job)
+                job = await taking.begin(tx, job)
             except Permanent as err:  # declared under older rules
                 reason = f"the model file is not valid any more; declare it again: {err}"
                 await self._settle(tx, found, Step("failed", 0, timedelta(0), reason))
                 return None
         if job.due.name not in self._place.settings.taken_stages:
             return None  # whoever takes that stage sees it now
-        return await stagestore.take(tx, job, job.due.name, self._owner, self._place.lease)
+        return await taking.take(tx, job, job.due.name, self._owner, self._place.lease)
 
     async def _settle(self, tx: Transaction, found: OpenJob, step: Step) -> None:
         with trace.within(found.traceparent):

@@ -13,7 +13,8 @@ from shipway.contract.spec.parsing import (
     to_builtins,
 )
 from shipway.contract.spec.release import Release, Retirement
-from shipway.contract.spec.training import STAGES, Checks, Schedule, StageName, StagePolicy, Training
+from shipway.contract.spec.search import ParamRange, Search
+from shipway.contract.spec.training import PARAMS, STAGES, Checks, Schedule, StageName, StagePolicy, Training
 from shipway.contract.spec.values import NAME, Duration, Share, format_duration, parse_duration
 from shipway.contract.spec.watching import AlertKind, Alerts, Labels, Monitoring, PredictionLogSpec
 
@@ -21,6 +22,7 @@ __all__ = [
     "HISTORY",
     "MAX_MODEL_FILE_BYTES",
     "NAME",
+    "PARAMS",
     "STAGES",
     "AlertKind",
     "Alerts",
@@ -33,10 +35,12 @@ __all__ = [
     "Labels",
     "ModelSpec",
     "Monitoring",
+    "ParamRange",
     "PredictionLogSpec",
     "Release",
     "Retirement",
     "Schedule",
+    "Search",
     "ServiceLevels",
     "Share",
     "StageName",

@@ -6,6 +6,7 @@ from shipway.contract.spec.data import Data, FeatureSpec, Target
 from shipway.contract.spec.gates import Gates
 from shipway.contract.spec.levels import ServiceLevels
 from shipway.contract.spec.release import Release, Retirement
+from shipway.contract.spec.search import Search
 from shipway.contract.spec.training import OBJECTIVES, Checks, Schedule, StageName, StagePolicy, Training
 from shipway.contract.spec.values import NAME, Section
 from shipway.contract.spec.watching import Alerts, Labels, Monitoring, PredictionLogSpec
@@ -31,6 +32,7 @@ class ModelSpec(Section):
     schedule: Schedule | None = Field(
         default=None, exclude_if=lambda schedule: schedule is None, description="when trainings are asked for"
     )
+    search: Search = Field(default=Search(), exclude_if=lambda search: search == Search())
     checks: Checks = Field(default=Checks(), exclude_if=lambda checks: checks == Checks())
     stages: dict[StageName, StagePolicy] = Field(
         default_factory=dict, exclude_if=lambda stages: not stages, description="policies of a training's stages"

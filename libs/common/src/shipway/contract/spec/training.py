@@ -10,7 +10,8 @@ from pydantic import Field, field_validator, model_validator
 
 from shipway.contract.spec.values import Duration, Section, Share
 
-_PARAMS: dict[str, tuple[type, ...]] = {
+# LightGBM parameters that a model file may set, and their types.
+PARAMS: dict[str, tuple[type, ...]] = {
     "learning_rate": (float, int),
     "num_leaves": (int,),
     "max_depth": (int,),
@@ -86,10 +87,10 @@ class Training(Section):
     @model_validator(mode="after")
     def _known_params(self) -> "Training":
         for name, value in self.params.items():
-            allowed = _PARAMS.get(name)
+            allowed = PARAMS.get(name)
             if allowed is None:
-                close = difflib.get_close_matches(name, _PARAMS, 1)
-                hint = f"did you mean {close[0]!r}?" if close else f"allowed are {', '.join(sorted(_PARAMS))}"
+                close = difflib.get_close_matches(name, PARAMS, 1)
+                hint = f"did you mean {close[0]!r}?" if close else f"allowed are {', '.join(sorted(PARAMS))}"
                 raise ValueError(f"params.{name}: is not an allowed LightGBM parameter; {hint}")
             if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
                 raise ValueError(f"params.{name}: must be {allowed[0].__name__}, not {value!r}")
