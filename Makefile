@@ -7,8 +7,8 @@ EDITABLE := $(foreach p,$(PACKAGES),-e $(p))
 UV_CACHE_ARGS := --quiet --python $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-upgrade test-compose compose chaos bench swaps canaries bench-peers fmt lint types unit audit e2e docs \
-	site lock clean dev asyncapi airflow
+.PHONY: help demo test test-upgrade test-compose test-dashboard screenshots compose chaos bench swaps canaries bench-peers \
+	fmt lint types unit audit e2e docs site lock clean dev asyncapi airflow
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -55,7 +55,7 @@ audit: $(VENV)/.dev ## known vulnerabilities in what is locked (needs the adviso
 	  $(BIN)/pip-audit --strict --disable-pip --require-hashes --progress-spinner off -r $$lock || exit 1; done
 
 e2e: $(VENV)/.dev ## the loop with real processes on the embedded stack, faults included
-	@$(BIN)/pytest tests --ignore tests/compose --ignore tests/upgrade
+	@$(BIN)/pytest tests --ignore tests/compose --ignore tests/upgrade --ignore tests/dashboard
 
 .env:
 	@umask 077; sed "s/change-me-too/$$(openssl rand -hex 16)/; s/change-me/$$(openssl rand -hex 16)/" .env.example > .env
@@ -71,8 +71,19 @@ test-upgrade: $(VENV)/.dev ## the release before and this one side by side, ther
 test-compose: export TESTCONTAINERS_CONNECTION_MODE ?= docker_host
 test-compose: export TC_HOST ?= 127.0.0.1
 test-compose: $(VENV)/.dev ## the loop on real Kafka, S3 and PostgreSQL in containers, and docker compose itself
-	@SHIPWAY_TEST_STACK=containers $(BIN)/pytest tests --ignore tests/compose --ignore tests/upgrade
+	@SHIPWAY_TEST_STACK=containers $(BIN)/pytest tests --ignore tests/compose --ignore tests/upgrade --ignore tests/dashboard
 	@$(BIN)/pytest tests/compose
+
+$(VENV)/.browser: $(VENV)/.dev lock/browser.txt
+	@echo "installing what drives a browser into $(VENV)"
+	@$(BIN)/uv pip install $(UV_CACHE_ARGS) --require-hashes -r lock/browser.txt
+	@touch $@
+
+test-dashboard: $(VENV)/.browser ## the dashboard in a real Chromium (apt-get install chromium, or CHROMIUM=/path)
+	@$(BIN)/pytest tests/dashboard
+
+screenshots: $(VENV)/.browser ## the pictures of the dashboard in docs/images, made anew
+	@$(BIN)/pytest tests/dashboard/pictures.py
 
 chaos: $(VENV)/.dev ## break a running Shipway in many ways under load (SEED=1 BUDGET_S=360; 0: every way, 15 minutes)
 	@PYTHONPATH=tests $(BIN)/python -m chaos --seed $(or $(SEED),1) --budget-s $(or $(BUDGET_S),360) $(CHAOS)
@@ -113,6 +124,7 @@ lock: $(BIN)/uv ## renew the hash-pinned locks (no address in them, so any index
 	@$(COMPILE) --upgrade pyproject.toml -o lock/runtime.txt
 	@$(COMPILE) --upgrade -c lock/runtime.txt pyproject.toml --group dev -o lock/dev.txt
 	@$(COMPILE) --upgrade -c lock/runtime.txt -c lock/dev.txt --group docs -o lock/docs.txt
+	@$(COMPILE) --upgrade -c lock/dev.txt --group browser -o lock/browser.txt
 	@$(COMPILE) --upgrade -c lock/runtime.txt libs/common/pyproject.toml services/*/pyproject.toml -o lock/services.txt
 	@$(COMPILE) --upgrade lock/uv.in -o lock/uv.txt
 

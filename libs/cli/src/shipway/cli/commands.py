@@ -57,6 +57,7 @@ COMMANDS: dict[str, Entry] = {
     "levels": Entry("levels", "levels"),
     "alerts": Entry("alerts", "app", "What is unusual and goes on: look, acknowledge, silence."),
     "status": Entry("status", "status"),
+    "dashboard": Entry("dashboard", "dashboard"),
     "events": Entry("events", "events"),
     "dead-letters": Entry("deadletters", "app", "What services refused; send it again."),
     "token": Entry("token", "app", "Make, list and revoke API tokens."),

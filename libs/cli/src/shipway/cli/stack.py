@@ -12,6 +12,7 @@ import typer
 from rich.live import Live
 from rich.table import Table
 
+from shipway.cli.dashboard import dashboard_url
 from shipway.cli.output import console, errors, print_json, table
 from shipway.cli.target import DEFAULT_FOLDER, AsJson, Folder
 from shipway.client import ShipwayError
@@ -129,6 +130,7 @@ def show_addresses(supervisor: Supervisor) -> None:
     if state.gateway_url:
         shown.add_row("predictions", f"{state.gateway_url}/predict/MODEL  (API: {state.gateway_url}/docs)")
     if state.monitor_url:
+        shown.add_row("dashboard", dashboard_url(state.monitor_url))
         shown.add_row("models and history", f"{state.monitor_url}/api/models  (API: {state.monitor_url}/docs)")
     shown.add_row("Kafka", state.kafka)
     shown.add_row("logs", str(supervisor.plan.data_folder / "logs"))

@@ -94,7 +94,7 @@ OPERATOR_COMMANDS = Topic(
     "shipway.operator-commands",
     (e.TrainingCancelRequested, e.TrainingRetryRequested, e.OperatorCommand),
     "model",
-    ("client",),
+    ("client", "monitor"),
     ("trainer", "releaser"),
 )
 DESIRED_STATE = Topic(
@@ -132,9 +132,9 @@ RESULTS = Topic(
 
 
 def dead_letters(service: Service) -> Topic:
-    """The topic of what ``service`` refused to consume; people read it, and the monitor looks how much there is."""
+    """The topic of what ``service`` refused to consume; the monitor keeps it for people, and counts it."""
     name = f"shipway.dead-letters.{service}"
-    return Topic(name, (e.DeadLettered,), "none", (service,), (), partitions=1, tails=("monitor",))
+    return Topic(name, (e.DeadLettered,), "none", (service,), ("monitor",), partitions=1, tails=("monitor",))
 
 
 SHARED_TOPICS: tuple[Topic, ...] = (

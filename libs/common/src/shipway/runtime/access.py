@@ -9,6 +9,8 @@ Scope = Literal["predict", "feedback", "operate", "read"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 # What orchestrators and Prometheus ask; it shows states and counts, no rows and no predictions.
 OPEN_PATHS = frozenset({"/livez", "/readyz", "/metrics", "/v2/health/live", "/v2/health/ready"})
+# Where a token is shown for a session, and what that page looks like; and the end of a session is for all who have one.
+_SIGN_IN, _SIGN_OUT, _STYLE = "/dashboard/sign-in", "/dashboard/sign-out", "/dashboard/static/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +55,10 @@ def scope_of(method: str, path: str) -> Scope | None:
             return "feedback"
     if method == "GET" and path.startswith("/results/"):
         return "predict"  # whoever may ask may have the answer
-    if path in OPEN_PATHS:
+    if path in OPEN_PATHS or path == _SIGN_IN or (method == "GET" and path.startswith(_STYLE)):
         return None
+    if method == "POST" and path == _SIGN_OUT:
+        return "read"
     return "read" if method in ("GET", "HEAD", "OPTIONS") else "operate"
 
 

@@ -67,7 +67,7 @@ class Guard:
             wanted = access.scope_of(method, scope["path"])
             send = _hardened(send)
             if wanted is not None and self._known is not None:
-                name, refusal = self._refusal(scope["headers"], wanted)
+                name, refusal = self._refusal(scope["headers"], wanted, scope.get("shipway.session"))
                 scope["shipway.token"] = name
                 if refusal is not None:
                     REFUSED.labels(str(refusal.status)).inc()
@@ -110,15 +110,32 @@ class Guard:
 
         return await app(scope, replay, send)
 
-    def _refusal(self, headers: Headers, wanted: Scope) -> tuple[str | None, Refusal | None]:
-        """The name of the token that asks, and why it is refused."""
+    @property
+    def asks(self) -> bool:
+        """Whether there are tokens to ask for."""
+        return self._known is not None
+
+    def in_force(self, digest: bytes) -> Token | None:
+        """The token of this SHA-256, where it is known and has not expired."""
+        token = self._by_digest(digest)
+        ended = token is None or (token.expires_at is not None and time.time() >= token.expires_at)
+        return None if ended else token
+
+    def _refusal(
+        self, headers: Headers, wanted: Scope, session: bytes | None = None
+    ) -> tuple[str | None, Refusal | None]:
+        """The name of the token that asks, and why it is refused. ``session``: the SHA-256 of a token that was shown
+        before, by whoever is in front of this (a header goes first).
+        """
         for name, value in headers:
             if name == b"authorization" and value[:7].lower() == b"bearer ":
-                given: bytes = value[7:]
+                digest = tokens.digest_of(value[7:].strip())
                 break
         else:
-            return None, access.ABSENT
-        token = self._token(given.strip())
+            if session is None:
+                return None, access.ABSENT
+            digest = session
+        token = self._by_digest(digest)
         if token is None:
             return None, access.UNKNOWN
         refusal = access.refuses(token, wanted, time.time())
@@ -129,9 +146,8 @@ class Guard:
             )
         return token.name, refusal
 
-    def _token(self, given: bytes) -> Token | None:
+    def _by_digest(self, digest: bytes) -> Token | None:
         # Found by its hash: how long that takes tells of the hash alone, and nobody can make a token for a wanted one.
-        digest = tokens.digest_of(given)
         token = (self._known or {}).get(digest)
         return token if token is not None and hmac.compare_digest(token.sha256, digest) else None
 

@@ -8,6 +8,7 @@ from fastapi import FastAPI, Path, Query
 from shipway.contract.events import Presence
 from shipway.monitor import findings, qualities, reading, responses
 from shipway.monitor.alertroutes import add_alert_routes
+from shipway.monitor.instances import instances_now
 from shipway.monitor.levelroutes import add_level_routes
 from shipway.runtime.database import Database
 from shipway.runtime.http import Problem
@@ -136,7 +137,7 @@ def add_routes(app: FastAPI, database: Database, presence: TableView[Presence], 
         response_model=responses.Instances,
     )
     async def instances() -> dict[str, Any]:
-        return {"instances": _instances(presence, silent_after_s)}
+        return {"instances": instances_now(presence, silent_after_s)}
 
     @app.get(
         "/api/status",
@@ -147,7 +148,7 @@ def add_routes(app: FastAPI, database: Database, presence: TableView[Presence], 
     )
     async def status() -> dict[str, Any]:
         async with database.begin() as tx:
-            return {"models": await reading.overview(tx), "instances": _instances(presence, silent_after_s)}
+            return {"models": await reading.overview(tx), "instances": instances_now(presence, silent_after_s)}
 
     add_alert_routes(app, database)
     add_level_routes(app, database)
@@ -157,33 +158,4 @@ def add_routes(app: FastAPI, database: Database, presence: TableView[Presence], 
 def _known(found: dict[str, Any] | None, what: str) -> dict[str, Any]:
     if found is None:
         raise Problem(404, f"{what} is not known here")
-    return found
-
-
-def _instances(presence: TableView[Presence], silent_after_s: float) -> list[dict[str, Any]]:
-    now = datetime.now(UTC)
-    found = []
-    for name, said in sorted(presence.values.items()):
-        age_s = (now - presence.envelopes[name].time).total_seconds()
-        found.append(
-            {
-                "instance": name,
-                "url": said.url,
-                "age_s": age_s,
-                "present": age_s <= silent_after_s,
-                "answered": said.answered,
-                "logged": said.logged,
-                "dropped": said.dropped,
-                "versions": [
-                    {
-                        "model": v.model,
-                        "version": v.version,
-                        "state": v.state,
-                        "reason": v.reason,
-                        "answered": v.answered,
-                    }
-                    for v in said.versions
-                ],
-            }
-        )
     return found

@@ -8,6 +8,7 @@ from shipway.contract.events import Presence
 from shipway.contract.topics import DEAD_LETTERS, PREDICTION_LOG, PRESENCE
 from shipway.monitor.accountant import Accountant
 from shipway.monitor.api import add_routes
+from shipway.monitor.dashboard.room import add_dashboard
 from shipway.monitor.handlers import handlers, raw_handlers
 from shipway.monitor.historian import Historian
 from shipway.monitor.joiner import Joiner
@@ -30,7 +31,8 @@ def body(settings: MonitorSettings) -> Body:
     """The monitor's life."""
 
     async def run(life: Life) -> None:
-        life.asgi = open_guard(life, settings.auth).around(life.app)
+        guard = open_guard(life, settings.auth)
+        life.asgi = guard.around(life.app)
         async with (
             connected(life, "monitor", settings.kafka, settings.database) as parts,
             httpx.AsyncClient() as client,
@@ -44,6 +46,9 @@ def body(settings: MonitorSettings) -> Body:
             joined = Reconciler("labels", Joiner(parts, objects, references, settings.labels).step, settings.beat_s)
             add_routes(life.app, parts.database, presence, settings.silent_after_s)
             add_report_routes(life.app, parts.database, objects)
+            stream = None
+            if settings.dashboard.on:
+                stream, life.asgi = add_dashboard(life.app, parts, guard, presence, objects, settings)
             raw = raw_handlers(settings.batches.bounds(), 1_000_000 * settings.history.staging_mb)
             counting = Accountant(
                 parts,
@@ -67,5 +72,7 @@ def body(settings: MonitorSettings) -> Body:
                 life.readiness.check("watch", lambda: watch.problem)
                 life.ready()
                 await life.stopped()
+                if stream is not None:
+                    await stream.end()
 
     return run

@@ -16,6 +16,7 @@ from shipway.contract.predictionlog import BOUNDS, decode_batch
 from shipway.contract.spec import parse_spec
 from shipway.contract.topics import PREDICTION_LOG, consumed_by
 from shipway.monitor import filing, labels, ledger, metrics, staging, store, windows
+from shipway.monitor.dashboard import letters
 from shipway.monitor.labelling import Label, observed
 from shipway.monitor.phases import marks
 from shipway.monitor.summary import summarise
@@ -105,7 +106,13 @@ async def _summarise(tx: Transaction, batch: pa.Table, known: KnownBins) -> None
 def handlers() -> dict[type[e.Payload], Handler]:
     """A handler for every type of event on the topics that the monitor consumes."""
     found: dict[type[e.Payload], Handler] = {kind: on_event for topic in consumed_by("monitor") for kind in topic.types}
-    return found | {e.ModelDeclared: on_declared, e.FeedbackReceived: on_feedback, e.LabelsReceived: on_labels}
+    own: dict[type[e.Payload], Handler] = {
+        e.ModelDeclared: on_declared,
+        e.FeedbackReceived: on_feedback,
+        e.LabelsReceived: on_labels,
+        e.DeadLettered: letters.on_dead_letter,
+    }
+    return found | own
 
 
 def raw_handlers(bounds: Bounds, staging_bytes: int) -> dict[str, RawHandler]:

@@ -22,16 +22,20 @@ MAX_VERSIONS = 1000
 MAX_FILES = 10_000
 
 
-async def overview(tx: Transaction) -> list[dict[str, Any]]:
-    """Every model: champion, number of versions, the release in progress, the traffic."""
+async def overview(tx: Transaction, only: str | None = None) -> list[dict[str, Any]]:
+    """Every model, or ``only`` one: champion, number of versions, the release in progress, the traffic."""
     counting = sa.select(versions.c.model, sa.func.count()).group_by(versions.c.model)
-    counts: dict[str, int] = {name: count for name, count in (await tx.execute(counting)).all()}  # noqa: C416
+    named = sa.select(models).order_by(models.c.name)
     live = sa.select(versions).where(sa.or_(versions.c.state.in_(IN_RELEASE), versions.c.state == "champion"))
+    if only is not None:
+        counting, live = (of.where(versions.c.model == only) for of in (counting, live))
+        named = named.where(models.c.name == only)
+    counts: dict[str, int] = {name: count for name, count in (await tx.execute(counting)).all()}  # noqa: C416
     serving: dict[str, list[Any]] = {}
     for row in (await tx.execute(live.order_by(versions.c.version))).all():
         serving.setdefault(row.model, []).append(row)
     found = []
-    for row in (await tx.execute(sa.select(models).order_by(models.c.name))).all():
+    for row in (await tx.execute(named)).all():
         releasing = next((v for v in serving.get(row.name, []) if v.state in IN_RELEASE), None)
         share = (releasing.share or 0.0) if releasing else 0.0
         traffic = {str(row.champion): 1.0 - share} if row.champion is not None else {}

@@ -17,8 +17,17 @@ from shipway.runtime.objects import ObjectStore
 from shipway.runtime.openapi import problems
 
 # The page holds its own style and asks for nothing; whatever a name in it may be, no script runs.
-_HEADERS = {"content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"}
+REPORT_HEADERS = {"content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"}
 _MISSING = problems(404, 422, 503)
+
+
+async def read_report(store: ObjectStore, digest: str | None, kind: Literal["json", "html"]) -> bytes:
+    """The report on the version of this digest.
+
+    Raises:
+        Permanent: there is none. Transient: the object store is away.
+    """
+    return await asyncio.to_thread(store.get, report_key(digest or "", kind), MAX_REPORT_BYTES)
 
 
 def add_report_routes(app: FastAPI, database: Database, store: ObjectStore) -> None:
@@ -31,7 +40,7 @@ def add_report_routes(app: FastAPI, database: Database, store: ObjectStore) -> N
         if found is None:
             raise Problem(404, f"{what} is not known here")
         try:
-            return await asyncio.to_thread(store.get, report_key(found["digest"] or "", kind), MAX_REPORT_BYTES)
+            return await read_report(store, found["digest"], kind)
         except Permanent as err:
             raise Problem(404, f"there is no report on {what}: was it judged?") from err
 
@@ -54,4 +63,4 @@ def add_report_routes(app: FastAPI, database: Database, store: ObjectStore) -> N
         response_class=HTMLResponse,
     )
     async def report_page(model: Name, version: Number) -> HTMLResponse:
-        return HTMLResponse(await read(model, version, "html"), headers=_HEADERS)
+        return HTMLResponse(await read(model, version, "html"), headers=REPORT_HEADERS)

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, m
 from pydantic_settings import SettingsConfigDict
 
 from shipway.contract.arrowbounds import Bounds
-from shipway.runtime.authsettings import GuardedSettings
+from shipway.runtime.authsettings import AccessSettings, CommandSettings, GuardedSettings
 from shipway.runtime.settings import DatabaseSettings, HttpSettings, ObjectsSettings
 
 _ADDRESS = re.compile(r"[^@\s,<>\x00-\x1f]+@[^@\s,<>\x00-\x1f]+")
@@ -80,6 +80,24 @@ class AlertSettings(BaseModel):
         return self
 
 
+class DashboardSettings(BaseModel):
+    """The dashboard, at /dashboard of the monitor's port."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    on: bool = Field(default=True, description="false: there is none, only the API")
+    commands: bool = Field(default=True, description="false: it only shows, and gives no command")
+    session_h: float = Field(default=12.0, gt=0, le=24 * 30, description="hours until people must sign in again")
+    https: bool = Field(
+        default=False, description="browsers come by https (TLS ends before it): the cookie goes over nothing else"
+    )
+    hosts: str = Field(
+        default="",
+        description="names that browsers call it by, comma-separated, where there are no tokens; "
+        "addresses and names without a dot always do",
+    )
+
+
 class BatchSettings(BaseModel):
     """How much one message of the prediction log may hold; a larger one is a dead letter."""
 
@@ -94,6 +112,10 @@ class BatchSettings(BaseModel):
     def bounds(self) -> Bounds:
         """As the contract takes them."""
         return Bounds(**self.model_dump())
+
+
+class AuthSettings(AccessSettings, CommandSettings):
+    """Who may look and operate, and the key that signs what operators ask of the dashboard."""
 
 
 class MonitorSettings(GuardedSettings):
@@ -114,5 +136,7 @@ class MonitorSettings(GuardedSettings):
     history: HistorySettings = HistorySettings()
     labels: LabelSettings = LabelSettings()
     alerts: AlertSettings = AlertSettings()
+    auth: AuthSettings = AuthSettings()
+    dashboard: DashboardSettings = DashboardSettings()
     watch_beat_s: float = Field(default=5.0, gt=0, description="seconds between looks at windows that are over")
     levels_beat_s: float = Field(default=5.0, gt=0, description="seconds between looks at service levels")

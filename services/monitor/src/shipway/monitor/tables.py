@@ -19,6 +19,7 @@ events = sa.Table(
     sa.Column("trace_id", sa.Text),
     sa.Column("payload", JSONB, nullable=False),
     sa.Index("events_by_model", "model", "id"),
+    sa.Index("events_by_version", "model", "version", "id"),
     sa.Index("events_by_trace", "trace_id"),
     sa.Index("events_by_type", "type", "id"),
     sa.Index("events_once", "source", "event_id", unique=True),
@@ -89,6 +90,7 @@ usage = sa.Table(
     sa.Column("count", sa.BigInteger, nullable=False),
     sa.Column("latency_us_sum", sa.BigInteger, nullable=False),
     sa.Column("latency_us_max", sa.BigInteger, nullable=False),
+    sa.Index("usage_by_minute", "model", "minute"),
 )
 
 labels = sa.Table(
@@ -360,6 +362,35 @@ forgettings = sa.Table(
     sa.Column("last_at", _TIME),
     sa.Column("answered_at", _TIME),
 )
+
+# Who is signed in at the dashboard: by the hash of the cookie, so that no row opens anything.
+dashboard_sessions = sa.Table(
+    "dashboard_sessions",
+    metadata,
+    sa.Column("id_sha256", sa.LargeBinary, primary_key=True),
+    sa.Column("token_sha256", sa.LargeBinary, nullable=False),
+    sa.Column("expires_at", _TIME, nullable=False),
+)
+
+# What services refused, for as long as the broker keeps it; sent again by people.
+dead_letters = sa.Table(
+    "dead_letters",
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(), primary_key=True),
+    sa.Column("service", sa.Text, nullable=False),
+    sa.Column("topic", sa.Text, nullable=False),
+    sa.Column("partition", sa.Integer, nullable=False),
+    sa.Column("broker_offset", sa.BigInteger, nullable=False),
+    sa.Column("type", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("error", sa.Text, nullable=False),
+    sa.Column("at", _TIME, nullable=False),
+    sa.Column("key", sa.LargeBinary),
+    sa.Column("value", sa.LargeBinary),
+    sa.Column("headers", sa.LargeBinary, nullable=False),
+    sa.Column("sent_again_at", _TIME),
+    sa.Column("sent_again_by", sa.Text),
+)
 TABLES = (
     events,
     models,
@@ -384,4 +415,6 @@ TABLES = (
     silences,
     retrainings,
     forgettings,
+    dashboard_sessions,
+    dead_letters,
 )

@@ -14,6 +14,7 @@ from shipway.contract.errors import Permanent
 from shipway.contract.spec import ModelSpec, Monitoring, recorded_spec
 from shipway.monitor import alerting, alerts, filing, findings, judgement, metrics, store, windows
 from shipway.monitor.bins import Bins, make_bins
+from shipway.monitor.dashboard import letters
 from shipway.monitor.references import References
 from shipway.monitor.watermark import Look, Watermark, advance
 from shipway.runtime import log
@@ -71,6 +72,7 @@ class Watcher:
                 await windows.forget_before(tx, datetime.now(UTC) - KEEP)
                 await findings.forget_before(tx, datetime.now(UTC) - KEEP)
                 await alerts.forget_before(tx, datetime.now(UTC) - KEEP_ALERTS)
+                await letters.forget_before(tx, datetime.now(UTC) - letters.KEEP)
             self._swept_at = time.monotonic()
         return more
 

@@ -124,6 +124,15 @@ async def between(tx: Transaction, model: str, width: timedelta, begin: datetime
     return dict(found)
 
 
+async def of_version(tx: Transaction, model: str, width: timedelta, begin: datetime, version: int) -> Summary:
+    """What a version predicted since ``begin``."""
+    these = _within(model, width, begin, datetime.max.replace(tzinfo=UTC)) & (windows.c.version == version)
+    found = Summary()
+    for data in (await tx.execute(sa.select(windows.c.data).where(these))).scalars():
+        found.add(unpack(data, Summary))
+    return found
+
+
 async def requests_at(tx: Transaction, model: str, width: timedelta, begins: list[datetime]) -> list[int]:
     """How many requests came in the windows that begin then, of those since the model's first; 0 where none came."""
     of_width = (windows.c.model == model) & (windows.c.width_s == int(width.total_seconds()))

@@ -1,0 +1,190 @@
+"""What each page of models shows, read within one transaction and handed to the pure modules that make it."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from shipway.monitor import alerts, reading, store, windows
+from shipway.monitor.dashboard import charts, commands, drifts, flow, looking, series, timeline, versus
+from shipway.monitor.dashboard.hand import hand_of
+from shipway.monitor.dashboard.health import Facts, health_of
+from shipway.monitor.dashboard.overview import overview, rate_of, ready
+from shipway.monitor.dashboard.parts import Parts
+from shipway.monitor.instances import instances_now
+from shipway.monitor.summary import Summary
+from shipway.runtime.database import Transaction
+
+RECENT = 14
+COMPARED_OVER = timedelta(hours=24)
+DAY = timedelta(days=1)
+RUNNING = frozenset({"requested", "accepted", "training"})
+
+
+async def of_overview(tx: Transaction, parts: Parts) -> dict[str, Any]:
+    """Every model at a glance, and what happened last."""
+    now = datetime.now(UTC)
+    models = await reading.overview(tx)
+    names = [model["name"] for model in models]
+    champions, waiting = await looking.champions_and_waiting(tx)
+    view = overview(
+        models,
+        champions=champions,
+        waiting=waiting,
+        minutes=await looking.minutes(tx, names, now - timedelta(minutes=61)),
+        alerts=await alerts.listed(tx, None, ended=False),
+        instances=instances_now(parts.presence, parts.silent_after_s),
+        answers=await looking.answers(tx, None),
+        failed=await looking.failed_requests(tx),
+        now=now,
+    )
+    return {
+        "view": view,
+        "recent": await looking.recent(tx, limit=RECENT),
+        "letters": await looking.letters_since(tx, now - DAY),
+    }
+
+
+async def of_model(
+    tx: Transaction, parts: Parts, name: str, span: str | None, before: int | None
+) -> dict[str, Any] | None:
+    """A model: how it is, where its trainings and releases are, how its versions do; None: no such model."""
+    now = datetime.now(UTC)
+    model = next((one for one in await reading.overview(tx, name)), None)
+    if model is None:
+        return None
+    listed = await looking.newest_versions(tx, name, before)
+    newest = listed if before is None else await looking.newest_versions(tx, name, None, 1)
+    requests = await looking.newest_requests(tx, name)
+    champion, release = model["champion"], model["release"]
+    candidate = release["version"] if release else None
+    shown = [number for number in (champion, candidate or model["last_good"]) if number is not None]
+    known = await looking.these_versions(tx, name, shown)
+    open_alerts = await alerts.listed(tx, name, ended=False)
+    instances = instances_now(parts.presence, parts.silent_after_s)
+    hand = hand_of((await looking.answers(tx, name)).get(name, ()))
+    minutes = (await looking.minutes(tx, [name], now - timedelta(minutes=6))).get(name, {})
+    rate = rate_of(minutes, now)
+    facts = Facts(
+        champion=champion,
+        degraded=champion in known and known[champion]["degraded_at"] is not None,
+        alerts=open_alerts,
+        frozen=hand.frozen,
+        waiting=[v["version"] for v in newest if v["state"] == "approved" and v["version"] not in hand.approved],
+        failed_request=requests[0]["message"] if requests and requests[0]["state"] == "failed" else None,
+        **ready(instances, name, champion),
+    )
+    steps = flow.steps_of(
+        requests[0] if requests else None,
+        newest[0] if newest else None,
+        known.get(candidate) if candidate else None,
+        champion,
+        rate,
+        len(open_alerts),
+    )
+    lanes = [v["version"] for v in newest[: looking.LANES]]
+    return {
+        "model": model,
+        "spec": (await store.spec_of(tx, name)),
+        "health": health_of(facts),
+        "facts": facts,
+        "hand": hand,
+        "rate": rate,
+        "drawings": [flow.drawing(steps, tall=False), flow.drawing(steps, tall=True)],
+        "rollout": known.get(candidate) if candidate else None,
+        "progress": await looking.progress_of(tx, name, candidate) if candidate else [],
+        "compared": await _compared(tx, name, [known[n] for n in shown if n in known], now),
+        "champion": known.get(champion) if champion is not None else None,
+        "buttons": {v["version"]: _buttons(v, hand, candidate) for v in [*listed, *known.values()]},
+        "freeze": commands.of_model(hand),
+        "versions": listed,
+        "older": listed[-1]["version"] if len(listed) == looking.VERSIONS else None,
+        "before": before,
+        "timeline": timeline.timeline(await looking.on_the_timeline(tx, name, lanes), now),
+        "requests": requests,
+        "running": RUNNING,
+        "alerts": open_alerts,
+        "drift": await _drift(tx, name, champion, now),
+        **await _plots(tx, name, span, now),
+    }
+
+
+async def of_version(tx: Transaction, parts: Parts, name: str, number: int) -> dict[str, Any] | None:
+    """A version: its gates, its life, where it is loaded; None: no such version."""
+    now = datetime.now(UTC)
+    row = (await looking.these_versions(tx, name, [number])).get(number)
+    if row is None:
+        return None
+    hand = hand_of((await looking.answers(tx, name)).get(name, ()))
+    holding = [
+        {"instance": one["instance"], "present": one["present"], **held}
+        for one in instances_now(parts.presence, parts.silent_after_s)
+        for held in one["versions"]
+        if (held["model"], held["version"]) == (name, number)
+    ]
+    against = row["champion_version"]
+    other = (await looking.these_versions(tx, name, [against])).get(against) if against else None
+    return {
+        "model": name,
+        "row": row,
+        "hand": hand,
+        "buttons": _buttons(row, hand, number if row["state"] in reading.IN_RELEASE else None),
+        "holding": holding,
+        "compared": await _compared(tx, name, [row, *([other] if other else [])], now),
+        "against": against if other else None,
+        "progress": await looking.progress_of(tx, name, number),
+        "events": await looking.recent(tx, model=name, version=number, limit=30),
+    }
+
+
+def _buttons(version: dict[str, Any], hand: Any, candidate: int | None) -> list[commands.Button]:
+    number = version["version"]
+    return commands.of_release(number, version["state"], hand, rollout=number == candidate)
+
+
+async def _compared(tx: Transaction, name: str, rows: list[dict[str, Any]], now: datetime) -> list[versus.Line]:
+    """Some versions beside each other, by their service of the last day."""
+    if not rows:
+        return []
+    served = versus.services(await looking.traffic(tx, name, now - COMPARED_OVER, COMPARED_OVER))
+    totals = await looking.totals(tx, name, [row["version"] for row in rows])
+    return versus.lines(rows, served, totals)
+
+
+async def _plots(tx: Transaction, name: str, span: str | None, now: datetime) -> dict[str, Any]:
+    chosen = (
+        span
+        if span is not None and span in charts.RANGES
+        else charts.fitting(await looking.first_minute(tx, name), now)
+    )
+    lasts, width = charts.RANGES[chosen]
+    begin = now - lasts
+    rows = await looking.traffic(tx, name, begin, width)
+    answered, troubled = series.traffic(rows, begin, now, width)
+    # Sums of labels are by the hour.
+    wide = max(width, timedelta(hours=1))
+    coarse = rows if wide == width else await looking.traffic(tx, name, begin, wide)
+    sums = await looking.qualities(tx, name, begin, wide)
+    loss, coverage = series.quality(sums, series.answered_of(coarse), begin, now, wide)
+    return {
+        "spans": list(charts.RANGES),
+        "span": chosen,
+        "plots": [answered, series.latency(rows, begin, now, width), troubled],
+        "quality_plots": [loss, coverage],
+    }
+
+
+async def _drift(tx: Transaction, name: str, version: int | None, now: datetime) -> list[drifts.Feature]:
+    if version is None:
+        return []
+    found = await looking.drift_findings(tx, name, version)
+    bins = await windows.bins_of(tx, name, version)
+    return drifts.features(found, bins, await _seen(tx, name, version, now) if bins is not None else None)
+
+
+async def _seen(tx: Transaction, name: str, version: int, now: datetime) -> Summary | None:
+    """A version's predictions of the last drift window."""
+    spec = await store.spec_of(tx, name)
+    if spec is None:
+        return None
+    rule = spec.monitoring
+    begin = windows.begin_of(now - rule.drift_window, rule.window)
+    return await windows.of_version(tx, name, rule.window, begin, version)

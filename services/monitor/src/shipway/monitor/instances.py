@@ -1,0 +1,32 @@
+"""What instances say of themselves, as the API and the dashboard show it."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from shipway.contract.events import Presence
+from shipway.runtime.tableview import TableView
+
+
+def instances_now(presence: TableView[Presence], silent_after_s: float) -> list[dict[str, Any]]:
+    """Every instance that did not say goodbye; one that is silent for too long is not ``present``."""
+    now = datetime.now(UTC)
+    found = []
+    for name, said in sorted(presence.values.items()):
+        age_s = (now - presence.envelopes[name].time).total_seconds()
+        versions = [
+            {"model": v.model, "version": v.version, "state": v.state, "reason": v.reason, "answered": v.answered}
+            for v in said.versions
+        ]
+        found.append(
+            {
+                "instance": name,
+                "url": said.url,
+                "age_s": age_s,
+                "present": age_s <= silent_after_s,
+                "answered": said.answered,
+                "logged": said.logged,
+                "dropped": said.dropped,
+                "versions": versions,
+            }
+        )
+    return found

@@ -1,0 +1,257 @@
+"""What buttons ask for: signed, in the name of the token, and nothing that no button asks for."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, get_args
+
+import httpx
+import msgspec
+import pytest
+import sqlalchemy as sa
+from dashboard import yearly
+from dashboard.served import dashboard
+
+from shipway.contract.commandseal import Unauthorised, check_seal
+from shipway.contract.envelope import decode
+from shipway.contract.errors import InvalidField
+from shipway.contract.events import (
+    CommandAnswered,
+    DeadLettered,
+    OperatorAction,
+    OperatorCommand,
+    TrainingCancelRequested,
+    TrainingRequested,
+    TrainingRetryRequested,
+)
+from shipway.monitor import tables as t
+from shipway.monitor.dashboard import commands, letters
+from shipway.monitor.dashboard.admission import COOKIE, csrf_of
+from shipway.monitor.dashboard.hand import Hand, hand_of
+from shipway.runtime.database import Database
+from shipway.runtime.tokens import create
+
+KEY = "k" * 40
+HOST = "127.0.0.1:8090"
+Press = Callable[..., Awaitable[httpx.Response]]
+
+
+@pytest.fixture
+async def press(database: Database, tmp_path: Path) -> AsyncIterator[Press]:
+    """Presses a button as a signed-in operator: ``await press("/models/flights/train", until="2026-03-01")``."""
+    await yearly.fill(database, days=2, stories=yearly.STORIES[:3])
+    tokens = tmp_path / "tokens"
+    token = create(tokens, "bob", ["read", "operate"])
+    app = dashboard(database, tmp_path, tokens=tokens, key=KEY)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=f"http://{HOST}") as client:
+        await client.post("/dashboard/sign-in", data={"token": token})
+        mark = {"x-shipway-csrf": csrf_of(client.cookies[COOKIE])}
+
+        async def ask(path: str, **form: Any) -> httpx.Response:
+            if form.pop("look", False):
+                return await client.get(f"/dashboard{path}")
+            return await client.post(f"/dashboard{path}", data=form, headers=mark)
+
+        yield ask
+
+
+async def published(database: Database) -> list[tuple[str, Any, Any]]:
+    """Topic, event and message of what waits to be sent."""
+    async with database.begin() as tx:
+        rows = (await tx.execute(sa.text("select topic, value, headers from outbox order by seq"))).all()
+    found = []
+    for row in rows:
+        headers = msgspec.msgpack.decode(row.headers, type=list[tuple[str, bytes]])
+        found.append((row.topic, decode(row.value, headers), (row.value, headers)))
+    return found
+
+
+async def test_a_command_is_signed_and_says_whose_token_asked(press: Press, database: Database) -> None:
+    now = datetime.now(UTC)
+    for action in get_args(OperatorAction):
+        answer = await press(
+            f"/models/flights/commands/{action}", version="2", reason=" because\n so ", requested_by="eve"
+        )
+        assert answer.status_code == 200, answer.text
+        topic, event, (value, headers) = (await published(database))[-1]
+        assert topic == "shipway.operator-commands"
+        assert isinstance(event.payload, OperatorCommand)
+        said = event.payload
+        assert (said.action, said.version, said.model) == (action, 2, "flights")
+        assert (said.requested_by, said.reason) == ("bob (dashboard)", "because so")
+        check_seal(value, headers, KEY.encode(), given_at=event.time, now=now, window_s=60)
+        with pytest.raises(Unauthorised):
+            check_seal(value, headers, b"another key of thirty-two letters", given_at=event.time, now=now, window_s=60)
+
+
+async def test_the_page_waits_for_what_became_of_a_command(press: Press, database: Database, put: Any) -> None:
+    asked = await press("/models/flights/commands/freeze")
+    ((_, event, _),) = await published(database)
+    path = f"/models/flights/commands/{event.payload.command_id}"
+    assert path in asked.text
+    assert "waiting" in (await press(path, look=True)).text
+    said = {"model": "flights", "command_id": event.payload.command_id, "action": "freeze", "version": None}
+    await put(CommandAnswered(**said, done=True, answer="no release starts", requested_by="bob"))
+    done = (await press(path, look=True)).text
+    assert "no release starts" in done and "hx-get" not in done
+    assert "Unfreeze" in (await press("/models/flights", look=True)).text
+
+
+async def test_trainings_are_asked_for_and_jobs_run_again(press: Press, database: Database) -> None:
+    assert (await press("/models/flights/train", until="2026-03-01", reason="newer data")).status_code == 200
+    async with database.begin() as tx:
+        request_id = (
+            (await tx.execute(sa.select(t.requests.c.request_id).where(t.requests.c.model == "flights")))
+            .scalars()
+            .first()
+        )
+    assert (await press(f"/models/flights/jobs/{request_id}/retry")).status_code == 200
+    assert (await press(f"/models/flights/jobs/{request_id}/cancel")).status_code == 200
+    training, retry, cancel = [event.payload for _, event, _ in await published(database)]
+    assert isinstance(training, TrainingRequested)
+    assert (training.until, training.reason) == (datetime(2026, 3, 1, tzinfo=UTC), "newer data")
+    assert isinstance(retry, TrainingRetryRequested) and isinstance(cancel, TrainingCancelRequested)
+    assert {training.requested_by, retry.requested_by, cancel.requested_by} == {"bob (dashboard)"}
+    assert (await press(f"/models/churn/jobs/{request_id}/cancel")).status_code == 404, "another model's"
+
+
+WRONG: list[tuple[str, dict[str, str], int, str]] = [
+    ("/models/flights/commands/explode", {}, 422, "action"),
+    ("/models/flights/commands/pin", {"version": "two"}, 422, "version"),
+    ("/models/flights/commands/pin", {"version": "-1"}, 422, "version"),
+    ("/models/flights/commands/pin", {"version": "9" * 40}, 422, "version"),
+    ("/models/flights/commands/freeze", {"reason": "x" * 501}, 422, "reason"),
+    ("/models/flights/commands/freeze", {"reason": "\x00"}, 400, "NUL"),
+    ("/models/none/commands/freeze", {}, 404, "none"),
+    ("/models/none/train", {}, 404, "none"),
+    ("/models/flights/train", {"until": "soon"}, 422, "until"),
+    ("/models/flights/jobs/none/retry", {}, 404, "none"),
+    ("/alerts/none/ack", {}, 404, "alert"),
+    ("/silences", {"lasts": "31d"}, 422, "lasts"),
+    ("/silences", {"lasts": "soon"}, 422, ""),
+    ("/silences", {"lasts": "1h", "kind": "weather"}, 422, "kind"),
+    ("/silences", {"lasts": "1h", "model": "none"}, 404, "none"),
+    ("/silences/99/end", {}, 404, "silence"),
+    ("/dead-letters/99/send-again", {}, 404, "dead letter"),
+]
+
+
+async def test_what_is_wrong_is_said_and_nothing_is_sent(press: Press, database: Database) -> None:
+    for path, form, status, named in WRONG:
+        answer = await press(path, **form)
+        assert (answer.status_code, named in answer.json()["detail"]) == (status, True), (path, answer.text)
+    assert await published(database) == []
+
+
+async def test_alerts_are_acknowledged_and_silenced(press: Press, database: Database) -> None:
+    assert (await press("/alerts/fraud-0/ack", reason="asked the data team")).status_code == 200
+    assert (await press("/silences", lasts="1h", model="churn", kind="drift", reason="new schedule")).status_code == 200
+    page = (await press("/alerts", look=True)).text
+    assert "looked after by bob (dashboard): asked the data team" in page
+    assert "new schedule" in page
+    async with database.begin() as tx:
+        silence = (await tx.execute(sa.select(t.silences))).one()
+    assert (silence.made_by, silence.kind) == ("bob (dashboard)", "drift")
+    assert (await press(f"/silences/{silence.id}/end")).status_code == 200
+    assert "new schedule" not in (await press("/alerts", look=True)).text
+
+
+async def test_a_dead_letter_goes_again_to_where_it_was_and_nowhere_else(
+    press: Press, database: Database, put: Any
+) -> None:
+    headers = [("ce_id", b"e9"), ("ce_type", b"x\x00y"), ("ce_source", b"airflow")]
+    letter = {
+        "partition": 0,
+        "offset": 3,
+        "reason": "wrong\x00",
+        "error": "InvalidField",
+        "at": datetime.now(UTC),
+    }
+    kept = {"key": b"flights", "value": b"{}", "headers": headers}
+    await put(DeadLettered(service="trainer", topic="shipway.training-requests", **letter, **kept))
+    await put(DeadLettered(service="trainer", topic="shipway.release-events", **letter, **kept))
+    await put(
+        DeadLettered(service="trainer", topic="shipway.training-requests", **letter, **kept | {"value": b"x" * 500_000})
+    )
+    async with database.begin() as tx:
+        good, astray, cut = [row["id"] for row in reversed((await letters.listed(tx, "trainer", None))[:3])]
+    assert (await press(f"/dead-letters/{astray}/send-again")).status_code == 422
+    assert (await press(f"/dead-letters/{cut}/send-again")).status_code == 422
+    assert (await press(f"/dead-letters/{good}/send-again")).status_code == 200
+    async with database.begin() as tx:
+        ((topic, value, sent),) = (await tx.execute(sa.text("select topic, value, headers from outbox"))).all()
+    assert (topic, value) == ("shipway.training-requests", b"{}")
+    assert msgspec.msgpack.decode(sent, type=list[tuple[str, bytes]]) == headers, "unchanged, an own signature included"
+    assert "by bob (dashboard)" in (await press("/dead-letters", look=True)).text
+
+
+async def test_only_so_many_dead_letters_are_kept(
+    database: Database, put: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(letters, "MOST", 3)
+    for offset in range(6):
+        await put(
+            DeadLettered(
+                service="trainer",
+                topic="t",
+                partition=0,
+                offset=offset,
+                reason="",
+                error="",
+                at=datetime.now(UTC),
+                key=None,
+                value=None,
+                headers=[],
+            )
+        )
+    async with database.begin() as tx:
+        assert [row["broker_offset"] for row in await letters.listed(tx, None, None)] == [5, 4, 3]
+        await letters.forget_before(tx, datetime.now(UTC))
+        assert await letters.listed(tx, None, None) == []
+
+
+async def test_a_dashboard_may_be_told_to_show_only(database: Database, tmp_path: Path) -> None:
+    await yearly.fill(database, days=2, stories=yearly.STORIES[:3])
+    app = dashboard(database, tmp_path, commands=False)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=f"http://{HOST}") as client:
+        assert "data-ask" not in (await client.get("/dashboard/models/flights")).text
+        mark = {"x-shipway-csrf": csrf_of(client.cookies[COOKIE])}
+        assert (await client.post("/dashboard/models/flights/commands/freeze", headers=mark)).status_code == 403
+        assert await published(database) == []
+
+
+def test_the_hand_is_what_the_releaser_answered() -> None:
+    said = [
+        {"action": "freeze", "done": True, "version": None},
+        {"action": "unfreeze", "done": False, "version": None},
+        {"action": "hold", "done": True, "version": 3},
+        {"action": "pin", "done": True, "version": 2},
+        {"action": "pin", "done": True, "version": 1},
+        {"action": "unpin", "done": True, "version": 1},
+        {"action": "restore", "done": True, "version": 4},
+        {"action": "retire", "done": True, "version": 4},
+        {"action": "approve", "done": True, "version": 5},
+    ]
+    assert hand_of(said) == Hand(True, frozenset({3}), frozenset({2}), frozenset({5}))
+    assert hand_of(
+        [*said, {"action": "unfreeze", "done": True}, {"action": "resume", "done": True, "version": 3}]
+    ) == Hand(False, frozenset(), frozenset({2}), frozenset({5}))
+
+
+def test_each_state_offers_what_the_releaser_would_obey() -> None:
+    def labels(state: str, hand: Hand | None = None, *, rollout: bool = False) -> list[str]:
+        return [b.label for b in commands.of_release(7, state, hand or Hand(), rollout=rollout)]
+
+    assert labels("approved") == ["Approve", "Hold", "Roll back"]
+    assert labels("canary", rollout=True) == ["Promote", "Hold", "Roll back"]
+    assert labels("canary", Hand(held=frozenset({7})), rollout=True) == ["Promote", "Resume", "Roll back"]
+    assert labels("champion") == ["Roll back", "Pin"]
+    assert labels("standby", Hand(pinned=frozenset({7}))) == ["Unpin", "Retire"]
+    assert labels("retired") == ["Restore"]
+    assert labels("rejected") == labels("trained") == []
+    assert commands.of_model(Hand(frozen=True)).action == "unfreeze"
+
+
+def test_a_job_is_cancelled_or_retried() -> None:
+    with pytest.raises(InvalidField):
+        commands.job("m", "r", "explode", by="b")
