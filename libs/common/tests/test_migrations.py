@@ -101,7 +101,7 @@ async def test_the_way_back_is_a_command(database_url: str) -> None:
 
     assert "at monitor0001" in (await schema("monitor", "--to", "monitor0001"))[1]
     assert (await revisions(database, "shipway.monitor"))[0] == "monitor0001"
-    code, _, error = await schema("monitor", "--to", "monitor0009")
+    code, _, error = await schema("monitor", "--to", "monitor9999")
     assert (code, error.count("\n")) == (2, 1)
     assert "known are base" in error
     nowhere = {"SHIPWAY_MONITOR__DATABASE__URL": "postgresql://nobody@127.0.0.1:9/none"}
