@@ -38,7 +38,7 @@ def main() -> None:
     features += [Feature(name=f"k{i}", type="category", categories=names) for i in range(CATEGORIES)]
     signature = Signature(features=features, output="binary", target="y", classes=["false", "true"])
     reference = draw(rng, 5000)
-    bins = make_bins(signature, reference, score(reference))
+    bins = make_bins(signature, reference, score(reference), ["x0", *(f"k{i}" for i in range(CATEGORIES))])
     _cost(bins, rng, options.batches, options.rows)
     _alarms(bins, rng, options.windows)
 
@@ -83,7 +83,8 @@ def _cost(bins: Bins, rng: np.random.Generator, batches: int, size: int) -> None
     for n in range(batches):
         _add(total, bins, made[n % len(made)])
     took_s = time.process_time() - begun
-    print(f"{batches} batches of {size} predictions of {len(bins.features)} features on one core:")
+    parts = sum(len(cut.names) for cut in bins.slicings)
+    print(f"{batches} batches of {size} predictions of {len(bins.features)} features, {parts} slices, on one core:")
     print(f"  {batches * size / took_s:,.0f} predictions/s; a window of a version is {len(pack(total)):,} bytes")
     print(f"  {(after - before) / 1000:+.1f} kB of memory after 80 batches more")
 

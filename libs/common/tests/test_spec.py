@@ -91,6 +91,13 @@ def test_what_a_newer_release_recorded_is_read_and_what_people_write_is_not() ->
         ("[retirement]", "[gates]\nstability_runs = 1\n[retirement]", "gates.stability_runs", "set 2 or more, or 0"),
         ("[retirement]", "[gates]\nconfidence = 0.5\n[retirement]", "gates.confidence", "greater than 0.5"),
         ("[retirement]", '[prediction_log]\nredact = ["age"]\n[retirement]', "prediction_log.redact", "not a feature"),
+        ("[retirement]", '[monitoring]\nslices = ["age"]\n[retirement]', "monitoring.slices", "not a feature"),
+        (
+            "[retirement]",
+            '[prediction_log]\nredact = ["distance"]\n[monitoring]\nslices = ["distance"]\n[retirement]',
+            "monitoring.slices",
+            "remove one of them",
+        ),
         ("[retirement]", '[prediction_log]\nlevel = "some"\n[retirement]', "prediction_log.level", "sampled"),
         ("[retirement]", '[prediction_log]\nlevel = "sampled"\n[retirement]', "prediction_log.sample", "0.1"),
         (

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,10 @@ from shipway.bundle.manifest import Windows
 from shipway.bundle.store import encode_golden, write_bundle
 from shipway.contract import events as e
 from shipway.monitor import findings
+from shipway.monitor.quality import Quality
 from shipway.monitor.references import References
-from shipway.monitor.tables import reference_bins, watch_states, window_parts, windows
+from shipway.monitor.tables import quality, reference_bins, watch_states, window_parts, windows
+from shipway.monitor.watch import Watch
 from shipway.monitor.watcher import Watcher
 from shipway.runtime.consumer import Progress
 from shipway.runtime.database import Database
@@ -59,7 +62,8 @@ async def served(put: Put, store: FolderStore, raw_spec: Callable[..., dict[str,
     made = Windows(DAY0, DAY0, DAY0, DAY0)
     bundle = write_bundle(store, small | {"reference.parquet": reference}, model="m", library_versions={}, windows=made)
     await put(e.ModelDeclared(model="m", spec=raw_spec(), declared_by="ann"))
-    values: dict[str, Any] = {"request_id": "r", "gates": [], "metrics": {}, "champion_version": None}
+    metrics = {"accuracy": 0.9, "log_loss": 0.3}
+    values: dict[str, Any] = {"request_id": "r", "gates": [], "metrics": metrics, "champion_version": None}
     values |= {"champion_metrics": {}, "signature": BINARY, "release": {}, "prediction_log": {}}
     await put(e.ModelApproved(model="m", version=1, digest=bundle.digest, **values))
 
@@ -215,3 +219,43 @@ async def test_a_new_width_of_windows_begins_where_the_old_one_ended(
         state = (await tx.execute(sa.select(watch_states))).one()
     assert [(row.requests, row.late) for row in rows] == [(100, 0)] * 6
     assert (state.width_s, state.watched_to >= judged_to) == (600, True)
+
+
+async def test_a_champion_that_is_too_bad_by_its_labels_is_replaced_where_the_model_file_says(
+    database: Database,
+    watcher: Callable[[], Watcher],
+    served: None,
+    traffic: Put,
+    put: Put,
+    told: Put,
+    raw_spec: Callable[..., dict[str, Any]],
+) -> None:
+    wanted = {"on_quality": "degrade", "quality_window": "1d", "slices": ["n"]}
+    spec = raw_spec(monitoring=wanted, labels={"mature_after": "1h"})
+    await put(e.ModelDeclared(model="m", spec=spec, declared_by="ann"), datetime.now(UTC))
+    await until_done(watcher())
+    release: dict[str, Any] = {"model": "m", "version": 1, "digest": "d", "release_id": "m-1", "generation": 1}
+    await put(e.ReleasePromoted(**release, previous_version=None, reason=""), datetime.now(UTC))
+    last = NOW.replace(hour=0, minute=0, second=0, microsecond=0) - DAY
+    await traffic(last, 600)
+    sums = Quality(labelled=50, correct=35, loss_sum=10.0, loss_square_sum=5.0, log_loss_sum=30.0)
+    async with database.begin() as tx:
+        hours = [{"hour": last + n * HOUR, "sums": vars(sums), "model": "m", "version": 1} for n in range(20)]
+        await tx.execute(sa.insert(quality), hours)
+    await until_done(watcher())
+    seen = {key: one for key, one in (await found(database)).items() if one["kind"] in ("quality", "estimated quality")}
+    assert {key: one["state"] for key, one in seen.items()} == {
+        (1, "quality", "accuracy"): "alarm",
+        (1, "quality", "log_loss"): "alarm",
+        (1, "estimated quality", "accuracy"): "ok",
+    }
+    assert seen[1, "quality", "accuracy"]["figure"] == pytest.approx(0.7)
+    parts: Any = SimpleNamespace(database=database, source="shipway/monitor", relay=SimpleNamespace(wake=lambda: None))
+    for _ in range(2):
+        await Watch(parts).step()
+    (degraded,) = await told(e.ModelDegraded)
+    assert (degraded.version, degraded.value, degraded.reason) == (
+        1,
+        pytest.approx(seen[1, "quality", degraded.figure]["figure"]),
+        seen[1, "quality", degraded.figure]["reason"],
+    )

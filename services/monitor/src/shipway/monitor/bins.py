@@ -6,12 +6,14 @@ different values has a cell for each. A category has a cell for each of the most
 Counts of the same cells add up, over batches, monitors and windows.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from shipway.contract.signature import Feature, Signature
+from shipway.monitor.slices import Slicing, make_slicings
 
 Matrix = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
@@ -39,6 +41,7 @@ class Column:
 class Bins:
     """How a version's predictions are counted. ``answers``: the names of the answers that ``answers_reference`` counts:
     the classes, or where a number lies. ``repeated``: the largest share of the reference that were the same row.
+    ``sureness``: sum, and sum of squares, of how sure the reference's answers were (see sureness_of).
     """
 
     features: list[Column]
@@ -49,16 +52,23 @@ class Bins:
     rows: int
     repeated: float
     answer_edges: Matrix
+    slicings: list[Slicing] = field(default_factory=list)
+    sureness: tuple[float, float] = (0.0, 0.0)
 
 
-def make_bins(signature: Signature, rows: Matrix, scores: Matrix) -> Bins:
-    """The bins of a version whose reference has these rows (rows, features) and scores (rows, outputs)."""
+def make_bins(signature: Signature, rows: Matrix, scores: Matrix, slices: Sequence[str] = ()) -> Bins:
+    """The bins of a version whose reference has these rows (rows, features) and scores (rows, outputs).
+
+    ``slices``: names of the features that it is sliced by.
+    """
     features = [_column(feature, rows[:, i]) for i, feature in enumerate(signature.features[:MAX_FEATURES])]
     score = _numbers("score", main_score(scores))
     edges = np.zeros(0) if signature.classes else np.quantile(scores[:, 0], _OUTER)
     names = list(signature.classes) or ["below the usual", "usual", "above the usual"]
     answers = np.bincount(answers_of(scores, signature.output, edges), minlength=len(names))
     _, times = np.unique(hashes(rows), return_counts=True)
+    score_cells = places_of(score, main_score(scores)).astype(np.int64)
+    sure = sureness_of(scores, signature.output)
     return Bins(
         features=features,
         score=score,
@@ -68,17 +78,37 @@ def make_bins(signature: Signature, rows: Matrix, scores: Matrix) -> Bins:
         answer_edges=edges,
         rows=len(rows),
         repeated=float(times.max()) / len(rows) if len(rows) else 0.0,
+        slicings=make_slicings(signature, slices, rows, score_cells, len(score.reference)),
+        sureness=(float(sure.sum()), float((sure**2).sum())),
     )
 
 
 def cells_of(column: Column, values: Matrix) -> Counts:
     """How many of the values fall into each cell of a column."""
-    return np.bincount(_places(column, values), minlength=len(column.reference)).astype(np.int64)
+    return np.bincount(places_of(column, values), minlength=len(column.reference)).astype(np.int64)
+
+
+def places_of(column: Column, values: Matrix) -> Counts:
+    """The cell of a column that each value falls into."""
+    if column.codes is None:
+        places = VALUES + np.searchsorted(column.edges, values, side="right")
+    else:
+        codes = np.append(column.codes, NOT_KNOWN)
+        known = (values >= 0) & (values < len(column.codes))  # contract.signature.UNSEEN is less than any code
+        places = codes[np.where(known, values, len(column.codes)).astype(np.int64)]
+    return np.where(np.isnan(values), MISSING, places)
 
 
 def main_score(scores: Matrix) -> Matrix:
     """The one number of each answer that is watched: the only one, or the greatest of several classes'."""
     return scores[:, 0] if scores.shape[1] == 1 else scores.max(axis=1)
+
+
+def sureness_of(scores: Matrix, output: str) -> Matrix:
+    """How likely each answer is right by its own probability: of the more likely class. Empty for regression."""
+    if output == "regression":
+        return np.zeros(0)
+    return np.maximum(scores[:, 0], 1 - scores[:, 0]) if output == "binary" else scores.max(axis=1)
 
 
 def answers_of(scores: Matrix, output: str, edges: Matrix) -> Counts:
@@ -129,13 +159,3 @@ def _category(feature: Feature, values: Matrix) -> Column:
 
 def _counted(column: Column, values: Matrix) -> Column:
     return replace(column, reference=cells_of(column, values))
-
-
-def _places(column: Column, values: Matrix) -> Counts:
-    if column.codes is None:
-        places = VALUES + np.searchsorted(column.edges, values, side="right")
-    else:
-        codes = np.append(column.codes, NOT_KNOWN)
-        known = (values >= 0) & (values < len(column.codes))  # contract.signature.UNSEEN is less than any code
-        places = codes[np.where(known, values, len(column.codes)).astype(np.int64)]
-    return np.where(np.isnan(values), MISSING, places)

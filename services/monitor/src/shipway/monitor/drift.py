@@ -6,17 +6,19 @@ effect large enough to matter; and so many windows of the last few before it is 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from scipy.special import chdtrc
 
 from shipway.monitor.bins import Bins, Counts
+from shipway.monitor.slices import Sliced
 
 State = Literal["ok", "drift", "insufficient"]
 LEAST_EXPECTED = 5.0  # of a cell; rarer cells are put together (Cochran 1954)
 SCORE = "score"
+LEAST_OF_SLICE = 200  # rows, of the reference too
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,37 @@ def judge(bins: Bins, cells: Counts, score: Counts, rule: Rule, hidden: frozense
     names = list(tested)
     found = dict(zip(names, discoveries([tested[n].p for n in names], rule.false_discoveries), strict=True))
     return [_drift(name, len_of(seen), tested.get(name), found, rule) for name, seen, _ in columns]
+
+
+def judge_slices(bins: Bins, slices: Mapping[str, Sliced], rule: Rule) -> list[Drift]:
+    """The score in each slice beside the reference's rows of that slice, where both have enough: its distribution may
+    move in a part of the traffic that the whole hides. Such parts are small samples, which lie apart by chance alone:
+    the effect is what is beyond that.
+    """
+    width = len(bins.score.reference)
+    tested: dict[str, tuple[int, Comparison]] = {}
+    for cut in bins.slicings:
+        sums = slices.get(cut.name)
+        if sums is None or not len(sums.score):
+            continue
+        pairs = zip(cut.names, sums.score.reshape(-1, width), cut.score.reshape(-1, width), strict=True)
+        for name, seen, reference in pairs:
+            if len_of(seen) >= LEAST_OF_SLICE and len_of(reference) >= LEAST_OF_SLICE:
+                found = compare(seen, reference)
+                beyond = max(found.effect - by_chance(seen, reference), 0.0)
+                tested[f"{SCORE} where {cut.name}={name}"] = (len_of(seen), replace(found, effect=beyond))
+    moved = discoveries([of.p for _, of in tested.values()], rule.false_discoveries)
+    return [
+        Drift(name, "drift" if found and of.effect >= rule.effect else "ok", rows, of.p, of.effect)
+        for (name, (rows, of)), found in zip(tested.items(), moved, strict=True)
+    ]
+
+
+def by_chance(a: Counts, b: Counts) -> float:
+    """How far apart two samples of one distribution lie on average (the mean of |N| is sqrt(2 / pi) deviations)."""
+    both = (a + b) / (len_of(a) + len_of(b))
+    deviations = np.sqrt(both * (1 - both) * (1 / len_of(a) + 1 / len_of(b)))
+    return 0.5 * float(np.sqrt(2 / np.pi) * deviations.sum())
 
 
 def _drift(name: str, rows: int, compared: Comparison | None, found: Mapping[str, bool], rule: Rule) -> Drift:

@@ -1,7 +1,7 @@
 """The newest findings in PostgreSQL, each with the states before it. Every function works within a transaction."""
 
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from datetime import datetime
 from typing import Any
 
@@ -43,6 +43,13 @@ async def alarms(tx: Transaction, model: str) -> set[tuple[int, str, str]]:
     key = (findings.c.version, findings.c.kind, findings.c.subject)
     found = await tx.execute(sa.select(*key).where(findings.c.model == model, findings.c.alarm))
     return {(row.version, row.kind, row.subject) for row in found.all()}
+
+
+async def too_bad(tx: Transaction, model: str, version: int, kind: str) -> Finding | None:
+    """What of this kind is an alarm of a version now."""
+    these = (findings.c.model == model) & (findings.c.version == version) & (findings.c.kind == kind)
+    row = (await tx.execute(sa.select(findings).where(these, findings.c.alarm).limit(1))).one_or_none()
+    return Finding(**{f.name: getattr(row, f.name) for f in fields(Finding)}) if row is not None else None
 
 
 async def of_model(tx: Transaction, name: str) -> dict[str, Any] | None:

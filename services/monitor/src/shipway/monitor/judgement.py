@@ -11,7 +11,7 @@ from shipway.monitor.summary import Summary
 
 DRIFT = "drift"
 WHOLE_MODEL = 0
-BY_DRIFT_WINDOW = (DRIFT, "missing values", "unseen values")
+BY_DRIFT_WINDOW = (DRIFT, "missing values", "unseen values", "quality", "calibration", "estimated quality")
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,7 @@ def window(
         if (slow := signals.latency(summary, limits)) is not None:
             found.append(_finding(version, slow))
         if (of := bins.get(version)) is not None:
+            found += [_finding(version, s) for s in signals.of_slices(summary, of.slicings, limits)]
             found += [_finding(version, s) for s in signals.rare_answers(summary, of, limits)]
             found.append(_finding(version, signals.repeats(summary, of, limits)))
     return found
@@ -95,6 +96,18 @@ def drifts(
         found.append(
             Finding(version, DRIFT, one.column, one.state, alarm, one.effect, rule.effect, one.p, _words(one, rule))
         )
+    return found
+
+
+def slice_drifts(
+    version: int, summary: Summary, bins: Bins, rule: drift.Rule, recent: Mapping[str, Sequence[str]]
+) -> list[Finding]:
+    """What a drift window says of the score in each slice; ``recent`` as of drifts."""
+    found = []
+    for one in drift.judge_slices(bins, summary.slices, rule):
+        alarm = drift.alarmed([*recent.get(one.column, ()), one.state], rule)
+        words = _words(one, rule)
+        found.append(Finding(version, DRIFT, one.column, one.state, alarm, one.effect, rule.effect, one.p, words))
     return found
 
 

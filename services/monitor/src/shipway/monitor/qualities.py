@@ -36,6 +36,21 @@ async def answered(tx: Transaction, model: str, version: int) -> int:
     return int((await tx.execute(sa.select(sa.func.coalesce(sa.func.sum(usage.c.count), 0)).where(these))).scalar_one())
 
 
+async def hours_between(
+    tx: Transaction, model: str, version: int, begin: datetime, end: datetime
+) -> tuple[list[Quality], int]:
+    """What labels say of a version's predictions of whole hours from ``begin`` to ``end``, an hour each; and how many
+    were answered.
+    """
+    of_version = (quality.c.model == model) & (quality.c.version == version)
+    these = of_version & (quality.c.hour >= begin) & (quality.c.hour < end)
+    rows = (await tx.execute(sa.select(quality.c.sums).where(these).order_by(quality.c.hour))).all()
+    in_usage = (usage.c.model == model) & (usage.c.version == version) & (usage.c.outcome == "answered")
+    counting = sa.select(sa.func.coalesce(sa.func.sum(usage.c.count), 0))
+    found = await tx.execute(counting.where(in_usage, usage.c.minute >= begin, usage.c.minute < end))
+    return [Quality(**row.sums) for row in rows], int(found.scalar_one())
+
+
 async def of_model(tx: Transaction, name: str, since: datetime) -> dict[str, Any] | None:
     """Coverage, maturity and quality of a model's predictions since then, by version and day; None: no such model."""
     if (await tx.execute(sa.select(models.c.name).where(models.c.name == name))).one_or_none() is None:

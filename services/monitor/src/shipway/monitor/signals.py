@@ -5,7 +5,7 @@ reference by the exact binomial tail, and only where the difference is large eno
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import Literal
 
@@ -13,7 +13,8 @@ import numpy as np
 from scipy.special import bdtrc
 
 from shipway.monitor.bins import MISSING, NOT_KNOWN, Bins
-from shipway.monitor.summary import Summary
+from shipway.monitor.slices import Slicing
+from shipway.monitor.summary import LATENCIES, Summary
 
 State = Literal["ok", "alarm", "insufficient"]
 SIGNIFICANT = 1e-4  # of one test; a window has as many as its features and answers
@@ -82,6 +83,23 @@ def latency(window: Summary, limits: Limits) -> Signal | None:
     return Signal("latency", "", state, found, limits.latency_us, f"99 of 100 answers within {found / 1000:.1f} ms")
 
 
+def of_slices(window: Summary, slicings: Sequence[Slicing], limits: Limits) -> list[Signal]:
+    """Errors and latency of each part of the traffic, by the predictions whose features are in the log."""
+    found = []
+    for cut in slicings:
+        sums = window.slices.get(cut.name)
+        for i, name in enumerate(cut.names) if sums is not None else ():
+            assert sums is not None
+            part = Summary(_at(sums.answered, i), _at(sums.failed, i))
+            if part.answered + part.failed < limits.min_requests:
+                continue  # rare parts, of which there may be many, are not worth a line each
+            if len(sums.latencies):
+                part.latencies = sums.latencies.reshape(len(cut.names), LATENCIES)[i]
+            said = [errors(part, limits), latency(part, limits)]
+            found += [replace(one, subject=f"{cut.name}={name}") for one in said if one is not None]
+    return found
+
+
 def rare_answers(window: Summary, bins: Bins, limits: Limits) -> list[Signal]:
     """Answers that come much more often than in the reference."""
     found = []
@@ -128,6 +146,10 @@ def _share(kind: str, subject: str, times: int, rows: int, usual: float, limit: 
     unusual = share > limit and float(bdtrc(times - 1, rows, min(usual, 1.0))) < SIGNIFICANT
     words = f"{times} of {rows} predictions ({share:.1%}); {usual:.1%} are usual"
     return Signal(kind, subject, "alarm" if unusual else "ok", share, limit, words)
+
+
+def _at(counts: np.ndarray, place: int) -> int:
+    return int(counts[place]) if len(counts) else 0
 
 
 def _or_none(counts: np.ndarray, size: int) -> np.ndarray:

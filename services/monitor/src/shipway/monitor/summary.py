@@ -13,7 +13,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from shipway.contract.errors import Permanent
-from shipway.monitor.bins import Bins, Counts, Matrix, answers_of, cells_of, hashes, main_score
+from shipway.monitor.bins import (
+    Bins,
+    Counts,
+    Matrix,
+    answers_of,
+    cells_of,
+    hashes,
+    main_score,
+    places_of,
+    sureness_of,
+)
+from shipway.monitor.slices import Sliced, count, count_failed
 
 # Latencies are counted by half powers of two of a microsecond, delays of a millisecond: known to a fifth.
 LATENCIES = 64
@@ -33,7 +44,7 @@ class Summary:
     """The sums. ``cells`` are the features' cells one after another, ``score`` those of the main score, ``answers`` by
     place; ``binned`` predictions are in ``answers`` and ``score``, ``rows`` of them, with features, in ``cells``.
     ``repeats`` has the most frequent inputs by hash, each at least so often; ``delays`` counts how long records took to
-    get here.
+    get here. ``slices`` are by sliced feature; ``sureness`` as in Bins, of ``binned`` predictions.
     """
 
     answered: int = 0
@@ -47,6 +58,8 @@ class Summary:
     answers: Counts = field(default_factory=_none)
     repeats: dict[int, int] = field(default_factory=dict)
     delays: Counts = field(default_factory=_none)
+    slices: dict[str, Sliced] = field(default_factory=dict)
+    sureness: tuple[float, float] = (0.0, 0.0)
 
     def add(self, other: "Summary") -> None:
         """Adds another's sums, of the same version's bins."""
@@ -57,6 +70,9 @@ class Summary:
             mine, theirs = getattr(self, name), getattr(other, name)
             if len(theirs):
                 setattr(self, name, mine + theirs if len(mine) else theirs)
+        self.sureness = (self.sureness[0] + other.sureness[0], self.sureness[1] + other.sureness[1])
+        for name, sliced in other.slices.items():
+            self.slices.setdefault(name, Sliced()).add(sliced)
         for value, times in other.repeats.items():
             self.repeats[value] = self.repeats.get(value, 0) + times
         if len(self.repeats) > REPEATS:
@@ -102,7 +118,7 @@ def summarise(
         summary = _summary(part, bins)
         if now is not None:
             behind_us = now.timestamp() * 1e6 - part["at"].cast(pa.int64()).to_numpy()
-            summary.delays = _places(behind_us / 1000)
+            summary.delays = _counted(behind_us / 1000)
         found[place["model"], place["version"], place["slot"].astimezone(UTC)] = summary
     return found
 
@@ -110,13 +126,17 @@ def summarise(
 def _summary(part: pa.Table, bins: Bins | None) -> Summary:
     outcomes: Mapping[str, int] = {row["values"]: row["counts"] for row in pc.value_counts(part["outcome"]).to_pylist()}
     found = Summary(outcomes.get("answered", 0), outcomes.get("failed", 0), outcomes.get("refused", 0))
+    if found.failed and bins is not None and bins.slicings:
+        _count_failed_slices(found, part.filter(pc.equal(part["outcome"], "failed")), bins)
     if found.answered != len(part):
         part = part.filter(pc.equal(part["outcome"], "answered"))
     if not found.answered:
         return found
-    found.latencies = _places(part["latency_us"].to_numpy())
+    found.latencies = _counted(part["latency_us"].to_numpy())
     if bins is not None:
         _count_answers(found, part, bins)
+        if bins.slicings:
+            _count_slices(found, part.filter(pc.is_valid(part["features"])), bins)
     return found
 
 
@@ -127,6 +147,8 @@ def _count_answers(found: Summary, part: pa.Table, bins: Bins) -> None:
     if scored and len(scores):
         found.binned = len(scores)
         found.score = cells_of(bins.score, main_score(scores))
+        sure = sureness_of(scores, bins.output)
+        found.sureness = (float(sure.sum()), float((sure**2).sum()))
         answers = answers_of(scores, bins.output, bins.answer_edges)
         found.answers = np.bincount(answers, minlength=len(bins.answers)).astype(np.int64)
     rows, fit = _matrix(part["features"], None)
@@ -138,6 +160,26 @@ def _count_answers(found: Summary, part: pa.Table, bins: Bins) -> None:
     values, times = np.unique(hashes(rows), return_counts=True)
     often = np.argsort(-times)[:REPEATS]
     found.repeats = {int(values[i]): int(times[i]) for i in often}
+
+
+def _count_slices(found: Summary, part: pa.Table, bins: Bins) -> None:
+    """By the answered predictions whose features are in the log."""
+    rows, fit = _matrix(part["features"], None)
+    scores, scored = _matrix(part["scores"], len(bins.answers) if bins.output == "multiclass" else 1)
+    if not fit or not scored or not len(rows) or len(scores) != len(rows) or rows.shape[1] < len(bins.features):
+        return
+    latencies = _places(part["latency_us"].to_numpy())
+    score = places_of(bins.score, main_score(scores)).astype(np.int64)
+    for cut in bins.slicings:
+        values, cells = rows[:, cut.place], len(bins.score.reference)
+        found.slices.setdefault(cut.name, Sliced()).add(count(cut, values, latencies, LATENCIES, score, cells))
+
+
+def _count_failed_slices(found: Summary, part: pa.Table, bins: Bins) -> None:
+    rows, fit = _matrix(part["features"], None)
+    if fit and len(rows) and rows.shape[1] >= len(bins.features):
+        for cut in bins.slicings:
+            found.slices.setdefault(cut.name, Sliced()).add(count_failed(cut, rows[:, cut.place]))
 
 
 def _matrix(column: pa.ChunkedArray, width: int | None) -> tuple[Matrix, bool]:
@@ -153,5 +195,10 @@ def _matrix(column: pa.ChunkedArray, width: int | None) -> tuple[Matrix, bool]:
 
 
 def _places(times: Matrix) -> Counts:
-    places = np.ceil(2 * np.log2(np.maximum(times, 1))).astype(np.int64)
-    return np.bincount(np.minimum(places, LATENCIES - 1), minlength=LATENCIES).astype(np.int64)
+    """The cell of each time."""
+    cells: Counts = np.ceil(2 * np.log2(np.maximum(times, 1))).astype(np.int64)
+    return np.minimum(cells, LATENCIES - 1)
+
+
+def _counted(times: Matrix) -> Counts:
+    return np.bincount(_places(times), minlength=LATENCIES).astype(np.int64)

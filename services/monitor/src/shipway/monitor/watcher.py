@@ -12,7 +12,7 @@ from typing import Any
 
 from shipway.contract.errors import Permanent
 from shipway.contract.spec import ModelSpec, Monitoring, recorded_spec
-from shipway.monitor import alerting, alerts, filing, findings, judgement, metrics, store, windows
+from shipway.monitor import alerting, alerts, filing, findings, judgement, metrics, qualitywatch, store, windows
 from shipway.monitor.bins import Bins, make_bins
 from shipway.monitor.dashboard import letters
 from shipway.monitor.references import References
@@ -54,13 +54,13 @@ class Watcher:
         Raises:
             Transient: the broker, the object store, or the database, is away.
         """
-        await self._make_bins()
+        async with self._database.begin() as tx:
+            specs = {row.name: recorded_spec(row.spec) for row in await store.declared_models(tx)}
+        await self._make_bins(specs)
         # The look first: what is handled by then is in the parts.
         ends = await self._progress()
         look = Look(datetime.now(UTC), {p: at.end for p, at in ends.items()})
         self._mark = advance(self._mark, look, {p: at.committed for p, at in ends.items()})
-        async with self._database.begin() as tx:
-            specs = {row.name: recorded_spec(row.spec) for row in await store.declared_models(tx)}
         await self._fold(specs)
         more = False
         for name, spec in specs.items():
@@ -76,15 +76,18 @@ class Watcher:
             self._swept_at = time.monotonic()
         return more
 
-    async def _make_bins(self) -> None:
-        """Learns how to count each approved version's predictions, from the reference in its bundle."""
+    async def _make_bins(self, specs: Mapping[str, ModelSpec]) -> None:
+        """Learns how to count each approved version's predictions, from the reference in its bundle; its slices are
+        those that are declared by then.
+        """
         async with self._database.begin() as tx:
             wanted = await windows.without_bins(tx)
         for model, version in wanted:
             bins, problem = None, None
             try:
                 signature, rows, scores = await self._references.read(model, version)
-                bins = make_bins(signature, rows, scores)
+                slices = specs[model].watched_slices if model in specs else []
+                bins = make_bins(signature, rows, scores, slices)
             except Permanent as err:
                 problem = str(err)[:1000]
                 _log.warning("no drift without a reference", model=model, version=version, reason=problem)
@@ -143,6 +146,8 @@ class Watcher:
                 hidden = namings[version].redacted
                 rule, limits = judgement.rule_of(spec), judgement.limits_of(spec)
                 found += judgement.drifts(version, summary, bins, rule, limits, hidden, recent)
+                found += judgement.slice_drifts(version, summary, bins, rule, recent)
+                found += await qualitywatch.found(tx, model, spec, version, summary, bins, end)
         return found
 
 

@@ -87,6 +87,15 @@ class ModelSpec(Section):
         return self
 
     @model_validator(mode="after")
+    def _slices_are_logged(self) -> "ModelSpec":
+        for name in self.monitoring.slices or []:
+            if name not in self.features:
+                raise ValueError(f"monitoring.slices: {name!r} is not a feature; the prediction log has nothing else")
+            if name in self.prediction_log.redact:
+                raise ValueError(f"monitoring.slices: {name!r} is redacted from the prediction log; remove one of them")
+        return self
+
+    @model_validator(mode="after")
     def _history_has_it(self) -> "ModelSpec":
         if not self.data.from_history:
             return self
@@ -114,6 +123,13 @@ class ModelSpec(Section):
                 "service_level": said.service_level or limit / 2,
             }
         )
+
+    @property
+    def watched_slices(self) -> list[str]:
+        """The features by whose values predictions are watched apart: those declared, else those of the gates."""
+        if self.monitoring.slices is not None:
+            return self.monitoring.slices
+        return [name for name in self.gates.slices if name in self.features and name not in self.prediction_log.redact]
 
     @property
     def metric(self) -> str:

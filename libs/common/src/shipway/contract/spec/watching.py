@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from shipway.contract.spec.values import Duration, Section, Share
+from shipway.contract.spec.values import Duration, Section, Share, later
 
 
 class PredictionLogSpec(Section):
@@ -95,6 +95,27 @@ class Monitoring(Section):
     )
     drift_at_least: int = Field(default=2, ge=1, le=30, description="windows of the last drift_of that must drift")
     drift_of: int = Field(default=3, ge=1, le=30, description="see drift_at_least")
+    slices: list[str] | None = later(
+        None,
+        max_length=20,
+        description="features by whose values predictions are watched apart; default: those of gates.slices",
+    )
+    quality_window: Duration = later(
+        timedelta(days=7),
+        ge=timedelta(days=1),
+        le=timedelta(days=90),
+        description="quality is judged over predictions of so long, once labels.mature_after is over",
+    )
+    quality_drop: float = later(
+        0.1, gt=0, lt=1, description="how much worse than on the holdout, in shares of the figure there, is too much"
+    )
+    min_labels: int = later(200, ge=30, description="fewer labelled predictions are no evidence of quality")
+    max_calibration_error: float = later(
+        0.1, gt=0, lt=1, description="mean gap between predicted and observed that is too much; see also gates"
+    )
+    on_quality: Literal["alert", "degrade"] = later(
+        "alert", description="a champion that is too bad by its labels: alert tells it, degrade also replaces it"
+    )
 
     @model_validator(mode="after")
     def _windows_fit(self) -> "Monitoring":
@@ -116,6 +137,9 @@ AlertKind = Literal[
     "missing_values",
     "unseen_values",
     "drift",
+    "quality",
+    "calibration",
+    "estimated_quality",
     "overdue",
     "fast_burn",
     "slow_burn",

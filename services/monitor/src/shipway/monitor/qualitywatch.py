@@ -1,0 +1,50 @@
+"""What a version's labels, and its own probabilities, say at the end of a drift window. Within a transaction."""
+
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from shipway.contract.spec import ModelSpec
+from shipway.monitor import qualities, worsening
+from shipway.monitor.bins import Bins
+from shipway.monitor.judgement import Finding
+from shipway.monitor.summary import Summary
+from shipway.monitor.tables import versions
+from shipway.monitor.worsening import Rule
+from shipway.runtime.database import Transaction
+
+
+def rule_of(spec: ModelSpec) -> Rule:
+    """When the quality of a model is too bad."""
+    said = spec.monitoring
+    return Rule(
+        drop=said.quality_drop,
+        min_labels=said.min_labels,
+        max_calibration_error=spec.gates.max_calibration_error or said.max_calibration_error,
+        metric=spec.metric,
+        floor=spec.gates.floor,
+    )
+
+
+async def found(
+    tx: Transaction, model: str, spec: ModelSpec, version: int, window: Summary, bins: Bins, end: datetime
+) -> list[Finding]:
+    """Quality by labels that had time to come, calibration, and the quality to expect of the window's answers."""
+    rule, said = rule_of(spec), spec.monitoring
+    holdout = await _holdout(tx, model, version)
+    ripe = end - spec.labels.mature_after
+    hours, answered = await qualities.hours_between(tx, model, version, ripe - said.quality_window, ripe)
+    judged = worsening.by_labels(version, hours, answered, holdout, bins.output, rule)
+    if bins.output == "regression":
+        return judged
+    labelled, asked = await qualities.hours_between(tx, model, version, end - said.drift_window, end)
+    coverage = min(sum(hour.labelled for hour in labelled) / asked, 1.0) if asked else None
+    calibrated = next((one.state for one in judged if one.kind == worsening.CALIBRATION), "insufficient")
+    pairs = worsening.Sure(window.sureness, window.binned), worsening.Sure(bins.sureness, bins.rows)
+    return [*judged, worsening.by_probabilities(version, *pairs, rule, calibrated, coverage)]
+
+
+async def _holdout(tx: Transaction, model: str, version: int) -> dict[str, float]:
+    this = (versions.c.model == model) & (versions.c.version == version)
+    known: dict[str, float] | None = (await tx.execute(sa.select(versions.c.metrics).where(this))).scalar_one_or_none()
+    return known or {}
