@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from shipway.monitor import retraining
 from shipway.monitor.judgement import DRIFT, Finding
 
 Severity = Literal["critical", "warning"]
@@ -26,6 +27,7 @@ KINDS: Mapping[str, Severity] = {
     "quality": "critical",
     "calibration": "warning",
     "estimated quality": "warning",
+    retraining.KIND: "critical",
     "overdue": "warning",
     "fast burn": "critical",
     "slow burn": "warning",
@@ -39,6 +41,8 @@ KINDS: Mapping[str, Severity] = {
 }
 # What is so at a moment (see conditions), and not of a window: it ends as soon as it is so no more.
 BY_STATE = frozenset(list(KINDS)[list(KINDS).index("overdue") :])
+# What a rule of its own says, and takes back.
+BY_RULE = frozenset({retraining.KIND})
 EVERY_MODEL = "*"
 """Whose alerts are those of no model alone."""
 PLAYBOOK = "docs/playbook.md"

@@ -15,6 +15,7 @@ from shipway.monitor.joiner import Joiner
 from shipway.monitor.notifier import Notifier
 from shipway.monitor.references import References
 from shipway.monitor.reports import add_report_routes
+from shipway.monitor.retrainer import Retrainer
 from shipway.monitor.settings import MonitorSettings
 from shipway.monitor.watch import Watch
 from shipway.monitor.watcher import Watcher
@@ -69,6 +70,7 @@ def body(settings: MonitorSettings) -> Body:
                 life.spawn("alerts", Reconciler("alerts", notifier.step, settings.beat_s).run())
                 life.spawn("windows", Reconciler("windows", watcher.step, settings.watch_beat_s).run())
                 life.spawn("levels", Reconciler("levels", counting.step, settings.levels_beat_s).run())
+                life.spawn("retraining", Reconciler("retraining", Retrainer(parts).step, settings.watch_beat_s).run())
                 life.readiness.check("watch", lambda: watch.problem)
                 life.ready()
                 await life.stopped()

@@ -14,6 +14,7 @@ LABEL_FILES_SEARCHED = Counter(
     "shipway_label_files_searched_total", "History files that were read to find predictions."
 )
 WINDOWS_JUDGED = Counter("shipway_windows_judged_total", "Windows of a model's predictions that were judged.")
+RETRAININGS = Counter("shipway_retrainings_total", "Trainings that alerts asked for, by their kind.", ["trigger"])
 NOTICES = Counter(
     "shipway_alert_notices_total", "Notices of alerts, by target and whether it took them.", ["target", "how"]
 )

@@ -12,7 +12,18 @@ from typing import Any
 
 from shipway.contract.errors import Permanent
 from shipway.contract.spec import ModelSpec, Monitoring, recorded_spec
-from shipway.monitor import alerting, alerts, filing, findings, judgement, metrics, qualitywatch, store, windows
+from shipway.monitor import (
+    alerting,
+    alerts,
+    filing,
+    findings,
+    judgement,
+    metrics,
+    qualitywatch,
+    retrainer,
+    store,
+    windows,
+)
 from shipway.monitor.bins import Bins, make_bins
 from shipway.monitor.dashboard import letters
 from shipway.monitor.references import References
@@ -72,6 +83,7 @@ class Watcher:
                 await windows.forget_before(tx, datetime.now(UTC) - KEEP)
                 await findings.forget_before(tx, datetime.now(UTC) - KEEP)
                 await alerts.forget_before(tx, datetime.now(UTC) - KEEP_ALERTS)
+                await retrainer.forget_before(tx, datetime.now(UTC) - KEEP_ALERTS)
                 await letters.forget_before(tx, datetime.now(UTC) - letters.KEEP)
             self._swept_at = time.monotonic()
         return more
@@ -128,7 +140,8 @@ class Watcher:
             found += await self._drifts(tx, model, spec, end)
         said = {(one.version, one.kind, one.subject) for one in found}
         for key in await findings.alarms(tx, model) | await alerts.open_keys(tx, model):
-            due = key[1] not in alerting.BY_STATE and (drifting or key[1] not in judgement.BY_DRIFT_WINDOW)
+            elsewhere = key[1] in alerting.BY_STATE | alerting.BY_RULE
+            due = not elsewhere and (drifting or key[1] not in judgement.BY_DRIFT_WINDOW)
             if key not in said and due:
                 found.append(judgement.silent(*key))
         await findings.keep(tx, model, begin, end, found)

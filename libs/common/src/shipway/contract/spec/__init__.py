@@ -13,6 +13,7 @@ from shipway.contract.spec.parsing import (
     to_builtins,
 )
 from shipway.contract.spec.release import Release, Retirement
+from shipway.contract.spec.retraining import Retraining, Trigger
 from shipway.contract.spec.search import ParamRange, Search
 from shipway.contract.spec.training import PARAMS, STAGES, Checks, Schedule, StageName, StagePolicy, Training
 from shipway.contract.spec.values import NAME, Duration, Share, format_duration, parse_duration
@@ -39,6 +40,7 @@ __all__ = [
     "PredictionLogSpec",
     "Release",
     "Retirement",
+    "Retraining",
     "Schedule",
     "Search",
     "ServiceLevels",
@@ -47,6 +49,7 @@ __all__ = [
     "StagePolicy",
     "Target",
     "Training",
+    "Trigger",
     "format_duration",
     "parse_duration",
     "parse_spec",

@@ -6,6 +6,7 @@ from shipway.contract.spec.data import Data, FeatureSpec, Target
 from shipway.contract.spec.gates import Gates
 from shipway.contract.spec.levels import ServiceLevels
 from shipway.contract.spec.release import Release, Retirement
+from shipway.contract.spec.retraining import Retraining
 from shipway.contract.spec.search import Search
 from shipway.contract.spec.training import OBJECTIVES, Checks, Schedule, StageName, StagePolicy, Training
 from shipway.contract.spec.values import NAME, Section
@@ -45,6 +46,7 @@ class ModelSpec(Section):
     # Left out where it is not said, as PredictionLogSpec.keep.
     labels: Labels = Field(default=Labels(), exclude_if=lambda labels: labels == Labels())
     monitoring: Monitoring = Field(default=Monitoring(), exclude_if=lambda monitoring: monitoring == Monitoring())
+    retraining: Retraining = Field(default=Retraining(), exclude_if=lambda retraining: retraining == Retraining())
     alerts: Alerts = Field(default=Alerts(), exclude_if=lambda alerts: alerts == Alerts())
 
     @model_validator(mode="after")

@@ -140,6 +140,7 @@ AlertKind = Literal[
     "quality",
     "calibration",
     "estimated_quality",
+    "retraining",
     "overdue",
     "fast_burn",
     "slow_burn",
