@@ -1,4 +1,4 @@
-"""A real Chromium that looks at the dashboard of a monitor with a month of history."""
+"""A real Chromium that looks at the dashboard of a monitor with some history."""
 
 import os
 import shutil
@@ -15,7 +15,6 @@ from playwright.async_api import Browser, Page, async_playwright
 from shipway.runtime.database import Database
 from shipway.runtime.tokens import create
 
-DAYS = 30
 ARGUMENTS = ["--no-sandbox", "--headless", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 
 
@@ -31,9 +30,15 @@ class Room:
 
 
 @pytest.fixture
-async def room(open_database: Callable[[str], Awaitable[Database]], tmp_path: Path) -> AsyncIterator[Room]:
+def days() -> int:
+    """How long the history is."""
+    return 8
+
+
+@pytest.fixture
+async def room(open_database: Callable[[str], Awaitable[Database]], tmp_path: Path, days: int) -> AsyncIterator[Room]:
     database = await open_database("monitor")
-    told = await yearly.fill(database, days=DAYS)
+    told = await yearly.fill(database, days=days)
     tokens = tmp_path / "tokens"
     looks = create(tokens, "ann", ["read"])
     operates = create(tokens, "bob", ["read", "operate"])

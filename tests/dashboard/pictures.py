@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import pytest
 from dashboard.conftest import Room
 from playwright.async_api import Page
 
@@ -14,14 +15,21 @@ SHOTS = (
     ("model", "/dashboard/models/flights?span=7 d", "light"),
     ("model-dark", "/dashboard/models/churn?span=7 d", "dark"),
     ("version", "/dashboard/models/flights/versions/30", "light"),
-    ("events", "/dashboard/events", "light"),
+    ("alerts", "/dashboard/alerts", "light"),
 )
+
+
+@pytest.fixture
+def days() -> int:
+    return 30
 
 
 async def test_pictures(room: Room, opened: Callable[..., Awaitable[Page]]) -> None:
     IMAGES.mkdir(parents=True, exist_ok=True)
     for name, path, colours in SHOTS:
-        page = await opened(room.operates, viewport={"width": 1280, "height": 860}, color_scheme=colours)
+        page = await opened(
+            room.operates, viewport={"width": 1280, "height": 1240 if "model" in name else 860}, color_scheme=colours
+        )
         await _shoot(page, path, name)
     phone = await opened(room.operates, viewport={"width": 390, "height": 844}, color_scheme="light")
     await _shoot(phone, "/dashboard/models/flights", "phone")

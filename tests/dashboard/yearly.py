@@ -273,7 +273,7 @@ async def _quality(
     moment = begin.replace(minute=0, second=0, microsecond=0)
     while moment < now - timedelta(hours=6):
         version = max(1, min(champion, newest - math.ceil((now - moment) / story.every) + 1))
-        labelled = int(20 * story.per_minute * (0.6 + 0.3 * math.sin(moment.timestamp() / 90_000)))
+        labelled = int(9 * story.per_minute * (0.6 + 0.3 * math.sin(moment.timestamp() / 90_000)))
         loss = 0.16 + 0.01 * math.sin(moment.timestamp() / 400_000) + rng.uniform(-0.004, 0.004)
         sums = Quality(labelled=labelled, loss_sum=loss * labelled, loss_square_sum=labelled * (loss**2 + 0.02))
         sums.delays = [labelled, *([0] * len(AGES))]

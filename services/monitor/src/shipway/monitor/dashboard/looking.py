@@ -28,7 +28,7 @@ from shipway.monitor.tables import (
 from shipway.runtime.database import Transaction
 
 ANSWERED = "shipway.CommandAnswered.v1"
-VERSIONS, REQUESTS, EVENTS, LANES = 25, 8, 50, 12
+VERSIONS, REQUESTS, EVENTS, LANES = 15, 8, 50, 12
 _EPOCH = sa.text("timestamptz '1970-01-01 00:00:00+00'")
 
 

@@ -1,7 +1,7 @@
 """A model's figures over time as plots: traffic, failures, latency, quality with its coverage. Pure."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -9,6 +9,7 @@ from shipway.monitor.dashboard.charts import Plot, Series, moments
 from shipway.monitor.quality import Quality, mean_loss
 
 MOST = 6  # versions that a plot names; traffic of the others is one line
+TONES = 6
 
 
 def traffic(rows: Iterable[Any], begin: datetime, end: datetime, width: timedelta) -> tuple[Plot, Plot]:
@@ -22,8 +23,7 @@ def traffic(rows: Iterable[Any], begin: datetime, end: datetime, width: timedelt
             troubled[row.outcome][row.at] += row.number
     at = moments(begin, end, width)
     series = [
-        Series(name, [of.get(moment, 0.0) for moment in at], tone)
-        for tone, (name, of) in enumerate(_named(answered).items())
+        Series(name, [of.get(moment, 0.0) for moment in at], tone_of(version)) for version, name, of in _named(answered)
     ]
     bad = [
         Series(outcome, [of.get(moment, 0.0) for moment in at], tone)
@@ -40,8 +40,8 @@ def latency(rows: Iterable[Any], begin: datetime, end: datetime, width: timedelt
             sums[row.version][row.at] = (float(row.latency_us), int(row.number))
     at = moments(begin, end, width)
     series = [
-        Series(f"version {version}", [_mean(of.get(moment)) for moment in at], tone)
-        for tone, (version, of) in enumerate(sorted(sums.items(), reverse=True)[:MOST])
+        Series(f"version {version}", [_mean(of.get(moment)) for moment in at], tone_of(version))
+        for version, of in sorted(sums.items(), reverse=True)[:MOST]
     ]
     return Plot("Mean latency", at, series, "us")
 
@@ -57,9 +57,9 @@ def quality(
     at = moments(begin, end, width)
     versions = sorted({version for version, _ in sums}, reverse=True)[:MOST]
     losses = []
-    for tone, version in enumerate(versions):
+    for version in versions:
         estimates = [mean_loss(sums[version, m]) if (version, m) in sums else None for m in at]
-        losses.append(Series(f"version {version}", [e.mean if e else None for e in estimates], tone))
+        losses.append(Series(f"version {version}", [e.mean if e else None for e in estimates], tone_of(version)))
     labelled = _by_moment({key: of.labelled for key, of in sums.items()})
     predicted = _by_moment(answered)
     covered = [min(labelled.get(m, 0) / predicted[m], 1.0) if predicted.get(m) else None for m in at]
@@ -72,12 +72,17 @@ def answered_of(rows: Iterable[Any]) -> dict[tuple[int, datetime], int]:
     return {(row.version, row.at): int(row.number) for row in rows if row.outcome == "answered"}
 
 
-def _named(by_version: Mapping[int, Mapping[datetime, float]]) -> dict[str, Mapping[datetime, float]]:
-    """The versions of most traffic by name, the newest first; the others together."""
+def tone_of(version: int) -> int:
+    """A version's place among the colours: the same in all plots."""
+    return version % TONES
+
+
+def _named(by_version: Mapping[int, Mapping[datetime, float]]) -> list[tuple[int, str, Mapping[datetime, float]]]:
+    """The versions of most traffic with their names, the newest first; the others together."""
     most = sorted(by_version, key=lambda version: -sum(by_version[version].values()))
-    shown = {f"version {version}": by_version[version] for version in sorted(most[:MOST], reverse=True)}
+    shown = [(version, f"version {version}", by_version[version]) for version in sorted(most[:MOST], reverse=True)]
     if rest := most[MOST:]:
-        shown["others"] = _added(by_version[version] for version in rest)
+        shown.append((max(rest), "others", _added(by_version[version] for version in rest)))
     return shown
 
 
@@ -98,8 +103,3 @@ def _by_moment(counts: Mapping[tuple[int, datetime], int]) -> dict[datetime, int
 
 def _mean(both: tuple[float, int] | None) -> float | None:
     return both[0] / both[1] if both is not None else None
-
-
-def seen_versions(rows: Sequence[Any]) -> Collection[int]:
-    """The versions that rows are of; not those without one."""
-    return {row.version for row in rows if row.version}

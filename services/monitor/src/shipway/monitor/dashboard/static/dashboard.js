@@ -29,12 +29,16 @@
     area.textContent = "";
     const text = write[said.unit];
     const axis = { stroke: colour("--dim"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line"), width: 1 }, font: "11px system-ui, sans-serif" };
+    const [first, last] = [said.data[0][0], said.data[0].at(-1)];
+    const moment = last - first > 172800 ? { day: "numeric", month: "short" } : { hour: "2-digit", minute: "2-digit", hour12: false };
+    const written = new Intl.DateTimeFormat("en-GB", { ...moment, timeZone: "UTC" });
     const plot = new uPlot({
+      tzDate: (at) => uPlot.tzDate(new Date(at * 1000), "Etc/UTC"),
       width: area.clientWidth, height: 190,
       cursor: { sync: { key: "page" }, drag: { x: false, y: false }, points: { size: 6 } },
       legend: { live: true },
       scales: { y: { range: (_, low, high) => [said.low ?? low, said.high ?? (high > (said.low ?? low) ? high * 1.08 : (said.low ?? low) + 1)] } },
-      axes: [axis, { ...axis, size: 62, values: (_, ticks) => ticks.map(text) }],
+      axes: [{ ...axis, values: (_, ticks) => ticks.map((at) => written.format(new Date(at * 1000))) }, { ...axis, size: 62, values: (_, ticks) => ticks.map(text) }],
       series: [{ value: "{YYYY}-{MM}-{DD} {HH}:{mm}" }, ...said.series.map((s) => ({
         label: s.label, stroke: colour("--tone-" + s.tone), width: 2, dash: s.dashed ? [6, 4] : undefined,
         fill: said.series.length === 1 ? colour("--fill-" + s.tone) : undefined,
