@@ -93,7 +93,8 @@ async def _measure(supervisor: Supervisor, folder: Path, options: argparse.Names
                 await asyncio.sleep(2)
                 load.latencies.clear()
                 begun = time.monotonic()
-                await asyncio.sleep(max(10.0, options.swaps * 0.1))
+                # With the looks at the gateway's table that there are during swaps.
+                await _looking(client, max(10.0, options.swaps * 0.1))
                 before = load.quantile(0.5), load.quantile(0.99)
                 load.latencies.clear()
                 swaps, memory = [], [_memory_mb(pids)]
@@ -125,6 +126,13 @@ async def _measure(supervisor: Supervisor, folder: Path, options: argparse.Names
         f"| both predictors' memory at the start, half-way, at the end | "
         f"{memory[0]:.0f}, {memory[late]:.0f}, {memory[-1]:.0f} MB |",
     ]
+
+
+async def _looking(client: httpx.AsyncClient, for_s: float) -> None:
+    until = time.monotonic() + for_s
+    while time.monotonic() < until:
+        await client.get(f"/models/{NAME}")
+        await asyncio.sleep(LOOK_S)
 
 
 async def _watch(shipway: AsyncShipway, approvals: list[ModelApproved], promoted: dict[int, asyncio.Event]) -> None:

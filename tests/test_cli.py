@@ -67,11 +67,13 @@ async def test_looking_around(shipway_world: World) -> None:
     row = features_of(make_rows("binary", 1, seed=4)[0])
     pairs = [f"{name}={json.dumps(value)}" for name, value in row.items()]
     assert (await read_json(shipway_world, "predict", "looked-at", *pairs))["version"] == 1
+    why = await shipway(shipway_world, "predict", "looked-at", *pairs, "--explain")
+    assert "raw score" in why and all(name in why for name in (*row, "base"))
     await shipway_world.all_in_history("looked-at")
     today = (await read_json(shipway_world, "predictions", "history", "looked-at"))["files"][-1]["day"]
     filed = await read_json(shipway_world, "predictions", "history", "looked-at", "--day", today)
-    assert sum(file["rows"] for file in filed["files"]) == 1 and filed["waiting_rows"] == 0
-    assert "1 records in 1 files" in await shipway(shipway_world, "predictions", "history", "looked-at")
+    assert sum(file["rows"] for file in filed["files"]) == 2 and filed["waiting_rows"] == 0
+    assert "2 records in " in await shipway(shipway_world, "predictions", "history", "looked-at")
     record = await read_json(shipway_world, "predictions", "tail", "looked-at", "--from-start", "-n", "1")
     assert record["features"] == pytest.approx(row) and record["outcome"] == "answered"
     followed = await shipway(shipway_world, "predictions", "tail", "looked-at", "--from-start", "-n", "1")

@@ -83,6 +83,11 @@ def test_external_parts_are_left_out_and_their_addresses_used() -> None:
     assert gateway.env["SHIPWAY_X"] == "1"
 
 
+def test_who_neither_answers_nor_releases_gives_way() -> None:
+    plan = build(Path("/data"), PORTS, predictors=2)
+    assert {p.name for p in plan.processes if p.niceness} == {"trainer", "evaluator", "monitor"}
+
+
 def test_durability_is_given_up_only_when_asked() -> None:
     kept = build(Path("/data"), PORTS, services=()).process("postgres").argv
     thrown_away = build(Path("/data"), PORTS, services=(), durable=False).process("postgres").argv

@@ -11,6 +11,7 @@ from pathlib import Path
 from textwrap import dedent
 
 import httpx
+import psutil
 import pytest
 
 from shipway.contract.errors import InvalidField, Transient
@@ -115,6 +116,19 @@ async def test_a_crash_a_pause_and_a_stop(tmp_path: Path) -> None:
         assert len(supervisor.restarts("gateway")) == 1
         with pytest.raises(InvalidField, match="'gatway' is not one of gateway"):
             supervisor.start_one("gatway")
+
+
+async def test_who_is_to_give_way_does_and_so_do_its_children(tmp_path: Path) -> None:
+    script = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import signal; signal.pause()'])"
+    spec = ProcessSpec("modest", (sys.executable, "-c", script), niceness=5)
+    async with Supervisor(plan_of(tmp_path, spec)) as supervisor:
+        await supervisor.wait_ready(timeout_s=15)
+        process = psutil.Process(supervisor.pid("modest"))
+        await eventually(lambda: bool(process.children()))
+        wanted = min(19, psutil.Process().nice() + 5)
+        assert [p.nice() for p in (process, *process.children())] == [wanted, wanted]
+        group = Path(f"/proc/{process.pid}/autogroup")
+        assert not group.exists() or group.read_text().endswith(" nice 5\n")
 
 
 async def test_what_ignores_the_stop_is_killed_with_its_children(tmp_path: Path) -> None:

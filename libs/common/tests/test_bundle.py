@@ -1,6 +1,7 @@
 """The bundle room: data to numbers, metrics, and bundles that come back whole or not at all."""
 
 import math
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from shipway.bundle.datasets import newest_time, read_window, windows_of
 from shipway.bundle.features import encode_table, encode_target, learn_signature
 from shipway.bundle.manifest import Windows
 from shipway.bundle.metrics import auc, score_metrics
-from shipway.bundle.store import bundle_key, delete_bundle, encode_golden, read_bundle, write_bundle
+from shipway.bundle.store import bundle_key, delete_bundle, encode_golden, read_bundle, read_servable, write_bundle
 from shipway.contract.errors import InvalidField, Permanent
 from shipway.contract.signature import RowEncoder, Signature, to_builtins
 from shipway.contract.spec import ModelSpec, parse_spec
@@ -158,13 +159,18 @@ def test_a_bundle_comes_back_as_it_was_written(tmp_path: Path) -> None:
     assert isinstance(bundle.signature, Signature)
     assert bundle.spec == spec()
     np.testing.assert_array_equal(bundle.golden_rows, [[1.0, 0, math.nan]])
+    served = read_servable(store, written.digest)
+    assert (served.model_text, served.signature, served.manifest) == (b"tree\n", bundle.signature, bundle.manifest)
+    np.testing.assert_array_equal(served.golden_rows, bundle.golden_rows)
+    np.testing.assert_array_equal(served.golden_scores, [[0.5]])
     assert written.total_bytes == sum(store.size(key) or 0 for key in store.list("bundles/"))
     delete_bundle(store, written.digest)
     assert store.list("") == []
 
 
+@pytest.mark.parametrize("read", [read_bundle, read_servable])
 @pytest.mark.parametrize("name", ["model.txt", "golden.parquet", "manifest.json"])
-def test_a_damaged_bundle_is_refused(tmp_path: Path, name: str) -> None:
+def test_a_damaged_bundle_is_refused(tmp_path: Path, name: str, read: Callable[[FolderStore, str], object]) -> None:
     store = FolderStore(tmp_path)
     digest = write_bundle(store, files(), model="m", library_versions={}, windows=WINDOWS).digest
     key = bundle_key(digest, name)
@@ -172,10 +178,10 @@ def test_a_damaged_bundle_is_refused(tmp_path: Path, name: str) -> None:
     data[-1] ^= 1
     store.put(key, bytes(data))
     with pytest.raises(Permanent, match=r"damaged|hash differs"):
-        read_bundle(store, digest)
+        read(store, digest)
     store.put(key, bytes(data) * 2)
     with pytest.raises(Permanent):
-        read_bundle(store, digest)
+        read(store, digest)
 
 
 def test_a_half_written_bundle_is_missing(tmp_path: Path) -> None:

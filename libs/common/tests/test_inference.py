@@ -60,6 +60,32 @@ def test_a_tensor_a_feature_as_json_with_null_for_what_is_missing() -> None:
     np.testing.assert_array_equal(request.rows, [[np.nan, 1, 1, np.nan], [2, UNSEEN, 0, np.nan]])
 
 
+VALUES: dict[str, tuple[str, st.SearchStrategy[Any]]] = {
+    "size": ("FP64", st.none() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False)),
+    "colour": ("BYTES", st.none() | st.sampled_from(["red", "blue", "grün"])),
+    "flag": ("BOOL", st.none() | st.booleans()),
+    "age": ("INT64", st.none() | st.integers(-9, 10**400)),
+}
+
+
+@given(st.lists(st.tuples(*(values for _, values in VALUES.values())), min_size=1, max_size=4), st.data())
+def test_columns_are_encoded_as_the_same_rows_by_name_are(rows: list[tuple[Any, ...]], data: st.DataObject) -> None:
+    names = [name for name in VALUES if name != "age" or data.draw(st.booleans())]
+    named = [{name: value for name, value in zip(VALUES, row, strict=True) if name in names} for row in rows]
+    inputs = [
+        {"name": n, "datatype": VALUES[n][0], "shape": [len(rows)], "data": [row[n] for row in named]} for n in names
+    ]
+    body = json.dumps({"inputs": data.draw(st.permutations(inputs))}).encode()
+    try:
+        wanted = ENCODER.encode(named)
+    except InvalidRows as err:
+        with pytest.raises(InvalidRows) as refused:
+            read(body, None)
+        assert [p.field for p in refused.value.problems] == [p.field for p in err.problems]
+    else:
+        np.testing.assert_array_equal(read(body, None).rows, wanted)
+
+
 @pytest.mark.parametrize("binary", [True, False])
 def test_all_features_as_one_tensor_and_answers_as_they_are_wanted(binary: bool) -> None:
     rows = np.array([[1.5, 0, 1, 2.0], [2.5, -1, 0, 3.0]])

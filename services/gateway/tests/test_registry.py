@@ -2,9 +2,20 @@
 
 import asyncio
 import socket
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shipway.contract.events import DesiredState, HeldVersion, LoadedVersion, Presence, Traffic
+from shipway.gateway.registry import Health, Registry
+from shipway.gateway.routing import model_routes
+from shipway.gateway.settings import ProbeSettings
+from shipway.runtime.settings import KafkaSettings
+
+SIGNATURE = {"features": [{"name": "x", "type": "number"}], "output": "regression", "target": "y"}
 
 
 def dead_url() -> str:
@@ -161,3 +172,46 @@ async def test_a_request_waits_for_an_instance_that_starts_again(
     await gateway.knows(b, 1)
     assert (await late).status_code == 200, "the only one was gone"
     assert not gateway.registry._waiting
+
+
+models, numbers, instances = st.sampled_from(["m", "n"]), st.integers(1, 3), st.sampled_from(["a", "b"])
+news = st.one_of(
+    st.tuples(st.just("wants"), models, st.lists(numbers, min_size=1, unique=True)),
+    st.tuples(st.just("says"), instances, st.sets(st.tuples(models, numbers, st.sampled_from(["ready", "loading"])))),
+    st.tuples(st.just("moves"), instances, st.sets(st.tuples(models, numbers, st.just("ready")))),
+    st.tuples(st.sampled_from(["no model", "goodbye", "ejected"]), models | instances, st.none()),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(news, max_size=25))
+def test_the_table_is_that_of_all_that_is_known_whatever_was_made_anew(heard: list[tuple[str, str, Any]]) -> None:
+    registry, moves = Registry(KafkaSettings(), ProbeSettings()), 0
+    for what, name, more in heard:
+        if what == "wants":
+            held = [HeldVersion(version=v, digest=f"d{v}", role="standby", signature=SIGNATURE) for v in more]
+            state = DesiredState(model=name, generation=1, versions=held, traffic=[Traffic(version=more[0], share=1)])
+            registry.desired.values[name] = state
+            registry._recompute([name])
+        elif what == "no model" and registry.desired.values.pop(name, None):
+            registry._recompute([name])
+        elif what == "goodbye" and registry.presence.values.pop(name, None):
+            registry._heard(name)
+        elif what == "ejected":
+            registry.eject(name, "test")
+        elif what in ("says", "moves"):
+            moves += what == "moves"
+            loaded = [LoadedVersion(model=m, version=v, digest=f"d{v}", state=s) for m, v, s in more]
+            url, about = f"http://{name}{moves}", {"started_at": datetime(2026, 1, 1, tzinfo=UTC)}
+            registry.presence.values[name] = Presence(
+                instance=name, url=url, rows="h:1", versions=loaded, library_versions={}, generations={}, **about
+            )
+            registry.health.setdefault(name, Health(url, 0.0, well=True, last_passed=1.0))
+            registry._heard(name)
+        said = list(registry.presence.values.values())
+        for model, state in registry.desired.values.items():
+            wanted = model_routes(state, said, registry.well)
+            assert registry.routes[model] == (
+                wanted if wanted.routes else model_routes(state, said, registry._was_well)
+            )
+        assert registry.routes.keys() == registry.desired.values.keys()

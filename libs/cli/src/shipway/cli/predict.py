@@ -10,7 +10,7 @@ import typer
 
 from shipway.cli.output import console, print_json, table
 from shipway.cli.target import DEFAULT_FOLDER, AsJson, Folder, Gateway, addresses
-from shipway.client import Shipway
+from shipway.client import Prediction, Shipway
 
 
 def predict(
@@ -22,6 +22,9 @@ def predict(
         Path | None,
         typer.Option("--file", "-f", help="rows as JSON (a list, or an object a line); - is standard input"),
     ] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="show what each feature contributed to the raw score, the most first")
+    ] = False,
     as_json: AsJson = False,
     data: Folder = DEFAULT_FOLDER,
     gateway: Gateway = None,
@@ -31,7 +34,7 @@ def predict(
         raise typer.BadParameter("give one row as name=value ..., or rows with --file")
     rows = read_rows(file) if file is not None else [parse_row(features or [])]
     with Shipway(addresses(data, gateway)) as shipway:
-        answer = shipway.predict(model, rows)
+        answer = shipway.predict(model, rows, explain=explain)
     if as_json:
         print_json(msgspec.to_builtins(answer))
         return
@@ -43,6 +46,23 @@ def predict(
         text = prediction.label if prediction.label is not None else f"{prediction.value:.6g}"
         shown.add_row(prediction.id, text, "" if chance is None else f"{chance:.4f}")
     console.print(shown)
+    for prediction, row in zip(answer.predictions, rows, strict=True) if explain else ():
+        for name, base, contributions in _explained(prediction):
+            of_class = f", {name}" if name else ""
+            why = table(f"{prediction.id}{of_class}: raw score {base + sum(contributions.values()):.4g}", "", "", ">")
+            for feature in sorted(contributions, key=lambda feature: -abs(contributions[feature])):
+                given = "" if feature not in row else json.dumps(row[feature])
+                why.add_row(feature, given, f"{contributions[feature]:+.4g}")
+            why.add_row("base", "", f"{base:+.4g}")
+            console.print(why)
+
+
+def _explained(prediction: Prediction) -> list[tuple[str, float, dict[str, float]]]:
+    """Base and contributions, of several classes each after its name."""
+    base, contributions = prediction.base, prediction.contributions or {}
+    if isinstance(base, dict):
+        return [(name, of_class, contributions[name]) for name, of_class in base.items()]
+    return [("", base or 0.0, contributions)]
 
 
 def parse_row(pairs: list[str]) -> dict[str, Any]:

@@ -133,7 +133,12 @@ class Child:
         if spec.kind == "postgres" and spec.folder is not None:
             self._account = await postgres.initialise(spec.folder, self._plan.secret, log_file, self._plan.durable)
         self._process = process = await spawn(
-            spec.argv, log_file, {**os.environ, **spec.env}, spec.death_signal, self._account
+            spec.argv,
+            log_file,
+            {**os.environ, **spec.env},
+            spec.death_signal,
+            self._account,
+            niceness=spec.niceness,
         )
         started = time.monotonic()
         self._become("starting")

@@ -23,6 +23,7 @@ async def spawn(
     death_signal: signal.Signals = signal.SIGKILL,
     account: str | None = None,
     folder: Path | None = None,
+    niceness: int = 0,
 ) -> asyncio.subprocess.Process:
     """Starts ``argv`` in a session of its own (Ctrl-C in a terminal is the parent's to handle), logging to a file.
 
@@ -35,6 +36,7 @@ async def spawn(
         env: the whole environment.
         account: the system user to run as; only root can ask for it.
         folder: the working directory.
+        niceness: how far it gives way to others on the same cores, 0 to 19.
 
     Raises:
         OSError: the program can't be started.
@@ -46,7 +48,7 @@ async def spawn(
         {} if account is None else {"user": account, "group": _group_of(account), "extra_groups": []}
     )
     with log_file.open("ab") as log:
-        return await asyncio.create_subprocess_exec(
+        process = await asyncio.create_subprocess_exec(
             *argv,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=log,
@@ -57,6 +59,9 @@ async def spawn(
             preexec_fn=_bound_to_parent(death_signal),
             **as_user,
         )
+    if niceness:
+        _give_way(process.pid, niceness)
+    return process
 
 
 async def end(process: asyncio.subprocess.Process, ask: signal.Signals, within_s: float) -> int:
@@ -76,6 +81,13 @@ async def end(process: asyncio.subprocess.Process, ask: signal.Signals, within_s
         code = await process.wait()
     kill_group(process.pid)
     return code
+
+
+def _give_way(pid: int, niceness: int) -> None:
+    """Lowers a process's priority, and its session's: where Linux groups processes by session, only that one counts."""
+    with suppress(OSError):  # it has ended, or the kernel knows no such groups
+        os.setpriority(os.PRIO_PROCESS, pid, min(19, os.getpriority(os.PRIO_PROCESS, pid) + niceness))
+        Path(f"/proc/{pid}/autogroup").write_text(str(niceness))
 
 
 def kill_group(pid: int) -> None:

@@ -16,12 +16,17 @@ from shipway.embedded import broker, postgres
 from shipway.embedded.ports import HOST, USUAL, choose_ports
 
 Kind = Literal["postgres", "broker", "service"]
+# Where they share cores, trainings, judgements and the log's reader are not to slow predictions and releases.
+YIELDS = 5
+_YIELDING = ("trainer", "evaluator", "monitor")
+_ANSWERING = ("predictor", "gateway")
 
 
 @dataclass(frozen=True)
 class ProcessSpec:
     """One process: how it is started, what must be ready before its first start, how it is ended.
 
+    ``niceness`` is how far it gives way to others on the same cores (0 to 19).
     ``kind`` says how readiness is seen: a service's by GET /readyz on ``port`` (without a port it is ready when
     it runs), the others' by their protocol. ``folder`` is its data, if it keeps any. ``death_signal`` is what it
     gets from the kernel when the supervisor dies.
@@ -40,6 +45,7 @@ class ProcessSpec:
     death_signal: signal.Signals = signal.SIGKILL
     # A service ends its own stop after 25 s.
     stop_within_s: float = 28.0
+    niceness: int = 0
 
     @property
     def url(self) -> str | None:
@@ -225,8 +231,9 @@ def _service(name: str, data_folder: Path, port: int, shared: Mapping[str, str],
     service = name.partition("-")[0]
     prefix = f"SHIPWAY_{service.upper()}__"
     env = {**shared, f"{prefix}HTTP__HOST": HOST, f"{prefix}HTTP__PORT": str(port)}
-    if service in ("predictor", "gateway"):
+    if service in _ANSWERING:
         env[f"{prefix}PREDICTION_LOG__FOLDER"] = str(data_folder / "prediction-log" / name)
     if service == "predictor":
         env[f"{prefix}INSTANCE"] = name
-    return ProcessSpec(name, (sys.executable, "-m", f"shipway.{service}"), env, after, port=port)
+    niceness = YIELDS if service in _YIELDING else 0
+    return ProcessSpec(name, (sys.executable, "-m", f"shipway.{service}"), env, after, port=port, niceness=niceness)

@@ -33,6 +33,7 @@ from shipway.contract.spec import ModelSpec, recorded_spec
 from shipway.runtime.objects import ObjectStore
 
 Matrix = npt.NDArray[np.float64]
+_SERVED_FILES = ("model.txt", "signature.json", "golden.parquet")
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,8 @@ class WrittenBundle:
 
 
 @dataclass(frozen=True)
-class Bundle:
-    """A bundle that was read and whose hashes hold.
+class Servable:
+    """What of a bundle is needed to serve it; read, and the hashes hold.
 
     ``golden_rows`` is (rows, features), ``golden_scores`` (rows, outputs): what the model gave for them.
     """
@@ -66,6 +67,12 @@ class Bundle:
     signature: Signature
     golden_rows: Matrix
     golden_scores: Matrix
+
+
+@dataclass(frozen=True)
+class Bundle(Servable):
+    """A whole bundle that was read and whose hashes hold."""
+
     spec: ModelSpec
     files: Mapping[str, bytes]
 
@@ -133,18 +140,21 @@ def read_bundle(store: ObjectStore, digest: str, *, limits: Limits | None = None
     limits = limits or Limits()
     manifest = read_manifest(store, digest)
     files = {name: _checked(store, digest, name, entry, limits) for name, entry in manifest.files.items()}
-    signature = parse_signature(_json(files, "signature.json", digest))
-    rows, scores = decode_golden(files["golden.parquet"], signature, limits.golden_rows)
-    return Bundle(
-        digest=digest,
-        manifest=manifest,
-        model_text=files["model.txt"],
-        signature=signature,
-        golden_rows=rows,
-        golden_scores=scores,
-        spec=recorded_spec(_json(files, "spec.json", digest)),
-        files=files,
-    )
+    signature, rows, scores = _opened(files, digest, limits)
+    spec = recorded_spec(_json(files, "spec.json", digest))
+    return Bundle(digest, manifest, files["model.txt"], signature, rows, scores, spec, files)
+
+
+def read_servable(store: ObjectStore, digest: str, *, limits: Limits | None = None) -> Servable:
+    """Reads and checks as read_bundle does, of a bundle's files those only that serving it needs.
+
+    Raises:
+        ObjectMissing, Permanent, Transient: as read_bundle.
+    """
+    limits = limits or Limits()
+    manifest = read_manifest(store, digest)
+    files = {name: _checked(store, digest, name, manifest.files[name], limits) for name in _SERVED_FILES}
+    return Servable(digest, manifest, files["model.txt"], *_opened(files, digest, limits))
 
 
 def read_file(store: ObjectStore, digest: str, name: str, *, limits: Limits | None = None) -> bytes:
@@ -192,6 +202,11 @@ def decode_golden(data: bytes, signature: Signature, max_rows: int) -> tuple[Mat
         raise Permanent(f"golden.parquet: {err}") from err
     matrix = np.column_stack([table.column(name).to_numpy() for name in wanted + outputs])
     return np.ascontiguousarray(matrix[:, : len(wanted)]), np.ascontiguousarray(matrix[:, len(wanted) :])
+
+
+def _opened(files: Mapping[str, bytes], digest: str, limits: Limits) -> tuple[Signature, Matrix, Matrix]:
+    signature = parse_signature(_json(files, "signature.json", digest))
+    return signature, *decode_golden(files["golden.parquet"], signature, limits.golden_rows)
 
 
 def _checked(store: ObjectStore, digest: str, name: str, entry: FileEntry, limits: Limits) -> bytes:

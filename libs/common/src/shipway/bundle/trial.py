@@ -1,7 +1,8 @@
 """Trying a model in a child process with limits before a server has it: it loads, and gives its golden scores.
 
-The structural proof (modelfile) comes first; this is the second wall, for what only LightGBM itself can show. What the
-child writes is as little trusted as the model: a hostile file may have taken it over.
+The structural proof (modelfile) comes first, in the process that forks the child, so that a server's own threads never
+wait for it; this is the second wall, for what only LightGBM itself can show. What the child writes is as little trusted
+as the model: a hostile file may have taken it over.
 """
 
 import json
@@ -13,21 +14,27 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from shipway.contract.errors import Permanent, Transient
+from shipway.bundle.modelfile import ModelFacts
+from shipway.contract.errors import InvalidField, Permanent, Transient
 
 Matrix = npt.NDArray[np.float64]
+T = TypeVar("T")
 RTOL, ATOL = 1e-6, 1e-9
 # No passwords or keys of the service's go to the child.
 _PASSED_ON = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TMPDIR")
 _TOLD_BYTES = 4096
 # A child that is late is killed by the process that forked it; this is for one that does not.
 _GRACE_S = 20.0
+# 27 ms a megabyte, of 500 MB at most, by a process that gives way to every other.
+_PROOF_S = 300.0
 _OUT_OF_MEMORY = ("bad_alloc", "MemoryError", "Cannot allocate memory")
 
 
@@ -35,7 +42,7 @@ class Trials:
     """Tries models, each in a child process of its own, forked by a process that waits with its libraries loaded.
 
     Such a process takes a third of a second to start, which a release would wait for otherwise, and which would be
-    taken from predictions. Threads may share this.
+    taken from predictions. It gives way to servers on the same cores. Threads may share this.
     """
 
     def __init__(self, *, timeout_s: float = 30.0, memory_mb: int = 4096) -> None:
@@ -51,15 +58,45 @@ class Trials:
             with suppress(OSError):
                 self._put_back(_Origin())
 
+    def prove(self, model_text: bytes, features: int, golden_rows: Matrix, golden_scores: Matrix) -> ModelFacts:
+        """Proves the model as check_model_text does, and tries it as try_in_child does; what the proof found.
+
+        Raises:
+            Permanent, Transient: as these two.
+        """
+        outputs = golden_scores.shape[1]
+
+        def work(origin: _Origin, folder: Path) -> ModelFacts:
+            facts = origin.prove(folder, features, outputs, self._timeout_s, self._memory_mb)
+            _hold(folder, golden_scores)
+            return facts
+
+        return self._with_origin(work, model_text, golden_rows)
+
     def try_model(self, model_text: bytes, golden_rows: Matrix, golden_scores: Matrix) -> None:
         """As try_in_child."""
+
+        def work(origin: _Origin, folder: Path) -> None:
+            origin.run(folder, golden_scores.shape[1], self._timeout_s, self._memory_mb)
+            _hold(folder, golden_scores)
+
+        self._with_origin(work, model_text, golden_rows)
+
+    def _with_origin(self, work: Callable[["_Origin", Path], T], model_text: bytes, golden_rows: Matrix) -> T:
+        """Has a waiting process, or a new one, work on a folder with the model and its golden rows."""
         with self._taking:
             origin = self._waiting.pop() if self._waiting else None
         try:
             origin = origin or _Origin()
-            _try(origin, model_text, golden_rows, golden_scores, self._timeout_s, self._memory_mb)
+            folder = Path(tempfile.mkdtemp(prefix="shipway-trial-"))
+            try:
+                (folder / "model.txt").write_bytes(model_text)
+                np.save(folder / "rows.npy", np.ascontiguousarray(golden_rows))
+                return work(origin, folder)
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
         except OSError as err:
-            raise _can_not(err) from err
+            raise Transient(f"trial: this machine could not do it: {err}") from err
         finally:
             if origin is not None:
                 self._put_back(origin)
@@ -109,27 +146,8 @@ def try_in_child(
         trials.close()
 
 
-def _try(
-    origin: "_Origin",
-    model_text: bytes,
-    golden_rows: Matrix,
-    golden_scores: Matrix,
-    timeout_s: float,
-    memory_mb: int,
-) -> None:
-    folder = Path(tempfile.mkdtemp(prefix="shipway-trial-"))
-    try:
-        (folder / "model.txt").write_bytes(model_text)
-        np.save(folder / "rows.npy", np.ascontiguousarray(golden_rows))
-        origin.run(folder, golden_scores.shape[1], timeout_s, memory_mb)
-        scores = read_scores(folder / "scores.npy", golden_scores.shape)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-    compare(scores, golden_scores)
-
-
-def _can_not(err: OSError) -> Transient:
-    return Transient(f"trial: this machine could not do it: {err}")
+def _hold(folder: Path, golden_scores: Matrix) -> None:
+    compare(read_scores(folder / "scores.npy", golden_scores.shape), golden_scores)
 
 
 def read_scores(path: Path, shape: tuple[int, ...]) -> Matrix:
@@ -183,14 +201,36 @@ class _Origin:
         """Whether it can fork another one."""
         return self._process.poll() is None
 
+    def prove(self, folder: Path, features: int, outputs: int, timeout_s: float, memory_mb: int) -> ModelFacts:
+        """Proves the model's structure, then does as ``run``; gives what the proof found.
+
+        Raises:
+            InvalidField: it is not such a model. Permanent, OSError: as of run.
+        """
+        self._order(folder, outputs, timeout_s, memory_mb, features=features)
+        found = json.loads(self._answer(_PROOF_S))
+        if "problem" in found:
+            raise InvalidField(found["field"], found["problem"])
+        self._ended(folder, timeout_s, memory_mb)
+        return ModelFacts(**found)
+
     def run(self, folder: Path, outputs: int, timeout_s: float, memory_mb: int) -> None:
         """Lets a child go. Its CPU limit is for one whose parents have both died.
 
         Raises:
             Permanent: it did not end well. OSError: it never began.
         """
-        order = {"folder": str(folder), "outputs": outputs, "memory_mb": memory_mb, "seconds": timeout_s}
-        how, _, number = self._answer(json.dumps(order), timeout_s + _GRACE_S).partition(" ")
+        self._order(folder, outputs, timeout_s, memory_mb)
+        self._ended(folder, timeout_s, memory_mb)
+
+    def _order(self, folder: Path, outputs: int, timeout_s: float, memory_mb: int, **more: int) -> None:
+        order = {"folder": str(folder), "outputs": outputs, "memory_mb": memory_mb, "seconds": timeout_s, **more}
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError):  # then it is gone, and nothing is read
+            self._process.stdin.write(json.dumps(order).encode() + b"\n")
+
+    def _ended(self, folder: Path, timeout_s: float, memory_mb: int) -> None:
+        how, _, number = self._answer(timeout_s + _GRACE_S).partition(" ")
         if how == "late":
             raise Permanent(f"trial: the model did not answer in {timeout_s:g} s")
         if number == "0" and how == "exit":
@@ -203,11 +243,9 @@ class _Origin:
         last = text.strip().splitlines()[-1:] or [f"no message, exit code {number}"]
         raise Permanent(f"trial: the model could not be used: {last[0][:300]}")
 
-    def _answer(self, order: str, within_s: float) -> str:
+    def _answer(self, within_s: float) -> str:
         process = self._process
-        assert process.stdin is not None and process.stdout is not None
-        with suppress(BrokenPipeError):  # then it is gone, and nothing is read
-            process.stdin.write(order.encode())
+        assert process.stdout is not None
         if not select.select([process.stdout], [], [], within_s)[0]:
             self.end()
         answer = bytes(process.stdout.readline()).decode("ascii", "replace").strip() if self.alive else ""

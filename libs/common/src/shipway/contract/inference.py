@@ -5,7 +5,7 @@ Inputs are a tensor a feature, named as the feature ([rows] or [rows, 1]; a cate
 outputs]), ``label`` (BYTES, [rows], of classes) and ``prediction_id`` (BYTES, [rows], which feedback names).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -212,9 +212,35 @@ def _rows(inputs: Sequence[Read], encoder: RowEncoder) -> Matrix:
             raise InvalidField(f"inputs[{i}].shape", f"is {list(tensor.shape)}; [{count}] or [{count}, 1] is wanted")
         if tensor.name in columns:
             raise InvalidField(f"inputs[{i}].name", f"{tensor.name[:100]!r} is there twice")
-        columns[tensor.name] = tensor.scalars()
-    named = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
-    return np.array(encoder.encode(named), dtype=np.float64)
+        columns[tensor.name] = tensor
+    rows = _by_column(columns, count, encoder)
+    if rows is None:
+        told = zip(*(tensor.scalars() for tensor in columns.values()), strict=True)
+        rows = np.array(encoder.encode([dict(zip(columns, values, strict=True)) for values in told]), dtype=np.float64)
+    return rows
+
+
+def _by_column(tensors: Mapping[str, Read], count: int, encoder: RowEncoder) -> Matrix | None:
+    """The rows of a tensor a feature, where nothing is unusual, as in most; None leaves it to ``encoder.encode``."""
+    if tensors.keys() != encoder.names:
+        return None
+    rows = np.empty((count, len(encoder.columns)), np.float64)
+    for i, (feature, codes) in enumerate(encoder.columns):
+        values, datatype = tensors[feature.name].values, tensors[feature.name].datatype
+        try:
+            if feature.type == "category" and datatype == "BYTES":
+                rows[:, i] = [codes[value] for value in values]
+            elif feature.type == "boolean" and datatype == "BOOL" and None not in values:
+                rows[:, i] = values
+            elif feature.type == "number" and datatype in NUMBERS:
+                rows[:, i] = values  # None becomes NaN
+            else:
+                return None
+        except (KeyError, OverflowError):
+            return None
+        if np.isinf(rows[:, i]).any() or (not feature.nullable and np.isnan(rows[:, i]).any()):
+            return None
+    return rows
 
 
 def _whole(tensor: Read, encoder: RowEncoder) -> Matrix:

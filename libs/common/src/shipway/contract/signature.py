@@ -116,18 +116,19 @@ def to_builtins(signature: Signature) -> dict[str, Any]:
 class RowEncoder:
     """Turns named values into the model's numbers; made once a version, used for every request.
 
-    A missing value is NaN; a category is its code, or UNSEEN; a boolean is 0 or 1.
+    A missing value is NaN; a category is its code, or UNSEEN; a boolean is 0 or 1. ``columns`` are the features, each
+    with the codes of its categories.
     """
 
     def __init__(self, signature: Signature) -> None:
         self.signature = signature
         self.names = frozenset(f.name for f in signature.features)
-        self._columns = [(f, {c: float(i) for i, c in enumerate(f.categories)}) for f in signature.features]
+        self.columns = [(f, {c: float(i) for i, c in enumerate(f.categories)}) for f in signature.features]
         names = [f.name for f in signature.features]
         self._values: Callable[[Any], tuple[Any, ...]] = (
             operator.itemgetter(*names) if len(names) > 1 else lambda row: (row[names[0]],)
         )
-        self._others = [(i, f.type, codes) for i, (f, codes) in enumerate(self._columns) if f.type != "number"]
+        self._others = [(i, f.type, codes) for i, (f, codes) in enumerate(self.columns) if f.type != "number"]
 
     def encode(self, rows: Sequence[Mapping[str, Any]]) -> list[list[float]]:
         """Rows of named values, as rows of numbers, each ``len(features)`` long.
@@ -147,7 +148,7 @@ class RowEncoder:
 
     def _plain(self, row: Any) -> list[float] | None:
         """The numbers of a row in which nothing is unusual, which most are; None leaves it to ``_row``."""
-        if type(row) is not dict or len(row) != len(self._columns):
+        if type(row) is not dict or len(row) != len(self.columns):
             return None
         try:
             numbers = list(self._values(row))
@@ -174,7 +175,7 @@ class RowEncoder:
             problems.append(InvalidField(f"rows[{index}]", "must be an object of feature names and values"))
             return []
         numbers: list[float] = []
-        for feature, codes in self._columns:
+        for feature, codes in self.columns:
             try:
                 numbers.append(_number(feature, codes, row))
             except InvalidField as err:

@@ -59,8 +59,11 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {s: {"description": _WHY[s], "content": content} for s in sorted({*statuses, *_GUARDS})}
 
 
-def document(app: FastAPI) -> None:
-    """Completes an app's document once its routes are there: the problem's schema, and the scope of each route."""
+def document(app: FastAPI, *, guarded: bool = True) -> None:
+    """Completes an app's document once its routes are there: the problem's schema, and the scope of each route.
+
+    An app without a guard has no scopes, and none of a guard's refusals.
+    """
     plain = app.openapi
 
     def complete() -> dict[str, Any]:
@@ -70,13 +73,21 @@ def document(app: FastAPI) -> None:
             components = found.setdefault("components", {})
             shape = ProblemDocument.model_json_schema(ref_template="#/components/schemas/{model}")
             components.setdefault("schemas", {}).update({**shape.pop("$defs"), "ProblemDocument": shape})
-            bearer = {"type": "http", "scheme": "bearer", "description": "an API token (shipway token create)"}
-            components["securitySchemes"] = {"token": bearer}
-            for path, item in found["paths"].items():
-                for method in _METHODS:
-                    if method in item:
-                        scope = scope_of(method.upper(), path)
-                        item[method]["security"] = [{"token": [scope]}] if scope else []
+            operations = [(path, m, item[m]) for path, item in found["paths"].items() for m in _METHODS if m in item]
+            if guarded:
+                _tell_scopes(components, operations)
+            else:
+                for _, _, operation in operations:
+                    for status in _GUARDS:
+                        operation["responses"].pop(str(status), None)
         return found
 
     app.openapi = complete  # type: ignore[method-assign]
+
+
+def _tell_scopes(components: dict[str, Any], operations: list[tuple[str, str, dict[str, Any]]]) -> None:
+    bearer = {"type": "http", "scheme": "bearer", "description": "an API token (shipway token create)"}
+    components["securitySchemes"] = {"token": bearer}
+    for path, method, operation in operations:
+        scope = scope_of(method.upper(), path)
+        operation["security"] = [{"token": [scope]}] if scope else []

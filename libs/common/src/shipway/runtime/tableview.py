@@ -73,6 +73,7 @@ class TableView(Generic[P]):
         try:
             async with asyncio.timeout(10):
                 await consumer.start()
+            idle_fetch.prompt(consumer)
             places = await partitions_of(self._settings, [self._topic])
             if not places:
                 raise UnknownTopicOrPartitionError(self._topic.name)

@@ -9,7 +9,7 @@ import asyncio
 import math
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import httpx
@@ -52,7 +52,7 @@ class Registry:
     def __init__(self, kafka: KafkaSettings, probes: ProbeSettings) -> None:
         self._probes = probes
         self.desired = TableView(
-            kafka, DESIRED_STATE, DesiredState, accept=_newer, on_change=lambda _: self._recompute()
+            kafka, DESIRED_STATE, DesiredState, accept=_newer, on_change=lambda model: self._recompute([model])
         )
         self.presence = TableView(kafka, PRESENCE, Presence, accept=_honest, on_change=self._heard)
         self._known: dict[str, Presence] = {}
@@ -88,7 +88,7 @@ class Registry:
             health.ejections += 1
             health.next_probe = 0.0
             EJECTIONS.labels("connection").inc()
-            self._recompute()
+            self._recompute(_models_of(self._known.get(name)))
             self._wake.set()
             self._is_out(name, why)
 
@@ -134,7 +134,7 @@ class Registry:
                     health.next_probe = 0.0
             self._wake.set()
         if said is None or before is None or _essence(said) != _essence(before):
-            self._recompute()
+            self._recompute(_models_of(said, before))
 
     async def _probe(self, client: httpx.AsyncClient, name: str, health: Health) -> None:
         ejections = health.ejections
@@ -163,12 +163,13 @@ class Registry:
                 self._is_out(name, failed)
         health.next_probe = now + (self._probes.every_s if health.well else self._probes.every_out_s)
         self._wake.set()
+        said = self._known.get(name)
         forgotten = not health.well and now - health.heard > self._probes.forget_s
         if forgotten:
             self._known.pop(name, None)
             self.health.pop(name, None)
         if forgotten or health.well != was:
-            self._recompute()
+            self._recompute(_models_of(said))
 
     def _is_out(self, name: str, why: str) -> None:
         _log.warning("instance out", instance=name, why=why)
@@ -195,17 +196,21 @@ class Registry:
         health = self.health.get(name)
         return health is not None and health.last_passed > 0
 
-    def _recompute(self) -> None:
-        routes: dict[str, ModelRoutes] = {}
+    def _recompute(self, models: Iterable[str]) -> None:
+        """A new table, in which the routes of these models are made anew."""
+        routes = dict(self.routes)
         presences = list(self._known.values())
-        for model, state in self.desired.values.items():
+        for model in models:
+            state = self.desired.values.get(model)
+            if state is None:
+                routes.pop(model, None)
+                continue
             try:
-                found = model_routes(state, presences, self.well)
-                routes[model] = found if found.routes else model_routes(state, presences, self._was_well)
+                before = routes.get(model)
+                found = model_routes(state, presences, self.well, before)
+                routes[model] = found if found.routes else model_routes(state, presences, self._was_well, before)
             except Permanent as err:
                 _log.error("desired state can't be routed; the last one stays", model=model, reason=str(err))
-                if model in self.routes:
-                    routes[model] = self.routes[model]
         self.routes = routes
         self._changed.set()
         self._changed = asyncio.Event()
@@ -218,6 +223,11 @@ def _newer(key: str, new: DesiredState, old: DesiredState | None) -> bool:
 
 def _honest(key: str, new: Presence, _old: Presence | None) -> bool:
     return key == new.instance and new.url.startswith(("http://", "https://"))
+
+
+def _models_of(*presences: Presence | None) -> set[str]:
+    """The models whose routes these may be in."""
+    return {version.model for said in presences if said is not None for version in said.versions}
 
 
 def _essence(presence: Presence) -> tuple[object, ...]:

@@ -27,6 +27,19 @@ class Instance:
 
 
 @dataclass(frozen=True)
+class Form:
+    """How a version's rows are given. It goes from table to table, as a version never changes."""
+
+    digest: str
+    signature: Signature
+
+    @cached_property
+    def encoder(self) -> RowEncoder:
+        """What turns a request's rows into the version's numbers."""
+        return RowEncoder(self.signature)
+
+
+@dataclass(frozen=True)
 class Route:
     """A version that can answer now, on these instances, with this share of the requests.
 
@@ -39,13 +52,18 @@ class Route:
     generation: int
     share: float
     instances: tuple[Instance, ...]
-    signature: Signature
+    form: Form
     shadow: "Shadow | None" = None
 
-    @cached_property
+    @property
+    def signature(self) -> Signature:
+        """The version's features, and what it gives."""
+        return self.form.signature
+
+    @property
     def encoder(self) -> RowEncoder:
         """What turns a request's rows into the version's numbers."""
-        return RowEncoder(self.signature)
+        return self.form.encoder
 
 
 @dataclass(frozen=True)
@@ -86,14 +104,24 @@ class ModelRoutes:
         return next((route for route in self.routes if route.version == version), None)
 
 
-def model_routes(state: DesiredState, presences: Iterable[Presence], well: Callable[[str], bool]) -> ModelRoutes:
+def model_routes(
+    state: DesiredState,
+    presences: Iterable[Presence],
+    well: Callable[[str], bool],
+    before: ModelRoutes | None = None,
+) -> ModelRoutes:
     """The routes of one model.
 
     Args:
         state: what is wanted.
         presences: what instances say of themselves.
         well: whether an instance, by name, passes its probes.
+        before: the model's routes until now, for what stays as it is.
+
+    Raises:
+        Permanent: the signature of a version that can answer is none.
     """
+    known = {route.form.digest: route.form for route in before.routes} if before is not None else {}
     healthy = [p for p in presences if p.rows and well(p.instance)]
     wanted = {t.version: t.share for t in state.traffic}
     routable = {v.version: (v, found) for v in state.versions if (found := _instances(state.model, v, healthy))}
@@ -106,7 +134,7 @@ def model_routes(state: DesiredState, presences: Iterable[Presence], well: Calla
             generation=state.generation,
             share=shares.get(number, 0.0),
             instances=instances,
-            signature=parse_signature(held.signature),
+            form=known.get(held.digest) or Form(held.digest, parse_signature(held.signature)),
         )
         for number, (held, instances) in routable.items()
     ]

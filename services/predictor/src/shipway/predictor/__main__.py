@@ -2,6 +2,7 @@
 
 import sys
 
+from shipway.bundle.capi import use_one_thread
 from shipway.predictor.app import body
 from shipway.predictor.settings import PredictorSettings
 from shipway.runtime.lean import spare_pandas
@@ -16,6 +17,7 @@ def main() -> None:
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     settings = PredictorSettings.load()
     spare_pandas()
+    use_one_thread()
     run_service("predictor", settings, body(settings))
 
 

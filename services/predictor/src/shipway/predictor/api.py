@@ -13,7 +13,7 @@ def add_routes(app: FastAPI, versions: Versions) -> None:
     """Adds the protocol's routes, and completes the app's document."""
     add_refusals(app)
     add_protocol_routes(app, "shipway-predictor", _Held(versions), infer_refusals=(404, 413, 422, 500, 504))
-    document(app)
+    document(app, guarded=False)
 
 
 class _Held:

@@ -103,7 +103,7 @@ class Versions:
             instance=instance,
             url=url,
             started_at=started_at,
-            library_versions=library_versions(),
+            library_versions=dict(library_versions()),
             generations={model: state.generation for model, state in self.desired.items()},
             versions=versions,
         )

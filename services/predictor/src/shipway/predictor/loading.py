@@ -1,14 +1,15 @@
 """Getting one version from the object store into memory: every check, then the model. Blocking, off the event loop."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.metadata import version as installed
+from types import MappingProxyType
 
 import numpy as np
 
 from shipway.bundle.capi import LightGBMError
-from shipway.bundle.modelfile import check_model_text
-from shipway.bundle.store import read_bundle
+from shipway.bundle.store import read_servable
 from shipway.bundle.trial import Trials, compare
 from shipway.contract.errors import InvalidField, Permanent
 from shipway.contract.signature import RowEncoder, Signature
@@ -16,9 +17,10 @@ from shipway.predictor.scoring import FAST_ROWS, Scorer
 from shipway.runtime.objects import ObjectStore
 
 
-def library_versions() -> dict[str, str]:
-    """The versions of what scores here."""
-    return {name: installed(name) for name in ("lightgbm", "numpy")}
+@cache
+def library_versions() -> Mapping[str, str]:
+    """The versions of what scores here. Looked up once, as that reads files."""
+    return MappingProxyType({name: installed(name) for name in ("lightgbm", "numpy")})
 
 
 @dataclass(frozen=True)
@@ -41,11 +43,10 @@ def load(store: ObjectStore, digest: str, trials: Trials) -> LoadedModel:
     Raises:
         Permanent: it must not be served; the message says why. Transient: the store is away.
     """
-    bundle = read_bundle(store, digest)
+    bundle = read_servable(store, digest)
     check_library(bundle.manifest.library_versions)
     features, outputs = len(bundle.signature.features), bundle.signature.outputs_per_row
-    facts = check_model_text(bundle.model_text, features=features, outputs=outputs)
-    trials.try_model(bundle.model_text, bundle.golden_rows, bundle.golden_scores)
+    facts = trials.prove(bundle.model_text, features, bundle.golden_rows, bundle.golden_scores)
     try:
         scorer = Scorer(bundle.model_text, features, outputs, explaining=facts.leaves * facts.depth**2)
         _warm_up(scorer, bundle.golden_rows, bundle.golden_scores)
@@ -58,7 +59,9 @@ def _warm_up(scorer: Scorer, rows: np.ndarray, golden: np.ndarray) -> None:
     """Both paths give the golden scores, and have run once."""
     try:
         compare(scorer.score(np.tile(rows, (-(-FAST_ROWS // len(rows)), 1)))[: len(rows)], golden)
-        compare(np.vstack([scorer.score(rows[i : i + 1]) for i in range(len(rows))]), golden)
+        # Few rows a call, so that all go by the fast path.
+        parts = [scorer.score(rows[i : i + FAST_ROWS - 1]) for i in range(0, len(rows), FAST_ROWS - 1)]
+        compare(np.vstack(parts), golden)
     except Permanent:
         scorer.close()
         raise
@@ -70,6 +73,6 @@ def check_library(versions: dict[str, str]) -> None:
     Raises:
         InvalidField: they differ by more than a patch.
     """
-    trained, ours = versions.get("lightgbm", "unknown"), installed("lightgbm")
+    trained, ours = versions.get("lightgbm", "unknown"), library_versions()["lightgbm"]
     if trained.split(".")[:2] != ours.split(".")[:2]:
         raise InvalidField("library_versions.lightgbm", f"trained with {trained}, but {ours} serves here; retrain it")
