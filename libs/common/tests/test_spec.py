@@ -35,9 +35,12 @@ unused_for = "1d"
 """
 
 
-def test_what_is_not_done_is_not_promised() -> None:
-    with pytest.raises(InvalidSpec, match=r"retirement\.keep_bundles: bundles are not removed by rule"):
+def test_bundles_are_removed_after_a_time_that_is_said() -> None:
+    with pytest.raises(InvalidSpec, match=r"retirement.*keep_bundles: say for how long .* remove_bundles_after"):
         parse_toml(GOOD + "keep_bundles = false\n")
+    with pytest.raises(InvalidSpec, match=r"retirement\.remove_bundles_after"):
+        parse_toml(GOOD + 'remove_bundles_after = "1m"\n')
+    assert parse_toml(GOOD + 'remove_bundles_after = "30d"\n').retirement.remove_bundles_after is not None
 
 
 @pytest.mark.parametrize("sticky", ["cookie:x", "header:", "header:a b", "feature:colour", "X-Shipway-Key"])

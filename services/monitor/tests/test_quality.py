@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shipway.contract.signature import Feature, Signature
-from shipway.monitor.quality import AGES, Answered, Judge, Judged, Quality, figures, maturity, mean_loss
+from shipway.monitor.quality import AGES, Answered, Judge, Judged, Quality, figures, maturity, mean_loss, watched_loss
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 FEATURES = [Feature(name="n", type="number")]
@@ -139,3 +139,25 @@ def test_maturity_counts_only_predictions_that_are_old_enough() -> None:
     assert found[timedelta(hours=1)] == (100, 40, 0.4)
     assert found[timedelta(days=3)] == (100, 40, 0.4)
     assert timedelta(days=7) not in found
+
+
+def test_an_interval_for_every_look_misses_the_mean_seldom_though_each_label_is_a_look() -> None:
+    chance, missed = random.Random(5), 0
+    for _ in range(100):
+        seen, misses = Quality(), 0
+        for _ in range(400):
+            seen.count(Judged(float(chance.random() < 0.3)), timedelta(0))
+            found = watched_loss(seen)
+            assert found is not None
+            misses += not (found.low or 0.0) <= 0.3 <= (1.0 if found.high is None else found.high)
+        missed += misses > 0
+    assert missed <= 10
+
+
+def test_an_interval_for_every_look_is_wider_and_there_from_thirty_labels_on() -> None:
+    few, many = Quality(29, 10.0, 5.0), Quality(1000, 300.0, 150.0)
+    assert watched_loss(few) == mean_loss(few)
+    once, ever = mean_loss(many), watched_loss(many)
+    assert once is not None and ever is not None and once.low is not None and ever.low is not None
+    assert ever.low < once.low and once.low - ever.low < 0.05
+    assert watched_loss(Quality()) is None

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shipway.monitor.quality import Estimate
 from shipway.monitor.retirement import NEEDED, SERVED, Policy, ServedVersion, to_retire
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -52,6 +53,21 @@ def test_what_goes_is_neither_needed_nor_unserved_nor_asked_before(versions: lis
             assert all(NOW - t > POLICY.unused_for for t in (v.left_at, v.last_used) if t is not None)
         else:
             assert (retire.policy, v.degraded) == ("degraded", True)
+
+
+def test_a_version_that_labels_show_to_be_worse_goes_where_that_is_the_rule() -> None:
+    champion = ServedVersion(9, "champion", ago(days=2), None, NOW, loss=Estimate(0.2, 0.18, 0.22))
+    worse = ServedVersion(1, "standby", ago(days=3), ago(hours=1), NOW, loss=Estimate(0.3, 0.25, 0.35))
+    judged = Policy(POLICY.max_age, POLICY.unused_for, when_worse=True)
+    assert to_retire([worse, champion], POLICY, NOW) == []
+    (found,) = to_retire([worse, champion], judged, NOW)
+    assert (found.version, found.policy) == (1, "continued-evaluation")
+    assert found.reason == "mean loss 0.300 (at least 0.250), that of champion 9 0.200 (at most 0.220)"
+    for loss in (None, Estimate(0.9, None, None), Estimate(0.3, 0.215, 0.4)):
+        unsure = ServedVersion(1, "standby", ago(days=3), ago(hours=1), NOW, loss=loss)
+        assert to_retire([unsure, champion], judged, NOW) == []
+    last_good = ServedVersion(1, "last_good", ago(days=3), ago(hours=1), NOW, loss=Estimate(0.9, 0.8, 1.0))
+    assert to_retire([last_good, champion], judged, NOW) == [], "it is needed, however bad"
 
 
 @given(model())

@@ -215,6 +215,19 @@ def test_a_degraded_champion_with_nothing_to_go_back_to_asks_for_a_training_once
     assert look(coming, holding(1, 2)).events == (), "the next version is under way"
 
 
+def test_trainings_in_the_place_of_champions_that_fail_one_after_another_are_a_pause_apart() -> None:
+    """What is trained may be no better: it must not become a loop of trainings."""
+    patient = replace(LIMITS, replacement_pause=timedelta(hours=1))
+    policy = POLICY.model_copy(update={"canary": []})
+    first = decide(said_of(promoted_to(1), 1, degraded="slow"), holding(1), after(0), patient)
+    assert only(first, e.TrainingRequested).request_id == "replace-flights-1"
+    second = decide(approved(first.model, 2, policy), holding(1, 2), after(60), patient).model
+    failed = said_of(second, 2, degraded="slow too")
+    assert decide(failed, holding(1, 2), after(3599), patient).events == ()
+    asked = decide(failed, holding(1, 2), after(3600), patient)
+    assert only(asked, e.TrainingRequested).request_id == "replace-flights-2"
+
+
 def test_a_degraded_version_is_never_the_last_good_one_again() -> None:
     model = look(said_of(promoted_to(1), 1, degraded="slow"), holding(1)).model
     policy = POLICY.model_copy(update={"canary": []})

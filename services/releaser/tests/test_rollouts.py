@@ -461,6 +461,6 @@ async def test_a_model_comes_back_from_the_tables_as_it_was_saved(world: World) 
     await world.rollouts.step()
     async with world.database.begin() as tx:
         (stored,) = await store.load(tx)
-        assert await store.save(tx, stored.model, stored.model, None) is None
+        assert await store.save(tx, stored.model, stored.model, None, START) is None
     assert stored.model.desired.traffic == ((1, 1.0),)
     assert stored.approved_at == {1: START}

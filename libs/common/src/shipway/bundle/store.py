@@ -166,12 +166,6 @@ def read_file(store: ObjectStore, digest: str, name: str, *, limits: Limits | No
     return _checked(store, digest, name, read_manifest(store, digest).files[name], limits or Limits())
 
 
-def delete_bundle(store: ObjectStore, digest: str) -> None:
-    """Removes a bundle, the manifest first, so that what is left is never taken for whole."""
-    for key in sorted(store.list(f"bundles/{check_digest(digest)}/"), key=lambda k: not k.endswith(MANIFEST)):
-        store.delete(key)
-
-
 def encode_golden(rows: Matrix, scores: Matrix) -> bytes:
     """``golden.parquet``: encoded rows as columns f0, f1, ..., and their scores as score0, score1, ..."""
     columns = {f"f{i}": rows[:, i] for i in range(rows.shape[1])}

@@ -166,6 +166,7 @@ class ModelApproved(Event, frozen=True, kw_only=True):
     release: dict[str, Any]
     prediction_log: dict[str, Any]
     hold: str = ""
+    retirement: dict[str, Any] = {}
 
 
 class ModelRejected(Event, frozen=True, kw_only=True):
@@ -260,6 +261,15 @@ class ModelRetired(Event, frozen=True, kw_only=True):
     type: ClassVar[str] = "shipway.ModelRetired.v1"
     version: int
     policy: str
+    reason: str
+
+
+class BundleRemoved(Event, frozen=True, kw_only=True):
+    """A retired version's bundle is in the object store no more: it can't be restored."""
+
+    type: ClassVar[str] = "shipway.BundleRemoved.v1"
+    version: int
+    digest: str
     reason: str
 
 
@@ -545,6 +555,7 @@ EVENT_TYPES: dict[str, type[Payload]] = {
         ModelDegraded,
         ModelRetired,
         RetirementDeferred,
+        BundleRemoved,
         FeedbackReceived,
         LabelsReceived,
         QualityMeasured,

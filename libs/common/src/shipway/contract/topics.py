@@ -77,6 +77,7 @@ RELEASE_EVENTS = Topic(
         e.ReleaseRolledBack,
         e.ReleaseSuperseded,
         e.RetirementDeferred,
+        e.BundleRemoved,
         e.CommandAnswered,
     ),
     "model",

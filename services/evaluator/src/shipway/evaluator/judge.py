@@ -126,6 +126,7 @@ def _decide(
             release=opened.spec.release.model_dump(mode="json"),
             prediction_log=opened.spec.prediction_log.model_dump(mode="json"),
             hold=verdict.hold,
+            retirement=opened.spec.retirement.model_dump(mode="json"),
         )
     else:
         event = ModelRejected(**common, reason=verdict.reason)

@@ -22,6 +22,8 @@ AGES = tuple(
 LEAST_FOR_AN_INTERVAL = 30
 _Z95 = 1.959963984540054
 _LEAST_CHANCE = 1e-15
+_EVER_WRONG = 0.05
+_TUNED = 0.05
 
 
 @dataclass(frozen=True)
@@ -144,6 +146,22 @@ def mean_loss(quality: Quality) -> Estimate | None:
     if n < LEAST_FOR_AN_INTERVAL:
         return Estimate(mean, None, None)
     spread = _Z95 * math.sqrt(max(quality.loss_square_sum / n - mean**2, 0.0) / (n - 1))
+    return Estimate(mean, max(mean - spread, 0.0), min(mean + spread, 1.0))
+
+
+def watched_loss(quality: Quality) -> Estimate | None:
+    """The mean loss, and where it lies with 95 % confidence at every look, however often one looks; so it is wider.
+
+    An asymptotic confidence sequence (Waudby-Smith, Arbour, Sinha, Kennedy and Ramdas, Time-uniform central limit
+    theory, 2024), narrowest at some hundred labels.
+    """
+    plain = mean_loss(quality)
+    if plain is None or plain.low is None:
+        return plain
+    n, mean = quality.labelled, plain.mean
+    variance = max(quality.loss_square_sum / n - mean**2, 0.0) * n / (n - 1)
+    grown = n * _TUNED + 1
+    spread = math.sqrt(variance * 2 * grown / (n * n * _TUNED) * math.log(math.sqrt(grown) / _EVER_WRONG))
     return Estimate(mean, max(mean - spread, 0.0), min(mean + spread, 1.0))
 
 

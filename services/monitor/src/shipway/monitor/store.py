@@ -12,8 +12,9 @@ from sqlalchemy.dialects.postgresql import insert
 from shipway.contract import events as e
 from shipway.contract.envelope import Envelope
 from shipway.contract.spec import ModelSpec, recorded_spec
+from shipway.monitor.quality import Quality, watched_loss
 from shipway.monitor.retirement import ServedVersion
-from shipway.monitor.tables import events, models, requests, usage, versions
+from shipway.monitor.tables import events, models, quality_totals, requests, usage, versions
 from shipway.monitor.views import (
     Champion,
     RequestChange,
@@ -177,6 +178,8 @@ async def spec_of(tx: Transaction, model: str) -> ModelSpec | None:
 
 async def served_versions(tx: Transaction, model: str) -> list[ServedVersion]:
     """A model's versions that retirement may concern."""
+    labelled = sa.select(quality_totals.c.version, quality_totals.c.sums).where(quality_totals.c.model == model)
+    losses = {row.version: watched_loss(Quality(**row.sums)) for row in (await tx.execute(labelled)).all()}
     statement = sa.select(versions).where(versions.c.model == model, versions.c.promoted_at.is_not(None))
     return [
         ServedVersion(
@@ -187,6 +190,7 @@ async def served_versions(tx: Transaction, model: str) -> list[ServedVersion]:
             last_used=row.last_used,
             degraded=row.degraded_at is not None,
             asked=row.retirement_asked_at is not None,
+            loss=losses.get(row.version),
         )
         for row in (await tx.execute(statement)).all()
     ]

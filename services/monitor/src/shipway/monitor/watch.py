@@ -44,7 +44,8 @@ class Watch:
                 _log.warning("champion degraded", model=model.name, version=model.champion, reason=told.reason)
                 said = True
                 await self._say(tx, told, model.champion)
-        policy = Policy(spec.retirement.max_age, spec.retirement.unused_for)
+        rule = spec.retirement
+        policy = Policy(rule.max_age, rule.unused_for, rule.when_worse)
         for retire in to_retire(await store.served_versions(tx, model.name), policy, now):
             if await store.mark(tx, model.name, retire.version, "retirement_asked_at", now):
                 _log.info("version retired", model=model.name, version=retire.version, reason=retire.reason)

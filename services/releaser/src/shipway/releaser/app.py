@@ -3,14 +3,18 @@
 from shipway.contract.events import Presence
 from shipway.contract.topics import PRESENCE
 from shipway.releaser.handlers import HANDLERS
+from shipway.releaser.remover import Remover
 from shipway.releaser.republish import republish, republish_for_ever
 from shipway.releaser.rollouts import Rollouts
 from shipway.releaser.settings import ReleaserSettings
 from shipway.runtime.commands import command_admission
 from shipway.runtime.lifecycle import Body, Life
+from shipway.runtime.objects import open_store
 from shipway.runtime.parts import connected, consuming
 from shipway.runtime.reconciler import Reconciler
 from shipway.runtime.tableview import TableView
+
+BUNDLES_BEAT_S = 30.0
 
 
 def body(settings: ReleaserSettings) -> Body:
@@ -28,12 +32,15 @@ def body(settings: ReleaserSettings) -> Body:
             )
             rollouts = Rollouts(parts, presence, settings.rollout)
             reconciler = Reconciler("rollouts", rollouts.step, settings.rollout.beat_s)
+            remover = Reconciler("bundles", Remover(parts, open_store(settings.objects)).step, BUNDLES_BEAT_S)
             life.readiness.check("presence", lambda: presence.problem)
             life.readiness.check("rollouts", lambda: reconciler.problem)
             admit = command_admission(settings.auth)
             async with consuming(life, parts, settings.kafka, HANDLERS, admit=admit, after_commit=reconciler.wake):
                 life.spawn("presence", presence.run())
                 life.spawn("rollouts", reconciler.run())
+                # With the object store away it waits, and holds up nothing else.
+                life.spawn("bundles", remover.run())
                 life.spawn("republish", republish_for_ever(parts, settings.rollout.republish_s))
                 life.ready()
                 await life.stopped()

@@ -39,7 +39,9 @@ async def on_approved(tx: Transaction, event: e.ModelApproved, envelope: Envelop
         raise InvalidField("signature", str(err)) from err
     policy = _section(spec.Release, "release", event.release)
     _section(spec.PredictionLogSpec, "prediction_log", event.prediction_log)
-    if not await store.approve(tx, event, policy, envelope.time, trace.current()):
+    keep = _section(spec.Retirement, "retirement", event.retirement).remove_bundles_after if event.retirement else None
+    keep_s = keep.total_seconds() if keep is not None else None
+    if not await store.approve(tx, event, policy, envelope.time, trace.current(), keep_s):
         _log.info("already approved", model=event.model, version=event.version)
 
 

@@ -126,11 +126,17 @@ def _last_good_is_good(at: Situation) -> Change | None:
 
 
 def _replacement(at: Situation) -> Change | None:
-    """A degraded champion with nothing to go back to: a training is asked for, once, unless another version comes."""
+    """A degraded champion with nothing to go back to: a training is asked for, once, unless another version comes.
+
+    What is trained may fail in its turn: so trainings that are asked for one after another are a pause apart.
+    """
     champion = at.model.champion
     if champion is None or champion.degraded is None or champion.replacement_asked or at.model.last_good is not None:
         return None
     if at.model.in_progress is not None or at.model.with_role("waiting"):
+        return None
+    last = at.model.replacement_asked_at
+    if last is not None and at.now < last + at.limits.replacement_pause:
         return None
     asked = e.TrainingRequested(
         model=at.model.name,
@@ -138,7 +144,8 @@ def _replacement(at: Situation) -> Change | None:
         reason=f"version {champion.number} is degraded, with nothing to go back to: {champion.degraded}",
         requested_by="shipway/releaser",
     )
-    return Change(with_version(at.model, replace(champion, replacement_asked=True)), (asked,))
+    model = replace(at.model, replacement_asked_at=at.now)
+    return Change(with_version(model, replace(champion, replacement_asked=True)), (asked,))
 
 
 def _passed_over(at: Situation) -> Change | None:

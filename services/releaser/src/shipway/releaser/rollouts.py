@@ -48,7 +48,11 @@ class Rollouts:
         self._presence = presence
         self._clock = clock
         self._dead_after = timedelta(seconds=settings.dead_after_s)
-        self._limits = Limits(drain=timedelta(seconds=settings.drain_s), standby=settings.standby_limit)
+        self._limits = Limits(
+            drain=timedelta(seconds=settings.drain_s),
+            standby=settings.standby_limit,
+            replacement_pause=timedelta(seconds=settings.replacement_pause_s),
+        )
 
     async def step(self) -> bool:
         """Takes every step that is due, model by model; never asks for more at once.
@@ -74,7 +78,7 @@ class Rollouts:
                 return
             now = self._clock()
             decision = self._decided(stored.model, now)
-            await _write(tx, self._parts.source, stored, decision)
+            await _write(tx, self._parts.source, stored, decision, now)
         self._parts.relay.wake()
         _tell(stored, decision, now)
 
@@ -87,7 +91,7 @@ class Rollouts:
         return live_instances(reports, model, now, self._dead_after)
 
 
-async def _write(tx: Transaction, source: str, stored: Stored, decision: Decision) -> None:
+async def _write(tx: Transaction, source: str, stored: Stored, decision: Decision, now: datetime) -> None:
     last: str | None = None
     for event in decision.events:
         if isinstance(event, e.CommandAnswered):
@@ -98,7 +102,7 @@ async def _write(tx: Transaction, source: str, stored: Stored, decision: Decisio
             last = stored.traceparents.get(event.version)
         with trace.within(last):
             await emit(tx, source, event)
-    desired = await store.save(tx, stored.model, decision.model, last)
+    desired = await store.save(tx, stored.model, decision.model, last, now)
     if desired is not None:
         with trace.within(last):
             await emit(tx, source, desired, event_id=event_id_of(desired))

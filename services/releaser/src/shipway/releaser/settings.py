@@ -4,7 +4,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic_settings import SettingsConfigDict
 
 from shipway.runtime.authsettings import CommandSettings
-from shipway.runtime.settings import DatabaseSettings, HttpSettings, ServiceSettings
+from shipway.runtime.settings import DatabaseSettings, HttpSettings, ObjectsSettings, ServiceSettings
 
 
 class RolloutSettings(BaseModel):
@@ -16,6 +16,9 @@ class RolloutSettings(BaseModel):
     republish_s: float = Field(default=10.0, gt=0, description="seconds between publications of every desired state")
     dead_after_s: float = Field(default=10.0, gt=0, description="an instance that was silent for so long is gone")
     drain_s: float = Field(default=2.0, ge=0, description="how long a version stays loaded after its last traffic")
+    replacement_pause_s: float = Field(
+        default=3600.0, ge=0, description="trainings in the place of degraded champions of a model are so far apart"
+    )
     standby_limit: int = Field(default=10, ge=0, le=15, description="older versions kept loaded, besides the last good")
 
 
@@ -26,5 +29,6 @@ class ReleaserSettings(ServiceSettings):
 
     http: HttpSettings = HttpSettings(port=8103)
     database: DatabaseSettings = DatabaseSettings()
+    objects: ObjectsSettings = ObjectsSettings()
     rollout: RolloutSettings = RolloutSettings()
     auth: CommandSettings = CommandSettings()

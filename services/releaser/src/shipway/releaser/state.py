@@ -147,6 +147,7 @@ class Version:
     ``leaving`` is still held, until ``routed_until`` (when it last had a share of traffic) is long enough ago;
     ``gone`` is no longer held. ``pinned`` holds the reason why a person wants it kept, where one does. ``quality`` is
     what the labels that came so far say of all its answers. ``replacement_asked``: for a training in its place, once.
+    A retired version's ``bundle`` is removed in the end, where its model file says so.
     """
 
     number: int
@@ -159,6 +160,7 @@ class Version:
     pinned: str | None = None
     quality: Quality = Quality()
     replacement_asked: bool = False
+    bundle: Literal["kept", "removing", "removed"] = "kept"
 
 
 @dataclass(frozen=True)
@@ -207,7 +209,8 @@ class Model:
     """All that is decided over together. Versions that are gone may be left out, and their releases.
 
     ``frozen``: no release starts or goes on. ``spent``: the same while an error budget of serving is spent, unless the
-    champion is degraded. ``orders`` are what operators wait for, the oldest first.
+    champion is degraded. ``orders`` are what operators wait for, the oldest first. ``replacement_asked_at``: when a
+    training was last asked for in the place of a degraded champion.
     """
 
     name: str
@@ -218,6 +221,7 @@ class Model:
     frozen: Hold | None = None
     spent: Hold | None = None
     orders: tuple[Order, ...] = ()
+    replacement_asked_at: datetime | None = None
 
     def with_role(self, role: Role) -> list[Version]:
         """The versions in that role, newest first."""
@@ -255,3 +259,4 @@ class Limits:
 
     drain: timedelta
     standby: int
+    replacement_pause: timedelta = timedelta(0)

@@ -28,9 +28,16 @@ class Stored:
 
 
 async def approve(
-    tx: Transaction, event: e.ModelApproved, policy: spec.Release, at: datetime, traceparent: str | None
+    tx: Transaction,
+    event: e.ModelApproved,
+    policy: spec.Release,
+    at: datetime,
+    traceparent: str | None,
+    keep_bundle_s: float | None = None,
 ) -> bool:
     """Records the version and its waiting release, on hold where the event says so; False: both are known already.
+
+    ``keep_bundle_s``: once retired and gone, its bundle is kept so long; None: for ever.
 
     Raises:
         InvalidField: the version is known with another artifact.
@@ -52,6 +59,7 @@ async def approve(
             signature=event.signature,
             prediction_log=event.prediction_log,
             role="waiting",
+            keep_bundle_s=keep_bundle_s,
         )
     )
     why = event.hold or ("release.approval is manual" if policy.approval == "manual" else "")
@@ -160,7 +168,9 @@ async def take(tx: Transaction, model: str) -> Stored | None:
 
 async def _load(tx: Transaction, model: str | None) -> list[Stored]:
     only = [sa.true()] if model is None else [models.c.model == model]
-    columns: list[Any] = [models.c[name] for name in ("model", "generation", "desired", "frozen", "spent")]
+    columns: list[Any] = [
+        models.c[name] for name in ("model", "generation", "desired", "frozen", "spent", "replacement_asked_at")
+    ]
     heads = (await tx.execute(sa.select(*columns).where(*only))).all()
     columns = [versions.c.model, versions.c.quality, releases.c.traceparent, releases.c.approved_at]
     columns += [versions.c[name] for name in _VERSION_COLUMNS] + [releases.c[name] for name in _RELEASE_COLUMNS]
@@ -179,6 +189,7 @@ async def _load(tx: Transaction, model: str | None) -> list[Stored]:
                 msgspec.convert(head.desired, Desired),
                 frozen=_hold(head.frozen),
                 spent=_hold(min(head.spent.values(), key=lambda hold: hold["since"]) if head.spent else None),
+                replacement_asked_at=head.replacement_asked_at,
             ),
             {},
             {},
@@ -197,11 +208,14 @@ async def _load(tx: Transaction, model: str | None) -> list[Stored]:
     return list(found.values())
 
 
-async def save(tx: Transaction, before: Model, after: Model, traceparent: str | None) -> e.DesiredState | None:
-    """Writes what differs; gives the desired state to publish where its generation grew."""
+async def save(
+    tx: Transaction, before: Model, after: Model, traceparent: str | None, now: datetime
+) -> e.DesiredState | None:
+    """Writes what differs, as of ``now``; gives the desired state to publish where its generation grew."""
     for number, version in after.versions.items():
         if version != before.versions.get(number):
             values = {name: getattr(version, name) for name in _CHANGING_VERSION_COLUMNS}
+            values["gone_at"] = sa.func.coalesce(versions.c.gone_at, now) if version.role == "gone" else None
             this = (versions.c.model == after.name, versions.c.version == number)
             await tx.execute(sa.update(versions).where(*this).values(values))
     # A release that ends comes before the next that begins: only one may be in progress.
@@ -214,6 +228,9 @@ async def save(tx: Transaction, before: Model, after: Model, traceparent: str | 
         await tx.execute(sa.delete(orders).where(orders.c.command_id.in_(settled)))
     if after.spent is None and before.spent is not None:
         await tx.execute(sa.update(models).where(models.c.model == after.name).values(spent=None))
+    if after.replacement_asked_at != before.replacement_asked_at:
+        asked_at = {"replacement_asked_at": after.replacement_asked_at}
+        await tx.execute(sa.update(models).where(models.c.model == after.name).values(asked_at))
     if after.frozen != before.frozen:
         frozen = _as_json(after.frozen)
         await tx.execute(sa.update(models).where(models.c.model == after.name).values(frozen=frozen))
@@ -248,6 +265,7 @@ _VERSION_COLUMNS = [
     "routed_until",
     "pinned",
     "replacement_asked",
+    "bundle",
 ]
 _CHANGING_VERSION_COLUMNS = ["role", "degraded", "retiring", "deferred", "routed_until", "pinned", "replacement_asked"]
 _RELEASE_COLUMNS = ["id", "policy", "state", "step", "since", "deadline", "evidence", "reason", "hold"]

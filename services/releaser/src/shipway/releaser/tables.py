@@ -14,6 +14,7 @@ models = sa.Table(
     sa.Column("published", JSONB),
     sa.Column("traceparent", sa.Text),
     sa.Column("frozen", JSONB(none_as_null=True)),
+    sa.Column("replacement_asked_at", sa.DateTime(timezone=True)),
     sa.Column("spent", JSONB(none_as_null=True)),  # by level: why no release goes on, and since when
     sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
 )
@@ -34,6 +35,9 @@ versions = sa.Table(
     sa.Column("pinned", sa.Text),
     sa.Column("quality", JSONB(none_as_null=True)),
     sa.Column("replacement_asked", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("gone_at", sa.DateTime(timezone=True)),  # since when no instance is to hold it
+    sa.Column("keep_bundle_s", sa.Float),  # once retired and gone; null: for ever
+    sa.Column("bundle", sa.Text, nullable=False, server_default="kept"),
 )
 
 releases = sa.Table(
@@ -55,7 +59,12 @@ releases = sa.Table(
     sa.ForeignKeyConstraint(["model", "version"], ["versions.model", "versions.version"]),
     sa.UniqueConstraint("model", "version"),
     # The rule of one release at a time, once more, where no bug gets past it.
-    sa.Index("releases_in_progress", "model", unique=True, postgresql_where=sa.text("state in ('loading', 'canary')")),
+    sa.Index(
+        "releases_under_way",
+        "model",
+        unique=True,
+        postgresql_where=sa.text("state in ('loading', 'shadow', 'canary')"),
+    ),
 )
 
 # Operators' commands that are neither obeyed nor refused yet.

@@ -52,6 +52,8 @@ def restore(at: Situation, order: Order) -> Outcome:
         raise Impossible(f"version {version.number} was not retired: {place(at, version)}")
     if release_of(at, version).state != "active":
         raise Impossible(f"version {version.number} was never kept as champion: train or import it anew")
+    if version.bundle != "kept":
+        raise Impossible(f"the bundle of version {version.number} was removed after its retirement: train it anew")
     kept = replace(version, retiring=None, deferred=False, pinned=f"restored by {cause_of(order).reason}")
     if version.role in ("leaving", "gone"):
         kept = replace(kept, role="standby")

@@ -116,11 +116,22 @@ class Retirement(Section):
     max_age: Duration = Field(description="older versions go, once unused")
     unused_for: Duration = Field(description="time without a prediction after which a version counts as unused")
     keep_bundles: bool = Field(
-        default=True, description="retired versions' bundles stay in the object store; only true is possible"
+        default=True, description="only true is possible: remove_bundles_after says where they are not kept for ever"
+    )
+    remove_bundles_after: Duration | None = later(
+        None,
+        ge=timedelta(hours=1),
+        description="a retired version's bundle is removed so long after the version has left the instances, and until "
+        "then it can be restored; default: never",
+    )
+    when_worse: bool = later(
+        False,
+        description="older versions also go once their labels show them to be worse than the champion: their intervals "
+        "of the mean loss lie apart",
     )
 
     @model_validator(mode="after")
     def _bundles_stay(self) -> "Retirement":
         if not self.keep_bundles:
-            raise ValueError("keep_bundles: bundles are not removed by rule; leave it out, and remove them by hand")
+            raise ValueError('keep_bundles: say for how long they are kept instead: remove_bundles_after = "30d"')
         return self
