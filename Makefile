@@ -125,7 +125,8 @@ lock: $(BIN)/uv ## renew the hash-pinned locks (no address in them, so any index
 	@$(COMPILE) --upgrade -c lock/runtime.txt pyproject.toml --group dev -o lock/dev.txt
 	@$(COMPILE) --upgrade -c lock/runtime.txt -c lock/dev.txt --group docs -o lock/docs.txt
 	@$(COMPILE) --upgrade -c lock/dev.txt --group browser -o lock/browser.txt
-	@$(COMPILE) --upgrade -c lock/runtime.txt libs/common/pyproject.toml services/*/pyproject.toml -o lock/services.txt
+	@$(COMPILE) --upgrade -c lock/runtime.txt --extra otel libs/common/pyproject.toml services/*/pyproject.toml \
+	  -o lock/services.txt
 	@$(COMPILE) --upgrade lock/uv.in -o lock/uv.txt
 
 clean: ## remove .venv, caches and the embedded stack's data

@@ -1,17 +1,26 @@
 """One Shipway for all tests of the loop; tests that break it get one of their own."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from world import World, world
+from otlp import Collector, collecting
+from world import QUICK, World, world
+
+
+@pytest.fixture(scope="session")
+def collector() -> Iterator[Collector]:
+    """Where the shared Shipway's spans go."""
+    with collecting() as running:
+        yield running
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def shipway_world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+async def shipway_world(tmp_path_factory: pytest.TempPathFactory, collector: Collector) -> AsyncIterator[World]:
     """A running Shipway, shared by the tests that leave it whole."""
-    async with world(tmp_path_factory.mktemp("world")) as running:
+    tracing = {"SHIPWAY__TRACING__ENDPOINT": collector.endpoint, "SHIPWAY__TRACING__SAMPLE": "0"}
+    async with world(tmp_path_factory.mktemp("world"), env=QUICK | tracing) as running:
         yield running
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pyarrow.parquet as pq
 import pytest
+from otlp import Collector
 from world import T0, World, eventually, features_of, finite, make_rows, problem
 
 from shipway.cli.traffic import Traffic
@@ -109,6 +110,40 @@ async def test_one_trace_runs_from_the_request_to_the_champion(shipway_world: Wo
         if getattr(event.payload, "model", None) == served and event.traceparent:
             traces.setdefault(type(event.payload), set()).add(event.traceparent.split("-")[1])
     assert len(set().union(*(traces[kind] for kind in chain))) == 1, traces
+
+
+async def test_its_spans_lead_from_the_first_prediction_back_to_the_request(
+    shipway_world: World, served: str, collector: Collector
+) -> None:
+    """As OpenTelemetry's own messages have them, over HTTP."""
+    await shipway_world.shipway.predict(served, [features_of(make_rows("binary", 1)[0])])
+    (asked,) = {
+        event.traceparent
+        for event in shipway_world.recorder.envelopes()
+        if isinstance(event.payload, e.TrainingRequested) and event.payload.model == served and event.traceparent
+    }
+    _, trace_id, sent, _ = asked.split("-")
+    stages = ("get-data", "clean", "preprocess", "train", "evaluate", "build", "record")
+    wanted = {("trainer", f"stage {stage}") for stage in stages}
+    wanted |= {("evaluator", "judging"), ("releaser", "release: approved to loading"), ("predictor", "load")}
+    wanted |= {("gateway", "first prediction"), ("monitor", "process shipway.ReleasePromoted.v1")}
+
+    async def told() -> bool:
+        return wanted <= {(span.service, span.name) for span in collector.of_trace(trace_id)}
+
+    await eventually(told, f"{wanted} are among the spans")
+    spans = {span.span_id: span for span in collector.of_trace(trace_id)}
+    assert {s.parent for s in spans.values()} - set(spans) == {sent}, "all but the client's own are told"
+    (first,) = [span for span in spans.values() if span.name == "first prediction"]
+    assert first.links and first.links[0] != trace_id, "the request's own trace"
+    way, span = [], first
+    while span.parent in spans:
+        way.append(span.name)
+        span = spans[span.parent]
+    on_the_way = ["first prediction", "send DesiredState", "process shipway.ModelApproved.v1", "judging", "training"]
+    assert [name for name in way if name in on_the_way] == on_the_way, way
+    assert (span.service, span.name) == ("trainer", "process shipway.TrainingRequested.v1")
+    assert all(s.begun_ns <= s.ended_ns and not s.error for s in spans.values())
 
 
 async def test_a_worse_version_is_rejected_with_the_reason(shipway_world: World) -> None:
@@ -285,6 +320,14 @@ async def test_labels_become_quality_by_version_and_the_next_training_set(shipwa
         return read if len(read) == len(truth) else None
 
     assert await eventually(filed, "the labels are filed") == {name: str(y).lower() for name, y in truth.items()}
+
+    answered = (await shipway_world.shipway.predictions(model, asked_at[0], until)).to_pandas()
+    known = answered.merge((await shipway_world.shipway.labels(model)).to_pandas(), on="prediction_id")
+    assert (len(answered), len(known)) == (400, len(truth))
+    said = ["true" if scores[0] > 0.5 else "false" for scores in known["scores"]]
+    assert (known["label"] == said).mean() > 0.75
+    judged = (await shipway_world.shipway.evaluations(model)).to_pandas()
+    assert judged["passed"].all() and (await shipway_world.shipway.versions(model)).to_pandas()["version"].max() == 1
 
     lasted = f"{(until - asked_at[1]).total_seconds() * 1000:.3f}ms"
     await shipway_world.declare(

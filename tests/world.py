@@ -151,9 +151,7 @@ class World:
     @property
     def store(self) -> ObjectStore:
         """Its object store."""
-        given = self.containers.external.objects if self.containers else None
-        found = {k.lower(): v for k, v in (given or {"URL": (self.folder / "objects").as_uri()}).items()}
-        return open_store(ObjectsSettings.model_validate(found))
+        return open_store(self.shipway.addresses.objects)
 
     async def declare(self, name: str, kind: str = "binary", **changes: Any) -> ModelSpec:
         """Declares a model on fresh data of its kind."""
@@ -246,8 +244,8 @@ class World:
 
 
 @asynccontextmanager
-async def world(folder: Path, predictors: int = 2) -> AsyncIterator[World]:
-    """Starts a Shipway in a folder, and ends it; its logs are kept where a test failed.
+async def world(folder: Path, predictors: int = 2, env: Mapping[str, str] = QUICK) -> AsyncIterator[World]:
+    """Starts a Shipway in a folder, with settings in ``env``, and ends it; its logs are kept where a test failed.
 
     Its parts are the embedded ones or, with SHIPWAY_TEST_STACK=containers, those of docker-compose.yml.
     """
@@ -258,7 +256,7 @@ async def world(folder: Path, predictors: int = 2) -> AsyncIterator[World]:
             usual_ports={},
             durable=False,
             external=parts.external if parts else None,
-            env=QUICK,
+            env=dict(env),
         )
         async with Supervisor(plan) as supervisor:
             await supervisor.wait_ready()
@@ -277,7 +275,11 @@ async def used(
     recorder = Recorder()
     following = asyncio.create_task(recorder.follow(kafka))
     try:
-        where = Addresses(state.gateway_url, state.monitor_url, kafka, trainer=state.service_urls["trainer"])
+        given = parts.external.objects if parts else None
+        found = {k.lower(): v for k, v in (given or {"URL": (folder / "objects").as_uri()}).items()}
+        objects = ObjectsSettings.model_validate(found)
+        trainer = state.service_urls["trainer"]
+        where = Addresses(state.gateway_url, state.monitor_url, kafka, trainer=trainer, objects=objects)
         async with AsyncShipway(where) as shipway:
             yield World(supervisor, shipway, recorder, folder, parts)
     finally:

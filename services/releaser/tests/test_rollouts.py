@@ -56,7 +56,7 @@ class World:
     def wake(self) -> None:
         """As the relay's."""
 
-    async def publish(self, _source: str, payload: e.Payload, *, event_id: str) -> None:
+    async def publish(self, _source: str, payload: e.Payload, *, event_id: str, traceparent: str | None) -> None:
         """As the producer's."""
         self.sent.append((event_id, payload))
 

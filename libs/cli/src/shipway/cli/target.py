@@ -83,9 +83,13 @@ def addresses(
     elif state is not None:
         # The embedded broker does not long-poll (see runtime.idle_fetch).
         kafka_settings = KafkaSettings(bootstrap=state.kafka, idle_fetch_pause_ms=20)
+    objects = default.objects
+    if state is not None and state.objects_url.startswith("file:"):
+        objects = ObjectsSettings(url=state.objects_url)
     return Addresses(
         gateway=(gateway or (state.gateway_url if state else None) or default.gateway).rstrip("/"),
         monitor=(monitor or (state.monitor_url if state else None) or default.monitor).rstrip("/"),
         kafka=kafka_settings,
         trainer=(trainer or (state.service_urls.get("trainer") if state else None) or default.trainer).rstrip("/"),
+        objects=objects,
     )

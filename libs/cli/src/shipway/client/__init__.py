@@ -3,11 +3,13 @@
 from shipway.client.blocking import Shipway
 from shipway.client.client import Addresses, AsyncShipway, KnownLabel, Prediction, Predictions
 from shipway.client.errors import Refused, ShipwayError, Unreachable
+from shipway.client.frames import Frame
 from shipway.client.journey import Journey
 
 __all__ = [
     "Addresses",
     "AsyncShipway",
+    "Frame",
     "Journey",
     "KnownLabel",
     "Prediction",

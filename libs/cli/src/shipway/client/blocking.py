@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
 from shipway.client.client import Addresses, AsyncShipway, KnownLabel, Predictions
+from shipway.client.frames import Frame
 from shipway.client.journey import Journey
 from shipway.contract.events import CommandAnswered, OperatorAction
 from shipway.contract.spec import ModelSpec
@@ -196,6 +197,22 @@ class Shipway:
     def history(self, name: str, day: date | None = None) -> dict[str, Any]:
         """See AsyncShipway.history."""
         return self._run(self._client.history(name, day))
+
+    def predictions(self, name: str, since: datetime | None = None, until: datetime | None = None) -> Frame:
+        """See AsyncShipway.predictions."""
+        return self._run(self._client.predictions(name, since, until))
+
+    def labels(self, name: str, since: datetime | None = None, until: datetime | None = None) -> Frame:
+        """See AsyncShipway.labels."""
+        return self._run(self._client.labels(name, since, until))
+
+    def versions(self, name: str) -> Frame:
+        """See AsyncShipway.versions."""
+        return self._run(self._client.versions(name))
+
+    def evaluations(self, name: str) -> Frame:
+        """See AsyncShipway.evaluations."""
+        return self._run(self._client.evaluations(name))
 
     def instances(self) -> dict[str, Any]:
         """See AsyncShipway.instances."""

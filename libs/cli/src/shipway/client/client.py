@@ -4,7 +4,7 @@ import asyncio
 import getpass
 import os
 import uuid
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -15,16 +15,18 @@ from urllib.parse import quote, urlencode
 
 import httpx
 
+from shipway.client import frames
 from shipway.client.asking import asked_for
 from shipway.client.command import give, new_command_id
 from shipway.client.comparison import compare
 from shipway.client.errors import Refused, ShipwayError, Unreachable
 from shipway.client.follow import Followed, following
+from shipway.client.frames import Frame
 from shipway.client.journey import Journey
 from shipway.contract import topics
 from shipway.contract.commandseal import seal
 from shipway.contract.envelope import Envelope, WireMessage, encode
-from shipway.contract.errors import Transient
+from shipway.contract.errors import Permanent, Transient
 from shipway.contract.events import (
     CommandAnswered,
     ModelDeclared,
@@ -40,7 +42,8 @@ from shipway.contract.signature import Signature, parse_signature
 from shipway.contract.spec import ModelSpec, parse_toml, to_builtins
 from shipway.runtime import trace
 from shipway.runtime.kafka import Producer
-from shipway.runtime.settings import KafkaSettings
+from shipway.runtime.objects import ObjectStore, open_store
+from shipway.runtime.settings import KafkaSettings, ObjectsSettings, objects_from_environment
 
 JOURNEY_TOPICS = (topics.TRAINING_EVENTS, topics.EVALUATION_EVENTS, topics.RELEASE_EVENTS)
 LABELS_A_REQUEST = 1000
@@ -49,19 +52,19 @@ LABELS_A_REQUEST = 1000
 @dataclass(frozen=True)
 class Addresses:
     """Where Shipway is. Predictions need only the gateway; look-ups the monitor (and of jobs the trainer);
-    declaring and training Kafka.
+    declaring and training Kafka; predictions and labels on record the object store.
 
-    The URLs come from SHIPWAY_GATEWAY_URL, SHIPWAY_MONITOR_URL and SHIPWAY_TRAINER_URL where they are not given.
     ``token`` opens gateway, monitor and trainer where they ask for one, ``operator_key`` signs commands; both come from
     the environment (SHIPWAY_TOKEN, SHIPWAY__AUTH__OPERATOR_KEY) where they are not given.
     """
 
-    gateway: str = field(default_factory=lambda: os.environ.get("SHIPWAY_GATEWAY_URL", "http://127.0.0.1:8080"))
-    monitor: str = field(default_factory=lambda: os.environ.get("SHIPWAY_MONITOR_URL", "http://127.0.0.1:8090"))
+    gateway: str = "http://127.0.0.1:8080"
+    monitor: str = "http://127.0.0.1:8090"
     kafka: KafkaSettings = field(default_factory=KafkaSettings)
     token: str | None = field(default_factory=lambda: os.environ.get("SHIPWAY_TOKEN"), repr=False)
     operator_key: str | None = field(default_factory=lambda: os.environ.get("SHIPWAY__AUTH__OPERATOR_KEY"), repr=False)
-    trainer: str = field(default_factory=lambda: os.environ.get("SHIPWAY_TRAINER_URL", "http://127.0.0.1:8101"))
+    trainer: str = "http://127.0.0.1:8101"
+    objects: ObjectsSettings = field(default_factory=objects_from_environment)
 
     def headers(self) -> dict[str, str]:
         """What goes with every request.
@@ -437,6 +440,41 @@ class AsyncShipway:
     async def history(self, name: str, day: date | None = None) -> dict[str, Any]:
         """The Parquet files of a model's predictions in the object store, with rows and bytes; of one UTC day."""
         return await self._look(f"/api/models/{name}/history" + (f"?day={day}" if day else ""))
+
+    async def predictions(self, name: str, since: datetime | None = None, until: datetime | None = None) -> Frame:
+        """The records of a model's predictions from ``since`` on, before ``until``, with features as columns.
+
+        Those that are in a file by now, which takes half a minute. See docs/operations.md for the columns.
+
+        Raises:
+            ShipwayError: the object store is away, or a file in it was changed. As history.
+        """
+        days: list[date | None] = [*frames.days_between(since, until)] or [None]
+        found = [await self.history(name, day) for day in days]
+        files = [file for one in found for file in one["files"]]
+        return await self._stored(lambda store: frames.predictions(store, files, since, until))
+
+    async def labels(self, name: str, since: datetime | None = None, until: datetime | None = None) -> Frame:
+        """The labels of a model's predictions, by the time of the prediction. Raises as predictions does."""
+        await self.model(name)  # a name that is no model's is refused here
+        return await self._stored(lambda store: frames.labels(store, name, since, until))
+
+    async def versions(self, name: str) -> Frame:
+        """A model's versions, one a row, with their figures."""
+        return frames.versions(await self.model(name))
+
+    async def evaluations(self, name: str) -> Frame:
+        """How a model's versions were judged, a row for each gate."""
+        return frames.evaluations(await self.model(name))
+
+    async def _stored(self, read: Callable[[ObjectStore], Frame]) -> Frame:
+        def run() -> Frame:
+            return read(open_store(self.addresses.objects))
+
+        try:
+            return await asyncio.to_thread(run)
+        except (Transient, Permanent) as err:
+            raise ShipwayError(f"the object store, {self.addresses.objects.url}: {err}") from err
 
     async def instances(self) -> dict[str, Any]:
         """The predictor instances, as the gateway's registry has them."""

@@ -154,7 +154,10 @@ class Consumer:
         record = message.raw_message
         assert isinstance(record, ConsumerRecord)
         headers = text_headers(record.headers)
-        with trace.within(headers.get("traceparent")):
+        traceparent = headers.get("traceparent")
+        name = f"process {headers.get('ce_type', '')}" if traceparent else ""
+        about = {"messaging.system": "kafka", "messaging.destination.name": record.topic}
+        with trace.within(traceparent, name, "consumer", **about):
             try:
                 await self._until_settled(record)
             except Exception as bug:  # noqa: BLE001  FastStream would log it and go on: it must stop the service

@@ -100,7 +100,7 @@ async def emit(tx: Transaction, source: str, payload: Payload, *, event_id: str 
         source=source,
         time=datetime.now(UTC),
         payload=payload,
-        traceparent=trace.child(trace.current()),
+        traceparent=trace.sent(type(payload).__name__),
     )
     await emit_message(tx, topic_of(payload).name, event.id, encode(event))
     return event.id

@@ -183,8 +183,12 @@ class Producer:
             raise Transient(f"Kafka did not take a message for {topic}: {err or type(err).__name__}") from err
         return Position(sent.partition, sent.offset)
 
-    async def publish(self, source: str, payload: Payload, *, event_id: str | None = None) -> Envelope:
+    async def publish(
+        self, source: str, payload: Payload, *, event_id: str | None = None, traceparent: str | None = None
+    ) -> Envelope:
         """Sends an event to its topic, as a span of the current trace; gives the envelope it went in.
+
+        ``traceparent``: it belongs there instead, and is no span of its own, as one that is said again.
 
         Raises:
             Transient: as of send.
@@ -194,7 +198,7 @@ class Producer:
             source=source,
             time=datetime.now(UTC),
             payload=payload,
-            traceparent=trace.child(trace.current()),
+            traceparent=traceparent or trace.sent(type(payload).__name__),
         )
         message = encode(event)
         await self.send(topic_of(payload).name, message.key, message.value, message.headers)

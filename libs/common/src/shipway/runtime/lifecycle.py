@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 import uvicorn
 from fastapi import FastAPI
 
-from shipway.runtime import log, workers
+from shipway.runtime import log, otel, workers
 from shipway.runtime.direct import Direct, serving
 from shipway.runtime.ops import Readiness, add_ops_routes
 from shipway.runtime.quiet import QuietServer
@@ -114,7 +114,7 @@ def run_service(name: str, settings: ServiceSettings, body: Body) -> NoReturn:
     """Runs a service until SIGTERM or SIGINT; exits 0 after a clean stop, 1 after a bug."""
     log.configure(settings.log, name, secrets_of(settings))
     runner = asyncio.Runner(loop_factory=_loop_factory())
-    with runner:
+    with otel.exporting(settings.tracing, name), runner:
         code = runner.run(_run(name, settings.http, body))
     sys.exit(code)
 

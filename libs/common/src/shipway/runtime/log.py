@@ -14,7 +14,7 @@ from shipway.runtime import trace
 from shipway.runtime.redaction import Redactor
 from shipway.runtime.settings import LogSettings
 
-_NOISY = ("aiokafka", "faststream", "httpx", "httpcore", "urllib3", "alembic", "uvicorn.access")
+_NOISY = ("aiokafka", "faststream", "httpx", "httpcore", "urllib3", "alembic", "uvicorn.access", "opentelemetry")
 
 
 class _AtMostOften(logging.Filter):

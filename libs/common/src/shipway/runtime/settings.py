@@ -84,6 +84,17 @@ class ObjectsSettings(_Section):
     ca_file: str = Field(default="", description="authorities to trust (PEM), with https; default: the system's")
 
 
+class _ObjectsAlone(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix=SHARED_PREFIX, env_nested_delimiter="__", extra="ignore")
+
+    objects: ObjectsSettings = ObjectsSettings()
+
+
+def objects_from_environment() -> ObjectsSettings:
+    """The object store by the shared variables (SHIPWAY__OBJECTS__...), for what is no service."""
+    return _ObjectsAlone().objects
+
+
 class DataSettings(_Section):
     """Which data models may be trained and judged on, and how much of it: files are hostile input."""
 
@@ -144,6 +155,24 @@ class LogSettings(_Section):
     format: Literal["json", "console"] = Field(default="json", description="json, or console for people")
 
 
+class TracingSettings(_Section):
+    """Where spans go."""
+
+    endpoint: str = Field(
+        default="", description="an OTLP/HTTP collector, such as http://collector:4318; empty: spans go nowhere"
+    )
+    sample: float = Field(
+        default=0.01, ge=0, le=1, description="share of the predictions whose span is told; all of everything else"
+    )
+
+    @field_validator("endpoint")
+    @classmethod
+    def _http(cls, endpoint: str) -> str:
+        if endpoint and not endpoint.startswith(("http://", "https://")):
+            raise ValueError(f"{endpoint!r} is not an address that begins with http:// or https://")
+        return endpoint
+
+
 class ServiceSettings(BaseSettings):
     """What every service can be told. Subclasses set ``env_prefix`` and add sections of their own."""
 
@@ -152,6 +181,7 @@ class ServiceSettings(BaseSettings):
     kafka: KafkaSettings = KafkaSettings()
     http: HttpSettings = HttpSettings()
     log: LogSettings = LogSettings()
+    tracing: TracingSettings = TracingSettings()
 
     @classmethod
     def settings_customise_sources(

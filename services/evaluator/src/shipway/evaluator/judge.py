@@ -61,7 +61,7 @@ class Judge:
                 candidate = await store.take_candidate(tx)
                 if candidate is None:
                     return False
-                with trace.within(candidate.traceparent):
+                with trace.within(candidate.traceparent, "judging", model=candidate.model, version=candidate.version):
                     await self._judge(tx, candidate)
         except Stopped:
             return False

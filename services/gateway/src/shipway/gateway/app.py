@@ -14,6 +14,7 @@ from shipway.gateway.registry import Registry
 from shipway.gateway.results import Results
 from shipway.gateway.settings import GatewaySettings
 from shipway.gateway.several import Several
+from shipway.gateway.spans import PredictionSpans
 from shipway.gateway.together import SeveralApp
 from shipway.gateway.upstream import Upstream
 from shipway.runtime.direct import Direct
@@ -58,6 +59,8 @@ async def _serve(life: Life, settings: GatewaySettings, producer: Producer, guar
     results, groups = Results(settings.kafka, settings.later), Groups(settings.kafka)
     add_routes(life.app, registry, results, producer, "shipway/gateway")
     asker = Asker(registry, upstream, sink, settings.limits, instance)
+    if settings.tracing.endpoint:
+        asker.on_answered = PredictionSpans(settings.tracing.sample, registry.desired.envelopes).answered
     several = Several(asker, groups, settings.limits.models)
     later = Later(several, results, producer, settings.later, "shipway/gateway", instance, life.fail)
     together = SeveralApp(several, later, settings.limits, InferApp(asker, life.app))

@@ -49,6 +49,7 @@ class Asked:
         "headers",
         "ids",
         "model",
+        "parent",
         "route",
         "rows",
         "span",
@@ -61,7 +62,8 @@ class Asked:
         self.version = version
         self.timeout_s = timeout_s
         self.begun = time.perf_counter()
-        self.span = trace.child(traceparent.decode("latin-1") if traceparent else None)
+        self.parent = traceparent.decode("latin-1") if traceparent else None
+        self.span = trace.child(self.parent)
         self.route: Route | None = None
         self.ids: list[str] = []
         self.client_ids: list[str] | None = None
@@ -100,6 +102,7 @@ class Asker:
         self._instance = instance
         self._shadows = Shadows(upstream, sink, instance)
         self._answered: dict[str, Counter] = {}
+        self.on_answered: Callable[[Asked], None] | None = None
 
     def asked(self, model: str, traceparent: bytes | None, version: int | None = None) -> Asked:
         """A request that came just now."""
@@ -208,6 +211,8 @@ class Asker:
             counter = self._answered[asked.model] = REQUESTS.labels(asked.model, "answered")
         counter.inc()
         SECONDS.observe(time.perf_counter() - asked.begun)
+        if self.on_answered is not None:
+            self.on_answered(asked)
 
     def gone(self, asked: Asked) -> None:
         """Counts a request whose client did not wait."""

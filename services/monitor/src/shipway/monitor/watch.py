@@ -74,5 +74,5 @@ class Watch:
 
     async def _say(self, tx: Transaction, event: Event, version: int) -> None:
         """In the trace of the request that the version came from."""
-        with trace.within(await store.traceparent_of(tx, event.model, version)):
+        with trace.within(await store.traceparent_of(tx, event.model, version), "watch", version=version):
             await emit(tx, self._parts.source, event)

@@ -49,7 +49,15 @@ async def _serve(life: Life, settings: PredictorSettings, producer: Producer, st
     started_at = datetime.now(UTC)
     table = TableView(settings.kafka, DESIRED_STATE, DesiredState, accept=newer, on_change=lambda _: versions.wake())
     trials = Trials(timeout_s=settings.limits.trial_s, memory_mb=settings.limits.trial_mb)
-    versions = Versions(store, settings.limits, trials, table.values, lambda: announcer.changed(), bug=life.fail)
+    versions = Versions(
+        store,
+        settings.limits,
+        trials,
+        table.values,
+        lambda: announcer.changed(),
+        bug=life.fail,
+        traced=lambda model: table.envelopes[model].traceparent if model in table.envelopes else None,
+    )
     announcer = Announcer(
         producer,
         settings.name,

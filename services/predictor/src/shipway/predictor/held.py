@@ -15,7 +15,7 @@ from shipway.contract.latency import BUCKETS
 from shipway.predictor.holding import Held, Key, Wanted, after_outage, next_steps, unready
 from shipway.predictor.loading import LoadedModel, library_versions, load
 from shipway.predictor.settings import LimitSettings
-from shipway.runtime import log
+from shipway.runtime import log, trace
 from shipway.runtime.objects import ObjectStore
 from shipway.runtime.waiting import happens
 
@@ -41,7 +41,10 @@ class Serving:
 
 @dataclass
 class Versions:
-    """Everything that the instance holds. ``changed`` is called at each change; it publishes the presence."""
+    """Everything that the instance holds. ``changed`` is called at each change; it publishes the presence.
+
+    ``traced`` gives the trace that a model's desired state belongs to.
+    """
 
     store: ObjectStore
     limits: LimitSettings
@@ -53,6 +56,7 @@ class Versions:
     _loads: set[asyncio.Task[None]] = field(default_factory=set)
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
     bug: Callable[[BaseException], None] = lambda _bug: None
+    traced: Callable[[str], str | None] = lambda _model: None
 
     def wake(self) -> None:
         """Says that the desired state may have changed."""
@@ -135,6 +139,13 @@ class Versions:
         return next((v for v in state.versions if v.version == key[1]), None) if state else None
 
     async def _load(self, wish: Wanted) -> None:
+        traceparent = self.traced(wish.model)
+        name = "load" if traceparent else ""
+        with trace.within(traceparent, name, model=wish.model, version=wish.version):
+            await self._load_now(wish)
+        self.changed()
+
+    async def _load_now(self, wish: Wanted) -> None:
         begun = time.monotonic()
         try:
             loaded = await asyncio.to_thread(load, self.store, wish.digest, self.trials)
@@ -157,7 +168,6 @@ class Versions:
             LOADS.labels("ready").inc()
             LOAD_S.observe(time.monotonic() - begun)
             _log.info("version ready", model=wish.model, version=wish.version, seconds=time.monotonic() - begun)
-        self.changed()
 
     def _loaded(self, task: asyncio.Task[None]) -> None:
         self._loads.discard(task)

@@ -10,7 +10,7 @@ from shipway.contract import events as e
 from shipway.contract.errors import Transient
 from shipway.releaser import store
 from shipway.releaser.rollouts import event_id_of
-from shipway.runtime import log, trace
+from shipway.runtime import log
 from shipway.runtime.parts import Parts
 
 _log = log.get(__name__)
@@ -44,5 +44,4 @@ async def republish_for_ever(parts: Parts, every_s: float) -> None:
 
 
 async def _publish(parts: Parts, desired: e.DesiredState, traceparent: str | None) -> None:
-    with trace.within(traceparent):
-        await parts.producer.publish(parts.source, desired, event_id=event_id_of(desired))
+    await parts.producer.publish(parts.source, desired, event_id=event_id_of(desired), traceparent=traceparent)

@@ -100,12 +100,18 @@ async def _write(tx: Transaction, source: str, stored: Stored, decision: Decisio
             last = None  # what is asked for begins a trace of its own
         else:
             last = stored.traceparents.get(event.version)
-        with trace.within(last):
+        with trace.within(last, _step_of(event)):
             await emit(tx, source, event)
     desired = await store.save(tx, stored.model, decision.model, last, now)
     if desired is not None:
-        with trace.within(last):
+        with trace.within(last, f"generation {desired.generation}"):
             await emit(tx, source, desired, event_id=event_id_of(desired))
+
+
+def _step_of(event: e.Event) -> str:
+    if isinstance(event, e.ReleaseProgressed):
+        return f"release: {event.from_state} to {event.to_state}"
+    return "release"
 
 
 def event_id_of(desired: e.DesiredState) -> str:

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from shipway.contract.events import TrainingProgressed
-from shipway.runtime import delivery, log
+from shipway.runtime import delivery, log, trace
 from shipway.runtime.database import Transaction
 from shipway.runtime.waiting import until_reachable
 from shipway.trainer import metrics, stagestore, taking
@@ -37,7 +37,8 @@ class Run:
             while taken is not None:
                 job, stage = taken.job, taken.stage
                 _log.info("stage starts", model=job.model, request_id=job.request_id, stage=stage)
-                end = await work.end_of(taken)
+                with trace.within(trace.current(), f"stage {stage}"):
+                    end = await work.end_of(taken)
                 if not self._beside.hold.held:
                     _log.warning("the stage is in other hands; what this run made is left aside", stage=stage)
                     return

@@ -39,7 +39,7 @@ class Scheduler:
                 asked = TrainingRequested(
                     model=model, request_id=request_id, reason=REASON, requested_by=self._parts.source
                 )
-                with trace.within(None):
+                with trace.within(None, "schedule"):
                     await delivery.emit(tx, self._parts.source, asked, event_id=request_id)
                 _log.info("training is due by schedule", model=model, slot=slot.isoformat())
         self._asked.update(fresh)

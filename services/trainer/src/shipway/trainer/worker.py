@@ -57,7 +57,8 @@ class Worker:
                 taken, _ = await self._take()
             if taken is None:
                 return False
-            with trace.within(taken.traceparent):
+            job = taken.job
+            with trace.within(taken.traceparent, "training", model=job.model, request_id=job.request_id):
                 await Run(self._place, taken).run()
             return True
         finally:
@@ -104,7 +105,7 @@ class Worker:
         return await taking.take(tx, job, job.due.name, self._owner, self._place.lease)
 
     async def _settle(self, tx: Transaction, found: OpenJob, step: Step) -> None:
-        with trace.within(found.traceparent):
+        with trace.within(found.traceparent, "settle"):
             await stagestore.settle(tx, found.job, step)
             await tell_end(tx, self._place.parts.source, found.job, step)
 
