@@ -7,7 +7,7 @@ EDITABLE := $(foreach p,$(PACKAGES),-e $(p))
 UV_CACHE_ARGS := --quiet --python $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-upgrade test-compose test-dashboard screenshots compose chaos bench swaps canaries bench-peers \
+.PHONY: help demo test test-upgrade test-compose test-dashboard screenshots compose chaos bench swaps canaries watched bench-peers \
 	fmt lint types unit audit e2e docs site lock clean dev asyncapi airflow
 
 help: ## list the targets
@@ -96,6 +96,9 @@ swaps: $(VENV)/.dev ## releases under load, one after another (SWAPS='--swaps 20
 
 canaries: $(VENV)/.dev ## 200 simulated releases of each kind: false alarms and what is caught (CANARIES=--write)
 	@$(BIN)/python bench/canaries.py $(CANARIES)
+
+watched: $(VENV)/.dev ## a year of flights under watch: false alarms, planted breaks (WATCHED=--write renews docs/monitoring.md)
+	@$(BIN)/python bench/watched.py $(WATCHED)
 
 bench-peers: $(BIN)/uv ## install the servers that bench compares with, each into an environment of its own
 	@for peer in mlserver bentoml; do $(PYTHON) -m venv .bench/$$peer; \

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from shipway.contract.signature import Feature, Signature
 from shipway.monitor.bins import Bins, Matrix, cells_of, make_bins
-from shipway.monitor.drift import Rule, alarmed, compare, discoveries, judge
+from shipway.monitor.drift import Rule, alarmed, compare, design_effect, discoveries, judge
 from shipway.monitor.packing import pack, unpack
 
 FEATURES = [
@@ -154,3 +154,23 @@ def test_bins_come_back_from_bytes(bins: Bins) -> None:
     back = unpack(pack(bins), Bins)
     assert judged(back, rows, Rule(min_rows=50)) == judged(bins, rows, Rule(min_rows=50))
     assert (back.answers, back.rows, back.repeated) == (bins.answers, bins.rows, bins.repeated)
+
+
+def test_rows_that_share_their_day_are_no_drift_and_a_break_in_every_day_is() -> None:
+    rng = np.random.default_rng(4)
+    reference = rng.multinomial(5000, [0.1] * 10)
+
+    def week(change: float = 0.0) -> Matrix:
+        shares = rng.dirichlet([8.0] * 10, 7)
+        shares[:, 0] += change
+        return np.array([rng.multinomial(900, s / s.sum()) for s in shares], float)
+
+    quiet = [week() for _ in range(200)]
+    alone = [compare(days.sum(axis=0).astype(np.int64), reference) for days in quiet]
+    known = [compare(days.sum(axis=0).astype(np.int64), reference, days) for days in quiet]
+    assert np.mean([one.p < 0.01 for one in alone]) > 0.9
+    assert np.mean([one.p < 0.01 for one in known]) < 0.03
+    broken = week(change=0.5)
+    found = compare(broken.sum(axis=0).astype(np.int64), reference, broken)
+    assert found.p < 1e-4 and found.effect > 0.1
+    assert design_effect(np.array([rng.multinomial(900, [0.1] * 10) for _ in range(7)], float)) < 2

@@ -3,19 +3,24 @@
 A fixed limit on PSI is noise: without any drift it grows as rows get fewer. So: a chi-squared test of two samples over
 the cells, whose p-value is calibrated for all sizes; Benjamini-Hochberg over the columns that were tested together; an
 effect large enough to matter; and so many windows of the last few before it is called drift.
+
+That takes rows for independent, and rows of a day often are not: they share its weather. So where a window has several
+days, what they differ by among each other is not counted as drift (the design effect of Rao and Scott 1981).
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-from scipy.special import chdtrc
+from scipy.special import chdtrc, fdtrc
 
-from shipway.monitor.bins import Bins, Counts
+from shipway.monitor.bins import Bins, Counts, Matrix
 from shipway.monitor.slices import Sliced
 
 State = Literal["ok", "drift", "insufficient"]
+LEAST_DAYS = 5  # fewer say too little of how days differ
 LEAST_EXPECTED = 5.0  # of a cell; rarer cells are put together (Cochran 1954)
 SCORE = "score"
 LEAST_OF_SLICE = 200  # rows, of the reference too
@@ -53,8 +58,13 @@ class Drift:
     effect: float | None = None
 
 
-def compare(seen: Counts, reference: Counts) -> Comparison:
-    """Two samples over the same cells. Pearson's chi-squared; cells too rare for it are taken together."""
+def compare(seen: Counts, reference: Counts, days: Matrix | None = None) -> Comparison:
+    """Two samples over the same cells. Pearson's chi-squared; cells too rare for it are taken together.
+
+    ``days`` (days, cells) are the counts that ``seen`` is the sum of, where they are LEAST_DAYS or more. Then the
+    statistic is taken by their design effect, against the F distribution, as that is estimated of few days; and of the
+    effect only what is beyond chance.
+    """
     total = seen + reference
     share = len_of(seen) / len_of(total)
     enough = np.minimum(share, 1 - share) * total >= LEAST_EXPECTED
@@ -66,7 +76,22 @@ def compare(seen: Counts, reference: Counts) -> Comparison:
         return Comparison(1.0, effect)
     expected = share * (a + b)
     statistic = float((((a - expected) ** 2) * (1 / expected + 1 / (a + b - expected))).sum())
-    return Comparison(float(chdtrc(len(a) - 1, statistic)), effect)
+    degrees = len(a) - 1
+    if days is None:
+        return Comparison(float(chdtrc(degrees, statistic)), effect)
+    design = design_effect(days)
+    p = float(fdtrc(degrees, degrees * (len(days) - 1), statistic / design / degrees))
+    return Comparison(p, max(effect - math.sqrt(design) * by_chance(seen, reference), 0.0))
+
+
+def design_effect(days: Matrix) -> float:
+    """How much more the days' shares of the cells vary than those of independent rows would: 1 where they don't."""
+    whole = days.sum(axis=0)
+    known = whole > 0
+    expected = np.outer(days.sum(axis=1), whole[known] / whole.sum())
+    statistic = float(((days[:, known] - expected) ** 2 / np.maximum(expected, 1e-9)).sum())
+    degrees = (len(days) - 1) * max(int(known.sum()) - 1, 1)
+    return max(statistic / degrees, 1.0)
 
 
 def len_of(counts: Counts) -> int:
@@ -87,20 +112,33 @@ def discoveries(p_values: Sequence[float], rate: float) -> list[bool]:
     return found
 
 
-def judge(bins: Bins, cells: Counts, score: Counts, rule: Rule, hidden: frozenset[str] = frozenset()) -> list[Drift]:
-    """A window's columns beside the reference: each feature but those not logged (``hidden``), and the score."""
+def judge(
+    bins: Bins,
+    cells: Counts,
+    score: Counts,
+    rule: Rule,
+    hidden: frozenset[str] = frozenset(),
+    days: Sequence[tuple[Counts, Counts]] = (),
+) -> list[Drift]:
+    """A window's columns beside the reference: each feature but those not logged (``hidden``), and the score.
+
+    ``days``: cells and score of each day of the window, for those that have predictions.
+    """
     columns: list[tuple[str, Counts, Counts]] = []
+    by_day: dict[str, Matrix] = {}
     place = 0
     for column in bins.features:
         width = len(column.reference)
         if column.name not in hidden:
             seen = cells[place : place + width] if len(cells) else np.zeros(width, np.int64)
             columns.append((column.name, seen, column.reference))
+            by_day[column.name] = np.array([of[place : place + width] for of, _ in days if len(of)], float)
         place += width
+    by_day[SCORE] = np.array([of for _, of in days if len(of)], float)
     reference = bins.score.reference
     columns.append((SCORE, score if len(score) else np.zeros_like(reference), reference))
     tested = {
-        name: compare(seen, reference)
+        name: compare(seen, reference, by_day[name] if len(by_day[name]) >= LEAST_DAYS else None)
         for name, seen, reference in columns
         if min(len_of(seen), len_of(reference)) >= rule.min_rows
     }
@@ -109,10 +147,12 @@ def judge(bins: Bins, cells: Counts, score: Counts, rule: Rule, hidden: frozense
     return [_drift(name, len_of(seen), tested.get(name), found, rule) for name, seen, _ in columns]
 
 
-def judge_slices(bins: Bins, slices: Mapping[str, Sliced], rule: Rule) -> list[Drift]:
+def judge_slices(
+    bins: Bins, slices: Mapping[str, Sliced], rule: Rule, days: Sequence[Mapping[str, Sliced]] = ()
+) -> list[Drift]:
     """The score in each slice beside the reference's rows of that slice, where both have enough: its distribution may
     move in a part of the traffic that the whole hides. Such parts are small samples, which lie apart by chance alone:
-    the effect is what is beyond that.
+    the effect is what is beyond that. ``days``: what ``slices`` are the sums of.
     """
     width = len(bins.score.reference)
     tested: dict[str, tuple[int, Comparison]] = {}
@@ -120,12 +160,17 @@ def judge_slices(bins: Bins, slices: Mapping[str, Sliced], rule: Rule) -> list[D
         sums = slices.get(cut.name)
         if sums is None or not len(sums.score):
             continue
+        scores = [day[cut.name].score.reshape(-1, width) for day in days if len(day.get(cut.name, Sliced()).score)]
         pairs = zip(cut.names, sums.score.reshape(-1, width), cut.score.reshape(-1, width), strict=True)
-        for name, seen, reference in pairs:
+        for part, (name, seen, reference) in enumerate(pairs):
             if len_of(seen) >= LEAST_OF_SLICE and len_of(reference) >= LEAST_OF_SLICE:
-                found = compare(seen, reference)
-                beyond = max(found.effect - by_chance(seen, reference), 0.0)
-                tested[f"{SCORE} where {cut.name}={name}"] = (len_of(seen), replace(found, effect=beyond))
+                by_day = np.array([of[part] for of in scores if len_of(of[part])], float)
+                if len(by_day) >= LEAST_DAYS:
+                    found = compare(seen, reference, by_day)
+                else:
+                    found = compare(seen, reference)
+                    found = replace(found, effect=max(found.effect - by_chance(seen, reference), 0.0))
+                tested[f"{SCORE} where {cut.name}={name}"] = (len_of(seen), found)
     moved = discoveries([of.p for _, of in tested.values()], rule.false_discoveries)
     return [
         Drift(name, "drift" if found and of.effect >= rule.effect else "ok", rows, of.p, of.effect)

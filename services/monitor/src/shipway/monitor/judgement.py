@@ -87,10 +87,14 @@ def drifts(
     limits: signals.Limits,
     hidden: frozenset[str],
     recent: Mapping[str, Sequence[str]],
+    days: Sequence[Summary] = (),
 ) -> list[Finding]:
-    """What a drift window says of a version; ``recent``: the states of the windows before, by column, newest last."""
+    """What a drift window says of a version; ``recent``: the states of the windows before, by column, newest last.
+    ``days``: what ``summary`` is made of, day by day.
+    """
     found = [_finding(version, s) for s in signals.gaps(summary, bins, limits, hidden)]
-    for one in drift.judge(bins, summary.cells, summary.score, rule, hidden):
+    by_day = [(day.cells, day.score) for day in days]
+    for one in drift.judge(bins, summary.cells, summary.score, rule, hidden, by_day):
         states = [*recent.get(one.column, ()), one.state]
         alarm = drift.alarmed(states, rule)
         found.append(
@@ -100,11 +104,16 @@ def drifts(
 
 
 def slice_drifts(
-    version: int, summary: Summary, bins: Bins, rule: drift.Rule, recent: Mapping[str, Sequence[str]]
+    version: int,
+    summary: Summary,
+    bins: Bins,
+    rule: drift.Rule,
+    recent: Mapping[str, Sequence[str]],
+    days: Sequence[Summary] = (),
 ) -> list[Finding]:
-    """What a drift window says of the score in each slice; ``recent`` as of drifts."""
+    """What a drift window says of the score in each slice; ``recent`` and ``days`` as of drifts."""
     found = []
-    for one in drift.judge_slices(bins, summary.slices, rule):
+    for one in drift.judge_slices(bins, summary.slices, rule, [day.slices for day in days]):
         alarm = drift.alarmed([*recent.get(one.column, ()), one.state], rule)
         words = _words(one, rule)
         found.append(Finding(version, DRIFT, one.column, one.state, alarm, one.effect, rule.effect, one.p, words))

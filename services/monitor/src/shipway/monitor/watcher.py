@@ -6,6 +6,7 @@ found. Several monitors share the work by the row that says how far a model is j
 
 import math
 import time
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -27,6 +28,7 @@ from shipway.monitor import (
 from shipway.monitor.bins import Bins, make_bins
 from shipway.monitor.dashboard import letters
 from shipway.monitor.references import References
+from shipway.monitor.summary import Summary
 from shipway.monitor.watermark import Look, Watermark, advance
 from shipway.runtime import log
 from shipway.runtime.consumer import Progress
@@ -34,7 +36,7 @@ from shipway.runtime.database import Database, Transaction
 
 _log = log.get(__name__)
 USUAL_WIDTH = Monitoring().window
-DAYS_BEFORE = 7
+DAYS_BEFORE, DAY = 7, timedelta(days=1)
 AT_ONCE = 50  # windows of a model a step
 LONGEST_BEHIND = 500  # windows; a model that was not watched for longer is taken up from there
 KEEP, KEEP_ALERTS = timedelta(days=60), timedelta(days=400)
@@ -149,7 +151,7 @@ class Watcher:
 
     async def _drifts(self, tx: Transaction, model: str, spec: ModelSpec, end: datetime) -> list[Any]:
         begin = end - spec.monitoring.drift_window
-        seen = await windows.between(tx, model, spec.monitoring.window, begin, end)
+        seen, by_day = await self._days(tx, model, spec, begin, end)
         namings = await filing.namings(tx, model, [version for version in seen if version])
         found: list[judgement.Finding] = []
         for version, summary in sorted(seen.items()):
@@ -158,10 +160,25 @@ class Watcher:
                 recent = await findings.drift_states(tx, model, version)
                 hidden = namings[version].redacted
                 rule, limits = judgement.rule_of(spec), judgement.limits_of(spec)
-                found += judgement.drifts(version, summary, bins, rule, limits, hidden, recent)
-                found += judgement.slice_drifts(version, summary, bins, rule, recent)
+                days = [day[version] for day in by_day if version in day]
+                found += judgement.drifts(version, summary, bins, rule, limits, hidden, recent, days)
+                found += judgement.slice_drifts(version, summary, bins, rule, recent, days)
                 found += await qualitywatch.found(tx, model, spec, version, summary, bins, end)
         return found
+
+    async def _days(
+        self, tx: Transaction, model: str, spec: ModelSpec, begin: datetime, end: datetime
+    ) -> tuple[dict[int, Summary], list[dict[int, Summary]]]:
+        """What a drift window has by version: as a whole, and day by day."""
+        whole: defaultdict[int, Summary] = defaultdict(Summary)
+        days = []
+        while begin < end:
+            until = min(begin + DAY, end)
+            days.append(await windows.between(tx, model, spec.monitoring.window, begin, until))
+            for version, summary in days[-1].items():
+                whole[version].add(summary)
+            begin = until
+        return dict(whole), days
 
 
 class KnownBins:
