@@ -7,17 +7,22 @@ import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import get_args
 
 import duckdb
 import httpx
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from docblocks import CODE, blocks
 from world import World
 
 from shipway.contract.predictionlog import Outcome, PredictionRecord, decode_batch, encode_batch
 from shipway.contract.signature import Feature, Signature
 from shipway.monitor.parquet import Naming, encode, named
+from shipway.releaser.state import Role
+from shipway.releaser.state import State as ReleaseState
+from shipway.trainer.training import State as TrainingState
 
 
 @pytest.mark.asyncio(loop_scope="session")
@@ -32,6 +37,41 @@ async def test_the_published_documents_are_what_services_show(shipway_world: Wor
         }.items():
             shown = (await client.get(f"{urls[process]}/openapi.json")).json()
             assert shown == json.loads((root / "docs" / "openapi" / f"{service}.json").read_text()), service
+
+
+def pages(root: Path) -> list[Path]:
+    """What people read, without what is made from code."""
+    return [root / "README.md", *sorted((root / "docs").rglob("*.md"))]
+
+
+def test_every_block_is_run_or_says_why_not(root: Path) -> None:
+    tests = {file.name: file.read_text() for file in (root / "tests").rglob("test_*.py")}
+    found = [block for page in pages(root) for block in blocks(page) if block.language in CODE]
+    assert len(found) > 50
+    for block in found:
+        kinds = {"run", "file", "test", "not-run"} & set(block.marks)
+        assert len(kinds) == 1, (
+            f"{block}: marked by one of run, file=, test=, not-run= (tests/docblocks.py), not {kinds}"
+        )
+        if name := block.marks.get("test"):
+            assert any(f'"{name}"' in text or f"test={name}" in text for text in tests.values()), block
+        if "not-run" in kinds:
+            reason = block.marks["not-run"]
+            assert len(reason) > 10, f"{block}: {reason!r} is no reason"
+            assert all((root / path).exists() for path in re.findall(r"\b[\w/-]+\.(?:py|md)\b", reason)), (
+                f"{block}: {reason}"
+            )
+
+
+@pytest.mark.parametrize(
+    ("name", "states"),
+    [("trainer.training.State", TrainingState), ("releaser.state.State", ReleaseState), ("releaser.state.Role", Role)],
+)
+def test_the_drawings_have_the_states_of_the_code(root: Path, name: str, states: object) -> None:
+    page = (root / "docs" / "concepts.md").read_text()
+    drawing = page.partition(f"<!-- states: shipway.{name} -->")[2].partition("```\n\n")[0]
+    drawn = re.findall(r"^  (\w+) -->", drawing, re.MULTILINE) + re.findall(r"--> (\w+)", drawing)
+    assert set(drawn) == set(get_args(states))
 
 
 def test_every_defence_names_a_test_that_is_there(root: Path) -> None:

@@ -21,6 +21,7 @@ OPERATOR_KEY = "an-operator-key-of-more-than-32-characters"
 async def test_every_door_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "tokens.jsonl"
     given = tokens.create(file, "tests", ["predict", "feedback", "read"])
+    operator = tokens.create(file, "bob", ["read", "operate"])
     monkeypatch.setenv("SHIPWAY__AUTH__TOKENS_FILE", str(file))
     monkeypatch.setenv("SHIPWAY__AUTH__OPERATOR_KEY", OPERATOR_KEY)
     monkeypatch.setenv("SHIPWAY_TOKEN", given)
@@ -32,6 +33,7 @@ async def test_every_door_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         assert [m["name"] for m in await shipway.shipway.models()] == ["guarded"]
         await _without_a_token(shipway)
         await _commands(shipway)
+        await _dashboard(shipway, operator)
         tokens.revoke(file, "tests")
 
         async def refused() -> bool:
@@ -56,8 +58,12 @@ async def _without_a_token(shipway: World) -> None:
             ("GET", f"{shipway.gateway}/openapi.json"),
             ("GET", f"{monitor}/api/events"),
             ("GET", f"{monitor}/docs"),
+            ("POST", f"{monitor}/dashboard/models/guarded/commands/freeze"),
         ):
             answer = await nobody.request(method, url)
+            if "/dashboard/" in url:
+                assert (answer.status_code, answer.headers["location"]) == (303, "/dashboard/sign-in")
+                continue
             assert (answer.status_code, problem(answer)["status"]) == (401, 401), url
             assert "server" not in answer.headers
         for url in (f"{shipway.gateway}/readyz", f"{monitor}/readyz", f"{shipway.gateway}/metrics"):
@@ -82,3 +88,31 @@ async def _commands(shipway: World) -> None:
     await eventually(obeyed, "the signed command is handled")
     letters = shipway.recorder.payloads(e.DeadLettered, service="trainer", topic=topics.OPERATOR_COMMANDS.name)
     assert len(letters) == 1
+
+
+async def _dashboard(shipway: World, operator: str) -> None:
+    """Signed in with a token, a person sees the pages, and freezes the model: the releaser obeys what is signed so."""
+    url = shipway.shipway.addresses.monitor
+    async with httpx.AsyncClient(base_url=url, follow_redirects=True) as browser:
+        page = await browser.post("/dashboard/sign-in", data={"token": operator})
+        assert page.status_code == 200 and "/dashboard/models/guarded" in page.text
+        for path in ("/models/guarded", "/models/guarded/versions/1", "/alerts", "/events", "/instances"):
+            assert (await browser.get(f"/dashboard{path}")).status_code == 200, path
+        mark = {"x-shipway-csrf": page.text.partition('"X-Shipway-Csrf": "')[2][:64]}
+        assert (await browser.post("/dashboard/models/guarded/commands/freeze")).status_code == 403
+        asked = await browser.post(
+            "/dashboard/models/guarded/commands/freeze", data={"reason": "for the test"}, headers=mark
+        )
+        outcome = asked.text.partition('hx-get="')[2].partition("?")[0]
+
+        async def answered() -> bool:
+            return "until it is unfrozen" in (await browser.get(outcome)).text
+
+        await eventually(answered, "the releaser obeys what the dashboard asked for")
+        said = await shipway.event(e.CommandAnswered, model="guarded", action="freeze")
+        assert (said.requested_by, said.reason) == ("bob (dashboard)", "for the test")
+
+        async def kept() -> bool:
+            return "not signed" in (await browser.get("/dashboard/dead-letters")).text
+
+        await eventually(kept, "the stranger's command is among the dead letters")

@@ -3,14 +3,14 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from shipway.monitor import alerts, reading, store, windows
-from shipway.monitor.dashboard import charts, commands, drifts, flow, looking, series, timeline, versus
+from shipway.contract.spec import ModelSpec
+from shipway.monitor import alerts, measuring, reading, spending, store, windows
+from shipway.monitor.dashboard import charts, commands, drifts, flow, looking, promises, series, timeline, versus
 from shipway.monitor.dashboard.hand import hand_of
 from shipway.monitor.dashboard.health import Facts, health_of
 from shipway.monitor.dashboard.overview import overview, rate_of, ready
 from shipway.monitor.dashboard.parts import Parts
 from shipway.monitor.instances import instances_now
-from shipway.monitor.summary import Summary
 from shipway.runtime.database import Transaction
 
 RECENT = 14
@@ -80,10 +80,12 @@ async def of_model(
         rate,
         len(open_alerts),
     )
+    spec = await store.spec_of(tx, name)
     lanes = [v["version"] for v in newest[: looking.LANES]]
     return {
         "model": model,
-        "spec": (await store.spec_of(tx, name)),
+        "spec": spec,
+        "promises": await _promises(tx, name, spec, now),
         "health": health_of(facts),
         "facts": facts,
         "hand": hand,
@@ -102,7 +104,7 @@ async def of_model(
         "requests": requests,
         "running": RUNNING,
         "alerts": open_alerts,
-        "drift": await _drift(tx, name, champion, now),
+        "drift": await _drift(tx, name, spec, champion, now),
         **await _plots(tx, name, span, now),
     }
 
@@ -172,19 +174,20 @@ async def _plots(tx: Transaction, name: str, span: str | None, now: datetime) ->
     }
 
 
-async def _drift(tx: Transaction, name: str, version: int | None, now: datetime) -> list[drifts.Feature]:
-    if version is None:
+async def _promises(tx: Transaction, name: str, spec: ModelSpec | None, now: datetime) -> list[promises.Promise]:
+    if spec is None:
+        return []
+    return promises.promises(await measuring.measure(tx, name, spec, now), await spending.spent(tx, name))
+
+
+async def _drift(
+    tx: Transaction, name: str, spec: ModelSpec | None, version: int | None, now: datetime
+) -> list[drifts.Feature]:
+    if version is None or spec is None:
         return []
     found = await looking.drift_findings(tx, name, version)
     bins = await windows.bins_of(tx, name, version)
-    return drifts.features(found, bins, await _seen(tx, name, version, now) if bins is not None else None)
-
-
-async def _seen(tx: Transaction, name: str, version: int, now: datetime) -> Summary | None:
-    """A version's predictions of the last drift window."""
-    spec = await store.spec_of(tx, name)
-    if spec is None:
-        return None
-    rule = spec.monitoring
-    begin = windows.begin_of(now - rule.drift_window, rule.window)
-    return await windows.of_version(tx, name, rule.window, begin, version)
+    # The predictions of the drift window up to now, whether that is judged or not.
+    begin = windows.begin_of(now - spec.monitoring.drift_window, spec.monitoring.window)
+    seen = await windows.of_version(tx, name, spec.monitoring.window, begin, version)
+    return drifts.features(found, bins, seen)

@@ -9,7 +9,6 @@ from shipway.contract.envelope import text_headers
 from shipway.contract.events import EVENT_TYPES
 from shipway.contract.topics import DEAD_LETTERS, consumed_by
 from shipway.monitor import alerts
-from shipway.monitor.alerting import KINDS
 from shipway.monitor.dashboard import letters, looking
 from shipway.monitor.dashboard.pages import Before
 from shipway.monitor.dashboard.parts import Parts
@@ -29,7 +28,6 @@ def add_operations_pages(app: FastAPI, parts: Parts) -> None:
                 "alerts": (await alerts.listed(tx, model or None, ended=ended))[:200],
                 "silences": await alerts.silences_now(tx),
                 "models": await looking.model_names(tx),
-                "kinds": list(KINDS),
                 "model": model or "",
                 "ended": ended,
             }

@@ -94,7 +94,7 @@ def _state(event: Mapping[str, Any]) -> str | None:
         return None
     if event["type"] == "shipway.ReleaseProgressed.v1":
         to = event["payload"].get("to_state")
-        return to if to in ("loading", "canary") else None
+        return to if to in ("loading", "shadow", "canary") else None
     return _BECOMES.get(event["type"])
 
 
