@@ -86,6 +86,7 @@ class Watcher:
                 await findings.forget_before(tx, datetime.now(UTC) - KEEP)
                 await alerts.forget_before(tx, datetime.now(UTC) - KEEP_ALERTS)
                 await retrainer.forget_before(tx, datetime.now(UTC) - KEEP_ALERTS)
+                await store.forget_before(tx, datetime.now(UTC))
                 await letters.forget_before(tx, datetime.now(UTC) - letters.KEEP)
             self._swept_at = time.monotonic()
         return more

@@ -26,6 +26,7 @@ class Stream:
         self._changed = asyncio.Condition()
         self._looking: asyncio.Task[None] | None = None
         self._ended = False
+        self.looked = False  # whether there is something to compare with
 
     async def end(self) -> None:
         """Lets all pages go: the service stops, and would wait for them."""
@@ -62,6 +63,7 @@ class Stream:
 
     async def _look(self) -> None:
         before: tuple[int, int, int] | None = None
+        self.looked = False
         while True:
             try:
                 async with self._database.begin() as tx:
@@ -72,5 +74,5 @@ class Stream:
                 async with self._changed:
                     self._number += 1
                     self._changed.notify_all()
-            before = now
+            before, self.looked = now, True
             await asyncio.sleep(self._every_s)

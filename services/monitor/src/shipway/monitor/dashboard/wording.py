@@ -70,7 +70,7 @@ def sentence(kind: str, p: Mapping[str, Any]) -> str:
             return f"{action} by {p.get('requested_by')}, {done}: {p.get('answer')}"
         case _:
             said = [f"{name} {value}" for name, value in p.items() if name != "model" and _plain(value)]
-            return ", ".join(said)[:300]
+            return ", ".join(said)[:300] or short_name(kind)
 
 
 def _plain(value: Any) -> bool:
