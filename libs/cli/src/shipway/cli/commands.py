@@ -38,6 +38,7 @@ COMMANDS: dict[str, Entry] = {
     "cancel": Entry("train", "cancel"),
     "report": Entry("report", "report"),
     "compare": Entry("report", "compare"),
+    "replay": Entry("replay", "replay"),
     "approve": _releases("approve"),
     "promote": _releases("promote"),
     "rollback": _releases("rollback"),

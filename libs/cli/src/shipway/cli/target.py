@@ -67,6 +67,18 @@ def compose(env_file: Path) -> tuple[Addresses, ObjectsSettings]:
     return where, objects
 
 
+def objects(folder: Path = DEFAULT_FOLDER, env_file: Path | None = None) -> ObjectsSettings:
+    """Where the object store is: compose's by its file, else the running embedded stack's, else the environment's.
+
+    Raises:
+        ShipwayError: there is no such file.
+    """
+    if env_file is not None:
+        return compose(env_file)[1]
+    state = read_state(folder)
+    return ClientSettings().objects if state is None else ObjectsSettings(url=state.objects_url)
+
+
 def addresses(
     folder: Path = DEFAULT_FOLDER,
     gateway: str | None = None,

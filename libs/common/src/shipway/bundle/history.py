@@ -242,10 +242,19 @@ def _typed(spec: ModelSpec, table: pa.Table) -> pa.Table:
     """The features with the types that the model file gives them; one that no file has is null."""
     made = table.select(["prediction_id", "at", "version", "role", "instance"])
     for name, feature in spec.features.items():
-        there = FEATURE + name in table.column_names
-        column = table[FEATURE + name] if there else pa.chunked_array([pa.nulls(len(table), _TYPES[feature.type])])
-        made = made.append_column(FEATURE + name, _cast(feature, name, column))
+        made = made.append_column(FEATURE + name, cast_feature(feature, name, table))
     return made
+
+
+def cast_feature(feature: FeatureSpec, name: str, logged: pa.Table) -> pa.ChunkedArray:
+    """A feature's logged column with the type that the model file gives it; null where it was not logged.
+
+    Raises:
+        Permanent: its values are of another type.
+    """
+    there = FEATURE + name in logged.column_names
+    column = logged[FEATURE + name] if there else pa.chunked_array([pa.nulls(len(logged), _TYPES[feature.type])])
+    return _cast(feature, name, column)
 
 
 def _cast(feature: FeatureSpec, name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -16,6 +16,7 @@ import tempfile
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -36,6 +37,14 @@ _GRACE_S = 20.0
 # 27 ms a megabyte, of 500 MB at most, by a process that gives way to every other.
 _PROOF_S = 300.0
 _OUT_OF_MEMORY = ("bad_alloc", "MemoryError", "Cannot allocate memory")
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What a model gave for rows: scores (rows, outputs), and the seconds that single rows took, of the first ones."""
+
+    scores: Matrix
+    seconds: Matrix
 
 
 class Trials:
@@ -82,8 +91,18 @@ class Trials:
 
         self._with_origin(work, model_text, golden_rows)
 
-    def _with_origin(self, work: Callable[["_Origin", Path], T], model_text: bytes, golden_rows: Matrix) -> T:
-        """Has a waiting process, or a new one, work on a folder with the model and its golden rows."""
+    def score(self, model_text: bytes, rows: Matrix, outputs: int, timed: int = 0) -> Scored:
+        """As score_in_child."""
+
+        def work(origin: _Origin, folder: Path) -> Scored:
+            origin.run(folder, outputs, self._timeout_s, self._memory_mb, timed=timed)
+            scores = read_scores(folder / "scores.npy", (len(rows), outputs))
+            return Scored(scores, read_scores(folder / "seconds.npy", (timed,)) if timed else np.empty(0))
+
+        return self._with_origin(work, model_text, rows)
+
+    def _with_origin(self, work: Callable[["_Origin", Path], T], model_text: bytes, rows: Matrix) -> T:
+        """Has a waiting process, or a new one, work on a folder with the model and rows."""
         with self._taking:
             origin = self._waiting.pop() if self._waiting else None
         try:
@@ -91,7 +110,7 @@ class Trials:
             folder = Path(tempfile.mkdtemp(prefix="shipway-trial-"))
             try:
                 (folder / "model.txt").write_bytes(model_text)
-                np.save(folder / "rows.npy", np.ascontiguousarray(golden_rows))
+                np.save(folder / "rows.npy", np.ascontiguousarray(rows))
                 return work(origin, folder)
             finally:
                 shutil.rmtree(folder, ignore_errors=True)
@@ -142,6 +161,20 @@ def try_in_child(
     trials = Trials(timeout_s=timeout_s, memory_mb=memory_mb)
     try:
         trials.try_model(model_text, golden_rows, golden_scores)
+    finally:
+        trials.close()
+
+
+def score_in_child(
+    model_text: bytes, rows: Matrix, outputs: int, *, timed: int = 0, timeout_s: float = 60.0, memory_mb: int = 4096
+) -> Scored:
+    """The scores of a proven model, made in a child process with the limits of a trial. Blocks.
+
+    ``timed``: so many of the rows, at most all of them, are scored one by one as well. Raises as try_in_child.
+    """
+    trials = Trials(timeout_s=timeout_s, memory_mb=memory_mb)
+    try:
+        return trials.score(model_text, rows, outputs, timed)
     finally:
         trials.close()
 
@@ -214,13 +247,13 @@ class _Origin:
         self._ended(folder, timeout_s, memory_mb)
         return ModelFacts(**found)
 
-    def run(self, folder: Path, outputs: int, timeout_s: float, memory_mb: int) -> None:
+    def run(self, folder: Path, outputs: int, timeout_s: float, memory_mb: int, **more: int) -> None:
         """Lets a child go. Its CPU limit is for one whose parents have both died.
 
         Raises:
             Permanent: it did not end well. OSError: it never began.
         """
-        self._order(folder, outputs, timeout_s, memory_mb)
+        self._order(folder, outputs, timeout_s, memory_mb, **more)
         self._ended(folder, timeout_s, memory_mb)
 
     def _order(self, folder: Path, outputs: int, timeout_s: float, memory_mb: int, **more: int) -> None:

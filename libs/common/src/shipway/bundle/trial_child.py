@@ -1,8 +1,9 @@
 """The process behind bundle.trial: it has its libraries loaded, and forks a child for each model.
 
 An order is a line of JSON on standard input: folder (with ``model.txt`` and ``rows.npy``), outputs, memory_mb, seconds,
-and ``features`` where the model is to be proven first. The answer to that is a line of JSON on standard output: what
-the proof found, or field and problem, and then nothing is tried. The trial's is ``exit N``, ``signal N`` or ``late``.
+``timed`` where so many rows are to be timed one by one, and ``features`` where the model is to be proven first. The
+answer to a proof is a line of JSON on standard output: what it found, or field and problem, and then nothing is tried.
+The trial's is ``exit N``, ``signal N`` or ``late``.
 It imports numpy and LightGBM's C library only, and never lets LightGBM read a model itself: a fork takes a millisecond,
 where a process takes a third of a second. Where standard input ends, its parent has died: it ends too, and takes the
 child and its folder with it.
@@ -110,6 +111,18 @@ def _score(folder: Path, order: dict[str, Any]) -> None:
     if count.value != len(rows) * outputs:
         raise ValueError(f"it gives {count.value} scores for {len(rows)} rows; {len(rows) * outputs} were expected")
     np.save(folder / "scores.npy", booster.predict(rows, outputs))
+    if order.get("timed"):
+        np.save(folder / "seconds.npy", _times(booster, rows[: order["timed"]], outputs))
+
+
+def _times(booster: Booster, rows: Any, outputs: int) -> Any:
+    """The seconds of each row, scored alone."""
+    seconds = np.empty(len(rows))
+    for i in range(len(rows)):
+        begun = time.perf_counter()
+        booster.predict(rows[i : i + 1], outputs)
+        seconds[i] = time.perf_counter() - begun
+    return seconds
 
 
 if __name__ == "__main__":
