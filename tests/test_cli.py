@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from world import World, eventually, features_of, make_rows
 
+from shipway.bundle.store import read_bundle
 from shipway.contract import events as e
 from shipway.contract.topics import TRAINING_REQUESTS
 
@@ -99,6 +100,24 @@ async def test_looking_around(shipway_world: World) -> None:
     assert "looked-at" in await shipway(shipway_world, "status")
     shown_levels = await shipway(shipway_world, "levels", "looked-at")
     assert "training requests" in shown_levels and "1 of 1" in shown_levels
+    await _its_model_is_imported_as_if_from_elsewhere(shipway_world, shown["versions"][0]["digest"], row)
+
+
+async def _its_model_is_imported_as_if_from_elsewhere(world: World, digest: str, row: dict[str, Any]) -> None:
+    bundle = await asyncio.to_thread(read_bundle, world.store, digest)
+    model, signature = world.folder / "model.txt", world.folder / "signature.json"
+    model.write_bytes(bundle.model_text)
+    named = json.loads(bundle.files["signature.json"])
+    signature.write_text(json.dumps(named | {"target": "z"}))
+    given = ("import", "looked-at", str(model), "--signature", str(signature), "--wait")
+    assert "signature.output: predicts 'z'" in await shipway(world, *given, expect=1)
+    signature.write_text(json.dumps(named))
+    imported = await read_json(world, *given)
+    assert (imported["state"], imported["version"]) == ("serving", 2), imported
+    assert (await world.event(e.TrainingCompleted, model="looked-at", version=2)).origin == "import"
+    stability = next(gate for gate in imported["gates"] if gate["name"] == "stability")
+    assert stability["passed"] and "trained elsewhere" in stability["reason"]
+    assert (await world.shipway.predict("looked-at", [row])).version == 2
 
 
 @pytest.mark.timeout(180)

@@ -5,14 +5,12 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
-import msgspec
 import pytest
 import sqlalchemy as sa
+from tellings import told
 
-from shipway.contract.envelope import decode
 from shipway.contract.errors import InvalidField
 from shipway.contract.events import (
-    Payload,
     SearchCompleted,
     TrainingAccepted,
     TrainingCancelRequested,
@@ -21,7 +19,6 @@ from shipway.contract.events import (
     TrainingRetryRequested,
 )
 from shipway.runtime.database import Database
-from shipway.runtime.delivery import outbox
 from shipway.trainer import reading, store
 from shipway.trainer.kinds import STAGES_OF
 from shipway.trainer.tables import declarations, job_stages, jobs
@@ -29,12 +26,6 @@ from shipway.trainer.worker import Worker
 from shipway.trainer.workplace import Workplace
 
 Request = Callable[..., Awaitable[None]]
-
-
-async def told(database: Database) -> list[Payload]:
-    async with database.begin() as tx:
-        rows = (await tx.execute(sa.select(outbox).order_by(outbox.c.seq))).all()
-    return [decode(r.value, msgspec.msgpack.decode(r.headers, type=list[tuple[str, bytes]])).payload for r in rows]
 
 
 async def shown(database: Database, request_id: str = "s") -> dict[str, Any]:

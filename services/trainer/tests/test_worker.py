@@ -7,10 +7,9 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
-import msgspec
 import sqlalchemy as sa
+from tellings import told
 
-from shipway.contract.envelope import decode
 from shipway.contract.events import (
     Payload,
     TrainingCancelRequested,
@@ -21,7 +20,6 @@ from shipway.contract.events import (
 from shipway.contract.spec import STAGES
 from shipway.runtime.consumer import Progress
 from shipway.runtime.database import Database
-from shipway.runtime.delivery import outbox
 from shipway.trainer import store
 from shipway.trainer.barrier import Barrier
 from shipway.trainer.settings import WorkerSettings
@@ -32,12 +30,6 @@ from shipway.trainer.workplace import Workplace
 
 Request = Callable[..., Awaitable[None]]
 QUICK = WorkerSettings(renew_s=0.1, declaration_grace_s=0)
-
-
-async def told(database: Database) -> list[Payload]:
-    async with database.begin() as tx:
-        rows = (await tx.execute(sa.select(outbox).order_by(outbox.c.seq))).all()
-    return [decode(r.value, msgspec.msgpack.decode(r.headers, type=list[tuple[str, bytes]])).payload for r in rows]
 
 
 async def job(database: Database) -> Any:

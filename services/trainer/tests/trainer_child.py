@@ -18,6 +18,7 @@ RESULTS: dict[str, dict[str, Any]] = {
     "preprocess": {"rows": 10, "validation_rows": 1},
     "search": {"metric": "auc", "wanted": 3, "baseline": 0.6, "best": BEST, "words": "3 of 3 trials"},
     "train": {"rounds": 3},
+    "import": {"rounds": 3},
     "evaluate": {"metrics": {"auc": 0.7}},
     "build": {"digest": "d" * 64, "bundle_bytes": 5},
 }

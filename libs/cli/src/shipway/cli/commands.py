@@ -35,6 +35,7 @@ COMMANDS: dict[str, Entry] = {
     "data": Entry("data", "app", "Bring data into the object store."),
     "train": Entry("train", "train"),
     "search": Entry("search", "search"),
+    "import": Entry("importing", "import_model"),
     "cancel": Entry("train", "cancel"),
     "report": Entry("report", "report"),
     "compare": Entry("report", "compare"),

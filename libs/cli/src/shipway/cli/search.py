@@ -32,7 +32,7 @@ def search(
 ) -> None:
     """Search for better parameters. What is found is trained and judged, and waits for shipway approve.
 
-    The section [search] of the model file says what is tried.
+    The model file's section search says what is tried.
     """
     moment = parse_time(until) if until else None
     try:

@@ -14,6 +14,8 @@ from shipway.cli.output import console, errors, figures, print_json, share
 from shipway.cli.target import DEFAULT_FOLDER, AsJson, Folder, Kafka, addresses
 from shipway.client import AsyncShipway, Journey
 
+ENDED_BADLY = ("failed", "rejected", "rolled back", "superseded")
+
 
 def train(
     model: Annotated[str, typer.Argument(help="the model's name")],
@@ -43,7 +45,7 @@ def train(
         console.print(f"accepted as request [bold]{journey.request_id}[/bold]; follow it: shipway events")
     elif not wait:
         errors.print(f"[red]failed[/red]: {journey.reason}")
-    if journey.state in ("failed", "rejected", "rolled back", "superseded"):
+    if journey.state in ENDED_BADLY:
         raise typer.Exit(1)
 
 
@@ -139,6 +141,6 @@ def news(before: Journey, after: Journey) -> list[str]:
         lines.append(f"[green]searched[/green]  {escape(before.message)}")
     if after.state == "serving":
         lines.append(f"[green]serving[/green]   version {after.version} is the champion: {why}")
-    if after.state in ("failed", "rejected", "rolled back", "superseded"):
+    if after.state in ENDED_BADLY:
         lines.append(f"[red]{after.state}[/red]  {why}")
     return lines

@@ -11,6 +11,7 @@ from shipway.client.frames import Frame
 from shipway.client.journey import Journey
 from shipway.contract.events import CommandAnswered, OperatorAction
 from shipway.contract.spec import ModelSpec
+from shipway.runtime.objects import ObjectStore
 
 T = TypeVar("T")
 
@@ -67,6 +68,19 @@ class Shipway:
             model, until=until, trials=trials, time_limit_s=time_limit_s, candidates=candidates, reason=reason
         )
         return self._run(_last(journeys, on_progress))
+
+    def import_model(
+        self,
+        model: str,
+        store: ObjectStore,
+        files: Mapping[str, bytes],
+        *,
+        until: datetime | None = None,
+        reason: str = "asked for",
+        on_progress: Callable[[Journey], None] = lambda _: None,
+    ) -> Journey:
+        """See AsyncShipway.import_model; returns when the version serves, or will not."""
+        return self._run(_last(self._client.import_model(model, store, files, until=until, reason=reason), on_progress))
 
     def cancel(self, model: str, request_id: str) -> None:
         """See AsyncShipway.cancel."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import getpass
+import hashlib
 import os
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -30,6 +31,7 @@ from shipway.contract.errors import Permanent, Transient
 from shipway.contract.events import (
     CommandAnswered,
     ModelDeclared,
+    ModelImportRequested,
     OperatorAction,
     OperatorCommand,
     Payload,
@@ -208,6 +210,47 @@ class AsyncShipway:
             async for step in asked_for(aiter(follower), journey, send, accept_within_s):
                 yield step
 
+    async def import_model(
+        self,
+        model: str,
+        store: ObjectStore,
+        files: Mapping[str, bytes],
+        *,
+        until: datetime | None = None,
+        reason: str = "asked for",
+        accept_within_s: float = 30.0,
+    ) -> AsyncIterator[Journey]:
+        """Has a version made of a LightGBM model that was trained elsewhere, and gives its journey, until it ends.
+
+        ``files`` are "model.txt" and "signature.json", and where there are golden rows "golden.parquet" (see
+        docs/import.md). They are put into Shipway's object store; the command that names them by hash is signed where
+        there is an operator key.
+
+        Raises:
+            Unreachable: broker or trainer do not answer. Transient: the store does not.
+        """
+        digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+        for name, data in files.items():
+            await asyncio.to_thread(store.put, f"imports/{digests[name]}", data)
+        journey = Journey(request_id=uuid.uuid4().hex, model=model)
+        command = ModelImportRequested(
+            model=model,
+            request_id=journey.request_id,
+            files=digests,
+            until=until,
+            reason=reason,
+            requested_by=_whoami(),
+        )
+        async for step in self._commanded(command, journey, accept_within_s):
+            yield step
+
+    async def _commanded(self, command: Payload, journey: Journey, accept_within_s: float) -> AsyncIterator[Journey]:
+        message = self._signed(command)
+        async with following(self.addresses.kafka, JOURNEY_TOPICS) as follower, self._producing() as producer:
+            send = partial(_send_command, producer, message)
+            async for step in asked_for(aiter(follower), journey, send, accept_within_s):
+                yield step
+
     async def cancel(self, model: str, request_id: str) -> None:
         """Asks for the end of a training; signed where there is an operator key."""
         await self._command(TrainingCancelRequested(model=model, request_id=request_id, requested_by=_whoami()))
@@ -226,14 +269,9 @@ class AsyncShipway:
         self, model: str, request_id: str, *, stage: str | None = None, accept_within_s: float = 30.0
     ) -> AsyncIterator[Journey]:
         """As retry, and gives the journey of the job that is run again at each step, until it ends. Raises as train."""
-        who = _whoami()
-        message = self._signed(
-            TrainingRetryRequested(model=model, request_id=request_id, requested_by=who, stage=stage or "")
-        )
-        async with following(self.addresses.kafka, JOURNEY_TOPICS) as follower, self._producing() as producer:
-            send, journey = partial(_send_command, producer, message), Journey(request_id=request_id, model=model)
-            async for step in asked_for(aiter(follower), journey, send, accept_within_s):
-                yield step
+        command = TrainingRetryRequested(model=model, request_id=request_id, requested_by=_whoami(), stage=stage or "")
+        async for step in self._commanded(command, Journey(request_id=request_id, model=model), accept_within_s):
+            yield step
 
     async def jobs(
         self, *, model: str | None = None, state: str | None = None, limit: int = 50

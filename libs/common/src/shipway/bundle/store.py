@@ -184,11 +184,7 @@ def decode_golden(data: bytes, signature: Signature, max_rows: int) -> tuple[Mat
     wanted = [f"f{i}" for i in range(len(signature.features))]
     outputs = [f"score{i}" for i in range(signature.outputs_per_row)]
     try:
-        file = pq.ParquetFile(io.BytesIO(data))
-        # Each group is read by its own number of rows, which the file's need not be the sum of.
-        groups = [file.metadata.row_group(i).num_rows for i in range(file.metadata.num_row_groups)]
-        if min(groups, default=0) < 0 or not 1 <= sum(groups) <= max_rows or sum(groups) != file.metadata.num_rows:
-            raise Permanent(f"golden.parquet: has {sum(groups)} rows; 1 to {max_rows} are allowed")
+        file = open_golden(data, max_rows)
         if file.schema_arrow.names != wanted + outputs or set(file.schema_arrow.types) != {pa.float64()}:
             raise Permanent(f"golden.parquet: needs the float64 columns {wanted[0]} to {outputs[-1]}")
         table = file.read()
@@ -201,6 +197,20 @@ def decode_golden(data: bytes, signature: Signature, max_rows: int) -> tuple[Mat
 def _opened(files: Mapping[str, bytes], digest: str, limits: Limits) -> tuple[Signature, Matrix, Matrix]:
     signature = parse_signature(_json(files, "signature.json", digest))
     return signature, *decode_golden(files["golden.parquet"], signature, limits.golden_rows)
+
+
+def open_golden(data: bytes, max_rows: int) -> pq.ParquetFile:
+    """A Parquet file of golden rows, opened but not read.
+
+    Raises:
+        Permanent: it has none, or more than ``max_rows``. pa.ArrowException, OSError, ValueError: it is no such file.
+    """
+    file = pq.ParquetFile(io.BytesIO(data))
+    # Each group is read by its own number of rows, which the file's need not be the sum of.
+    groups = [file.metadata.row_group(i).num_rows for i in range(file.metadata.num_row_groups)]
+    if min(groups, default=0) < 0 or not 1 <= sum(groups) <= max_rows or sum(groups) != file.metadata.num_rows:
+        raise Permanent(f"golden.parquet: has {sum(groups)} rows; 1 to {max_rows} are allowed")
+    return file
 
 
 def _checked(store: ObjectStore, digest: str, name: str, entry: FileEntry, limits: Limits) -> bytes:

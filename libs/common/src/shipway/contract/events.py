@@ -289,6 +289,22 @@ class TrainingCancelRequested(Event, frozen=True, kw_only=True):
     requested_by: str = "unknown"
 
 
+class ModelImportRequested(Event, frozen=True, kw_only=True):
+    """An operator's command: make a version of a LightGBM model that was trained elsewhere.
+
+    ``files`` are in the object store under ``imports/<sha256>``; here is the SHA-256 of each: "model.txt" and
+    "signature.json", and where there are golden rows "golden.parquet". ``until`` as of TrainingRequested: the version
+    is judged on the holdout before it.
+    """
+
+    type: ClassVar[str] = "shipway.ModelImportRequested.v1"
+    request_id: str
+    files: dict[str, str]
+    until: datetime | None = None
+    reason: str = "asked for"
+    requested_by: str = "unknown"
+
+
 class TrainingRetryRequested(Event, frozen=True, kw_only=True):
     """An operator's command: run a failed or cancelled job again, from the stage that failed, or from ``stage``."""
 
@@ -545,6 +561,7 @@ EVENT_TYPES: dict[str, type[Payload]] = {
         OperatorCommand,
         CommandAnswered,
         TrainingRetryRequested,
+        ModelImportRequested,
         ModelApproved,
         ModelRejected,
         ReleaseProgressed,

@@ -93,7 +93,7 @@ RETIREMENT_EVENTS = Topic(
 )
 OPERATOR_COMMANDS = Topic(
     "shipway.operator-commands",
-    (e.TrainingCancelRequested, e.TrainingRetryRequested, e.OperatorCommand),
+    (e.TrainingCancelRequested, e.TrainingRetryRequested, e.ModelImportRequested, e.OperatorCommand),
     "model",
     ("client", "monitor"),
     ("trainer", "releaser"),

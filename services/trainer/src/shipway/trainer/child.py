@@ -12,10 +12,11 @@ from shipway.contract.spec import recorded_spec
 from shipway.runtime.children import Send, serve
 from shipway.runtime.objects import open_store
 from shipway.runtime.settings import DataSettings, ObjectsSettings
+from shipway.trainer.adopting import ADOPT
 from shipway.trainer.kinds import STAGES_OF, Kind, StageName
 from shipway.trainer.outputs import OutputLost, get_output, put_output
 from shipway.trainer.pipeline import DO, survey
-from shipway.trainer.stages import READS
+from shipway.trainer.stages import reads
 from shipway.trainer.work import Work
 
 
@@ -40,15 +41,16 @@ class Hands:
             {done["stage"]: done["result"] for done in order["before"]},
             order["max_threads"],
             lambda fraction, message, known=None: send({"fraction": fraction, "message": message, "known": known}),
+            order["kind"],
             order["request_id"],
             order["earlier"],
         )
         outputs: dict[StageName, str] = {done["stage"]: done["output"] for done in order["before"]}
         try:
-            given = [self._value(work, name, outputs[name]) for name in READS[stage]]
+            given = [self._value(work, name, outputs[name]) for name in reads(work.kind, stage)]
         except OutputLost as lost:
             return {"lost": lost.stage}
-        value, result = _done_by(stage)(work, *given)
+        value, result = _done_by(work.kind, stage)(work, *given)
         digest = "" if value is None else put_output(store, spec.name, stage, value)
         self._keep(order["kind"], stage, digest, value, outputs)
         return {"output": digest, "result": result}
@@ -64,17 +66,17 @@ class Hands:
     def _keep(self, kind: Kind, stage: StageName, digest: str, value: Any, outputs: dict[StageName, str]) -> None:
         """Keeps the value, and of the others those that a later stage reads."""
         following = STAGES_OF[kind][STAGES_OF[kind].index(stage) + 1 :]
-        later = {name for after in following for name in READS[after]}
+        later = {name for after in following for name in reads(kind, after)}
         wanted = {outputs[name] for name in later if name in outputs} | {digest}
         self._values = {kept: held for kept, held in (self._values | {digest: value}).items() if kept in wanted}
 
 
-def _done_by(stage: StageName) -> Callable[..., tuple[Any, dict[str, Any]]]:
+def _done_by(kind: Kind, stage: StageName) -> Callable[..., tuple[Any, dict[str, Any]]]:
     if stage == "search":
         from shipway.trainer.trials import search  # its imports cost those who don't search half a second
 
         return search
-    return DO[stage]
+    return (DO | ADOPT if kind == "import" else DO)[stage]
 
 
 if __name__ == "__main__":

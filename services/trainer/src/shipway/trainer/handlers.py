@@ -7,10 +7,12 @@ from typing import Any
 import msgspec
 from pydantic import ValidationError
 
+from shipway.bundle.manifest import check_digest
 from shipway.contract.envelope import Envelope
 from shipway.contract.errors import InvalidField
 from shipway.contract.events import (
     ModelDeclared,
+    ModelImportRequested,
     SearchRequested,
     TrainingAccepted,
     TrainingCancelRequested,
@@ -65,6 +67,19 @@ async def on_search_requested(tx: Transaction, request: SearchRequested, _envelo
         await delivery.emit(tx, SOURCE, TrainingAccepted(model=request.model, request_id=request.request_id))
 
 
+async def on_import_requested(tx: Transaction, command: ModelImportRequested, _envelope: Envelope) -> None:
+    """Writes the import's job; the files are read, and held against their hashes, by its stages."""
+    _check_request(command.request_id, command.model, command.until)
+    if missing := [name for name in ("model.txt", "signature.json") if name not in command.files]:
+        raise InvalidField("files", f"lacks {missing[0]}")
+    for name, digest in command.files.items():
+        if name not in ("model.txt", "signature.json", "golden.parquet"):
+            raise InvalidField("files", f"{name[:100]!r} is not model.txt, signature.json or golden.parquet")
+        check_digest(digest)
+    if await store.accept(tx, command, trace.current(), kind="import", asked={"files": command.files}):
+        await delivery.emit(tx, SOURCE, TrainingAccepted(model=command.model, request_id=command.request_id))
+
+
 async def on_cancel_requested(tx: Transaction, command: TrainingCancelRequested, _envelope: Envelope) -> None:
     """Keeps the wish; the worker fulfils it."""
     _check("request_id", command.request_id)
@@ -102,6 +117,7 @@ HANDLERS: dict[type, Handler] = {
     ModelDeclared: on_model_declared,
     TrainingRequested: on_training_requested,
     SearchRequested: on_search_requested,
+    ModelImportRequested: on_import_requested,
     TrainingCancelRequested: on_cancel_requested,
     TrainingRetryRequested: on_retry_requested,
 }

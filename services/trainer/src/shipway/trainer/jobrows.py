@@ -30,7 +30,8 @@ class TakenStage:
     """A stage in hand; ``fence`` proves it. ``spent_s`` is what the job's stages have taken so far.
 
     ``known_key`` and ``known`` are of an earlier run of the stage that did not come to its end. ``asked`` is what was
-    asked for besides a training: ``spec``, laid over the model file; ``asked_at``, in place of the job's own time.
+    asked for besides a training: ``spec``, laid over the model file; ``asked_at``, in place of the job's own time;
+    ``files`` of an import, by their SHA-256.
     """
 
     job: Job

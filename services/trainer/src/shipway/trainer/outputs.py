@@ -107,6 +107,7 @@ _ENCODE: Mapping[StageName, Callable[[Any], bytes]] = {
     "clean": _table_bytes,
     "preprocess": _prepared_bytes,
     "train": _trained_bytes,
+    "import": _trained_bytes,
     "evaluate": lambda report: msgspec.json.encode(report),
 }
 _DECODE: Mapping[StageName, Callable[[bytes], Any]] = {
@@ -114,5 +115,6 @@ _DECODE: Mapping[StageName, Callable[[bytes], Any]] = {
     "clean": _table,
     "preprocess": _prepared,
     "train": _trained,
+    "import": _trained,
     "evaluate": msgspec.json.decode,
 }

@@ -1,7 +1,7 @@
 """What each stage of a training does, on real data. Runs in the child process; all of it blocks."""
 
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from importlib.metadata import version as installed
@@ -113,6 +113,8 @@ def evaluate(work: Work, prepared: tuple[Signature, Prepared], model: Trained) -
     signature, rows = prepared
     work.tell(BEGINS["evaluate"], f"{rows.validation_rows:,} rows to validate on")
     report = report_of(work.spec, signature, work.windows, rows, dict(work.results["clean"]["set_aside"]), model)
+    if work.kind == "import":  # by what parameters it was trained, nobody here knows
+        report["params"] = {}
     if "history" in work.results["get-data"]:
         report["history"] = work.results["get-data"]["history"]
     return report, {"metrics": report["validation_metrics"]}
@@ -137,7 +139,7 @@ def build(
     return None, {"digest": written.digest, "bundle_bytes": written.total_bytes}
 
 
-DO: Mapping[StageName, Callable[..., tuple[Any, dict[str, Any]]]] = {
+DO: dict[StageName, Callable[..., tuple[Any, dict[str, Any]]]] = {
     "get-data": get_data,
     "clean": clean,
     "preprocess": preprocess,

@@ -14,7 +14,7 @@ import msgspec
 
 from shipway.bundle.manifest import check_digest
 from shipway.contract.spec import HISTORY
-from shipway.trainer.kinds import ALL_STAGES, StageName
+from shipway.trainer.kinds import ALL_STAGES, Kind, StageName
 
 # Raised when a stage gives something else for the same inputs: what older code gave is not taken any more.
 _REVISION: Mapping[StageName, int] = dict.fromkeys(ALL_STAGES, 1)
@@ -25,6 +25,7 @@ READS: Mapping[StageName, tuple[StageName, ...]] = {
     "preprocess": ("clean",),
     "search": ("preprocess",),
     "train": ("preprocess",),
+    "import": ("preprocess",),
     "evaluate": ("preprocess", "train"),
     "build": ("preprocess", "train", "evaluate"),
     "record": (),
@@ -39,11 +40,17 @@ BEGINS: Mapping[StageName, float] = {
     "preprocess": 0.12,
     "search": 0.18,
     "train": 0.18,
+    "import": 0.18,
     "evaluate": 0.9,
     "build": 0.93,
     "record": 0.98,
 }
 _LIMITS = ("time_limit", "max_attempts", "threads", "min_rows", "requests")
+
+
+def reads(kind: Kind, stage: StageName) -> tuple[StageName, ...]:
+    """The stages of a job of this kind whose outputs the stage reads: of an import, the model is what import gave."""
+    return tuple("import" if kind == "import" and name == "train" else name for name in READS[stage])
 
 
 @dataclass(frozen=True)
@@ -64,7 +71,7 @@ def key_of(stage: StageName, spec: Mapping[str, Any], order: Mapping[str, Any], 
     """The stage's key, 64 hexadecimal digits.
 
     ``spec`` is the model file as JSON-like data, ``before`` what the stages before it gave, ``order`` what else the
-    stage is told: for get-data what the source holds now.
+    stage is told: for get-data what the source holds now, for an import its files.
     """
     parts = {
         "stage": stage,
@@ -72,7 +79,7 @@ def key_of(stage: StageName, spec: Mapping[str, Any], order: Mapping[str, Any], 
         "spec": _looks_at(stage, spec),
         "order": order,
         "before": [[done.stage, done.output, done.result] for done in before],
-        "lightgbm": installed("lightgbm") if stage in ("search", "train", "evaluate") else "",
+        "lightgbm": installed("lightgbm") if stage in ("search", "train", "import", "evaluate") else "",
     }
     return hashlib.sha256(msgspec.json.encode(parts, order="deterministic")).hexdigest()
 
@@ -99,6 +106,8 @@ def _looks_at(stage: StageName, spec: Mapping[str, Any]) -> Any:
             return [spec["target"], spec["features"], training.get("validation"), spec.get("checks")]
         case "train":
             return [spec["target"], _of_training(training)]
+        case "import":
+            return [spec["target"], spec["features"]]
         case "search":
             return [spec["target"], _of_training(training), spec.get("search"), spec.get("gates", {}).get("metric")]
         case "evaluate":

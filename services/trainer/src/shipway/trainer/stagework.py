@@ -13,7 +13,7 @@ from shipway.runtime.waiting import until_reachable
 from shipway.trainer.beside import Beside
 from shipway.trainer.endings import StageEnd, ending_of, limit_of
 from shipway.trainer.jobrows import TakenStage
-from shipway.trainer.kinds import policy_of
+from shipway.trainer.kinds import policy_of, told_to
 from shipway.trainer.outputstore import known_output
 from shipway.trainer.stages import ALWAYS_RUN, Done, key_of, key_of_output
 from shipway.trainer.training import Ending
@@ -49,7 +49,7 @@ class StageWork:
         return replace(end, seconds=clock() - begun)
 
     async def _found_or_done(self, taken: TakenStage, spec: ModelSpec, deadline: float) -> StageEnd:
-        told: Mapping[str, Any] = {}
+        told: Mapping[str, Any] = told_to(taken.job.kind, taken.stage, taken.asked)
         if taken.stage == "get-data":
             end = await self._ask(taken, spec, "survey", told, "", deadline)
             if end.kind != "done":

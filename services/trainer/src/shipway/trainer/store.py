@@ -12,6 +12,7 @@ from shipway.contract.envelope import Envelope, encode
 from shipway.contract.errors import InvalidField
 from shipway.contract.events import (
     ModelDeclared,
+    ModelImportRequested,
     SearchRequested,
     TrainingCancelRequested,
     TrainingRequested,
@@ -63,12 +64,12 @@ async def tell_declarations_again(tx: Transaction) -> int:
 
 async def accept(
     tx: Transaction,
-    request: TrainingRequested | SearchRequested,
+    request: TrainingRequested | SearchRequested | ModelImportRequested,
     traceparent: str | None,
     kind: Kind = "training",
     asked: Mapping[str, Any] | None = None,
 ) -> bool:
-    """Writes the request's job; False where there is one already. ``asked``: what it lays over the model file."""
+    """Writes the request's job; False where there is one already. ``asked``: see TakenStage."""
     statement = insert(jobs).values(
         request_id=request.request_id,
         model=request.model,
@@ -89,9 +90,9 @@ async def wish_cancelled(tx: Transaction, command: TrainingCancelRequested) -> N
 
 
 async def planned(tx: Transaction) -> tuple[list[Planned], datetime]:
-    """The models that have a schedule, and the database's time. Searches are no trainings."""
-    trainings = jobs.c.origin != "search"
-    under_way = trainings & jobs.c.state.in_(("queued", "running"))
+    """The models that have a schedule, and the database's time. Searches and imports are no trainings."""
+    trainings = jobs.c.origin == "training"
+    under_way = (jobs.c.origin != "search") & jobs.c.state.in_(("queued", "running"))
     scheduled = jobs.c.request_id.startswith(SCHEDULED, autoescape=True)
     statement = (
         sa.select(

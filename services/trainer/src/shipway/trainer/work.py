@@ -9,7 +9,7 @@ from shipway.bundle.manifest import Windows
 from shipway.contract.spec import ModelSpec
 from shipway.runtime.objects import ObjectStore
 from shipway.runtime.settings import DataSettings
-from shipway.trainer.kinds import StageName
+from shipway.trainer.kinds import Kind, StageName
 
 
 class Tell(Protocol):
@@ -21,7 +21,8 @@ class Tell(Protocol):
 
 @dataclass(frozen=True)
 class Work:
-    """What a stage is done with. ``told`` is what get-data's survey found, ``results`` what the stages before told.
+    """What a stage is done with. ``told`` is what get-data's survey found, or the files of an import that it reads;
+    ``results`` what the stages before told.
 
     ``earlier`` is what an earlier run of this stage told to be known, where it did not come to its end.
     """
@@ -33,6 +34,7 @@ class Work:
     results: Mapping[StageName, Mapping[str, Any]]
     max_threads: int
     tell: Tell
+    kind: Kind = "training"
     request_id: str = ""
     earlier: Mapping[str, Any] | None = None
 
