@@ -51,7 +51,7 @@ unit: $(VENV)/.dev ## fast tests, beside the code
 	@$(BIN)/pytest -n 4 --dist loadfile libs services examples
 
 audit: $(VENV)/.dev ## known vulnerabilities in what is locked (needs the advisories of PyPI)
-	@for lock in lock/runtime.txt lock/services.txt lock/dev.txt lock/docs.txt; do \
+	@for lock in lock/runtime.txt lock/services.txt lock/dev.txt lock/docs.txt lock/browser.txt; do \
 	  $(BIN)/pip-audit --strict --disable-pip --require-hashes --progress-spinner off -r $$lock || exit 1; done
 
 e2e: $(VENV)/.dev ## the loop with real processes on the embedded stack, faults included

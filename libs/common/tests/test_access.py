@@ -31,6 +31,15 @@ NEEDED: list[tuple[str, str, Scope | None]] = [
     ("GET", "/metrics", None),
     ("GET", "/v2/health/ready", None),
     ("GET", "/v2/models/m/ready", "read"),
+    ("GET", "/dashboard/sign-in", None),
+    ("POST", "/dashboard/sign-in", None),
+    ("DELETE", "/dashboard/sign-in", "operate"),
+    ("POST", "/dashboard/sign-out", "read"),
+    ("GET", "/dashboard/static/dashboard.css", None),
+    ("POST", "/dashboard/static/dashboard.css", "operate"),
+    ("GET", "/dashboard", "read"),
+    ("GET", "/dashboard/static", "read"),
+    ("POST", "/dashboard/models/m/commands/freeze", "operate"),
 ]
 
 

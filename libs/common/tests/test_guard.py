@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from shipway.runtime.authsettings import AccessSettings, GuardedSettings
 from shipway.runtime.guard import Guard, open_guard
 from shipway.runtime.http import respond
 from shipway.runtime.lifecycle import Life
-from shipway.runtime.tokens import by_digest, create, read_lines, revoke
+from shipway.runtime.tokens import by_digest, create, digest_of, read_lines, revoke
 
 
 async def app(scope: Any, _receive: Any, send: Any) -> None:
@@ -81,6 +82,34 @@ async def test_a_tokens_hash_is_no_token(path: Path, token: Callable[..., str]) 
     token("read")
     stolen = read_lines(path)["app"].sha256
     assert (await client_of(guard_of(path)).get("/models", headers=bearer(stolen))).status_code == 401
+
+
+async def test_a_session_may_what_its_token_may_and_a_header_goes_first(path: Path, token: Callable[..., str]) -> None:
+    reads, predicts = token("read"), token("predict", name="other")
+    guard = guard_of(path)
+    sessions = iter([digest_of(reads.encode()), digest_of(reads.encode()), digest_of(reads.encode()), b"x" * 32])
+    guarded = guard.around(app)
+
+    async def behind_a_door(scope: Any, receive: Any, send: Any) -> None:
+        await guarded(scope | {"shipway.session": next(sessions)}, receive, send)
+
+    client = httpx.AsyncClient(transport=httpx.ASGITransport(behind_a_door), base_url="http://x")
+    looked = await client.get("/models")
+    assert (looked.status_code, looked.text) == (200, "app")
+    assert (await client.post("/models")).status_code == 403
+    assert (await client.get("/models", headers=bearer(predicts))).status_code == 403
+    assert (await client.get("/models")).status_code == 401, "a token that is not known"
+
+
+def test_a_token_is_in_force_until_it_ends(path: Path) -> None:
+    lasts = create(path, "lasts", ["read"])
+    ended = create(path, "ended", ["read"], expires_at=datetime(2020, 1, 1, tzinfo=UTC))
+    guard = guard_of(path)
+    assert guard.asks and not Guard(AccessSettings(), None).asks
+    found = guard.in_force(digest_of(lasts.encode()))
+    assert found is not None and found.name == "lasts"
+    assert guard.in_force(digest_of(ended.encode())) is None
+    assert guard.in_force(digest_of(b"other")) is None
 
 
 async def test_health_and_figures_stay_open(path: Path, token: Callable[..., str]) -> None:

@@ -55,7 +55,9 @@ def scope_of(method: str, path: str) -> Scope | None:
             return "feedback"
     if method == "GET" and path.startswith("/results/"):
         return "predict"  # whoever may ask may have the answer
-    if path in OPEN_PATHS or path == _SIGN_IN or (method == "GET" and path.startswith(_STYLE)):
+    if path in OPEN_PATHS:
+        return None
+    if (path == _SIGN_IN and method in ("GET", "POST")) or (path.startswith(_STYLE) and method == "GET"):
         return None
     if method == "POST" and path == _SIGN_OUT:
         return "read"
