@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from docblocks import Guide, follow
 from otlp import Collector, collecting
 from world import QUICK, World, world
 
@@ -31,6 +32,14 @@ async def served(shipway_world: World) -> str:
     journey = await shipway_world.train("served")
     assert journey.succeeded, journey
     return "served"
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def guide(shipway_world: World, tmp_path_factory: pytest.TempPathFactory) -> Guide:
+    """The model ``houses``, served, as the guide has it; the other pages go on from there."""
+    folder = tmp_path_factory.mktemp("guide")
+    page = Path(__file__).parent.parent / "docs" / "your-own-model.md"
+    return Guide(folder, await follow(page, shipway_world, folder))
 
 
 @pytest.fixture

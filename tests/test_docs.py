@@ -5,20 +5,22 @@ import math
 import re
 import subprocess
 import sys
+import tomllib
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import duckdb
 import httpx
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from docblocks import CODE, blocks
-from world import World
+from docblocks import CODE, Guide, blocks, follow
+from world import World, features_of, make_rows
 
 from shipway.contract.predictionlog import Outcome, PredictionRecord, decode_batch, encode_batch
 from shipway.contract.signature import Feature, Signature
+from shipway.contract.spec import parse_spec
 from shipway.monitor.parquet import Naming, encode, named
 from shipway.releaser.state import Role
 from shipway.releaser.state import State as ReleaseState
@@ -61,6 +63,48 @@ def test_every_block_is_run_or_says_why_not(root: Path) -> None:
             assert all((root / path).exists() for path in re.findall(r"\b[\w/-]+\.(?:py|md)\b", reason)), (
                 f"{block}: {reason}"
             )
+
+
+def test_the_model_files_of_the_pages_are_right(root: Path) -> None:
+    guide = root / "docs" / "your-own-model.md"
+    (whole,) = [tomllib.loads(b.text) for b in blocks(guide) if b.marks.get("file") == "houses.toml"]
+    found = [block for page in pages(root) for block in blocks(page) if block.language == "toml"]
+    assert len(found) > 10
+    for block in found:
+        part = tomllib.loads(block.text)
+        spec = parse_spec(whole | {key: _over(whole.get(key), value) for key, value in part.items()})
+        assert spec.name == whole["name"], block
+
+
+def _over(below: Any, above: Any) -> Any:
+    return below | above if isinstance(below, dict) and isinstance(above, dict) else above
+
+
+FOLLOWED = [
+    "tour.md",
+    "predictions.md",
+    "operations.md",
+    "security.md",
+    *(f"how-to/{file.name}" for file in sorted((Path(__file__).parent.parent / "docs" / "how-to").glob("*.md"))),
+]
+
+
+@pytest.mark.asyncio(loop_scope="session")
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("page", FOLLOWED)
+async def test_a_page_can_be_followed(
+    shipway_world: World, guide: Guide, served: str, root: Path, tmp_path: Path, page: str
+) -> None:
+    row = features_of(make_rows("binary", 1, seed=4)[0])
+    await shipway_world.shipway.predict(served, [row])  # somebody did before; the tour looks at it
+    await follow(
+        root / "docs" / page, shipway_world, tmp_path, {"flights": served, ".shipway/demo": str(shipway_world.folder)}
+    )
+
+
+def test_every_page_that_runs_is_followed(root: Path) -> None:
+    runs = {str(p.relative_to(root / "docs")) for p in pages(root)[1:] if any("run" in b.marks for b in blocks(p))}
+    assert runs <= {*FOLLOWED, "your-own-model.md"}
 
 
 @pytest.mark.parametrize(
