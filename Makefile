@@ -7,8 +7,8 @@ EDITABLE := $(foreach p,$(PACKAGES),-e $(p))
 UV_CACHE_ARGS := --quiet --python $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-upgrade test-compose test-dashboard screenshots compose chaos bench swaps canaries watched bench-peers \
-	fmt lint types unit audit e2e docs site lock clean dev asyncapi airflow
+.PHONY: help demo test test-upgrade test-compose test-dashboard screenshots compose chaos outage bench swaps canaries watched \
+	bench-peers fmt lint types unit audit e2e docs site lock clean dev asyncapi airflow
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -87,6 +87,10 @@ screenshots: $(VENV)/.browser ## the pictures of the dashboard in docs/images, m
 
 chaos: $(VENV)/.dev ## break a running Shipway in many ways under load (SEED=1 BUDGET_S=360; 0: every way, 15 minutes)
 	@PYTHONPATH=tests $(BIN)/python -m chaos --seed $(or $(SEED),1) --budget-s $(or $(BUDGET_S),360) $(CHAOS)
+
+outage: $(VENV)/.dev ## predictions go on with Kafka, PostgreSQL and the object store all away (OUTAGE_S=600)
+	@SHIPWAY_TEST_OUTAGE_S=$(or $(OUTAGE_S),600) $(BIN)/pytest tests/test_serving_faults.py -k all_away \
+	  --log-cli-level=INFO --log-disable=httpx
 
 bench: $(VENV)/.dev ## Shipway side by side with other servers (needs wrk; BENCH=--write renews docs/performance.md)
 	@$(BIN)/python bench $(BENCH)

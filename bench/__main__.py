@@ -9,7 +9,7 @@ from statistics import median
 
 import numpy as np
 import targets
-from growth import measure_growth
+from growth import measure_growth, measure_log
 from load import Figure, measure, wrk
 from model import NAME, make_rows
 from report import Case, write_report
@@ -33,16 +33,18 @@ async def main() -> None:
     parser.add_argument("--seconds", type=int, default=2, help="of one measurement")
     parser.add_argument("--connections", type=int, nargs="+", default=[1, 8, 32, 128])
     parser.add_argument("--rows", type=int, nargs="+", default=[1, 32, 1000])
-    parser.add_argument("--part", choices=("all", "peers", "growth"), default="all", help="of the measurements")
+    parser.add_argument("--part", choices=("all", "peers", "growth", "log"), default="all", help="of the measurements")
     parser.add_argument("--write", action="store_true", help="renew the tables and the plot in docs/")
     options = parser.parse_args()
     wrk()
     with tempfile.TemporaryDirectory(prefix="shipway-bench-") as name:
         folder = Path(name)
-        if options.part != "growth":
+        if options.part in ("all", "peers"):
             await _side_by_side(folder, options)
-        if options.part != "peers":
+        if options.part in ("all", "growth"):
             await measure_growth(folder, options.rounds, options.seconds, options.write)
+        if options.part in ("all", "log"):
+            await measure_log(folder, options.rounds, options.seconds, options.write)
 
 
 async def _side_by_side(folder: Path, options: argparse.Namespace) -> None:

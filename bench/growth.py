@@ -1,4 +1,4 @@
-"""How cost grows: with trees, rows, models, instances; what the log costs; and what a release costs each service."""
+"""How cost grows: with trees, rows, models, instances; and what a release costs each service. What the log costs."""
 
 import asyncio
 import dataclasses
@@ -49,7 +49,6 @@ class Growth:
         lines += await self._instances("trees-100")
         lines += await self._trees()
         lines += await self._rows("trees-100")
-        lines += await self._log("trees-100")
         lines += await self._models(by_trees[100])
         return lines + await self._releases(by_trees[100])
 
@@ -105,20 +104,21 @@ class Growth:
                 ]
         return _table("The same with MLServer", "models", found)
 
-    async def _log(self, model: str) -> list[str]:
+    async def log(self, model: str) -> list[str]:
         """On and off in turn, by new processes; the CPU is told apart from what else the machine does."""
         spec = self.supervisor.plan.process("predictor-1")
         off = dataclasses.replace(spec, env={**spec.env, "SHIPWAY_PREDICTOR__PREDICTION_LOG__OFF": "true"})
         found: dict[str, list[Figure]] = {"on": [], "off": []}
-        for _ in range(self.rounds):
-            for name, one in (("off", off), ("on", spec)):
+        for number in range(self.rounds):
+            both = [("off", off), ("on", spec)]
+            for name, one in both if number % 2 else reversed(both):
                 await self.supervisor.replace(one)
                 await self.supervisor.wait_ready(["predictor-1"])
-                found[name].append((await self._measured(model))[-1])
-        lines = _table("The prediction log", "log", found)
+                found[name] += await dataclasses.replace(self, rounds=1)._measured(model)
+        lines = _figures("log", found)
         pairs = list(zip(found["on"], found["off"], strict=True))
         rate, cpu = [a.per_s / b.per_s for a, b in pairs], [a.cpu_us / b.cpu_us for a, b in pairs]
-        return [*lines, f"On against off, in the same round: requests/s {spread(rate, 2)}, CPU {spread(cpu, 2)}.", ""]
+        return [*lines, f"On over off, in the same round: requests/s {spread(rate, 2)}, CPU {spread(cpu, 2)}."]
 
     async def _releases(self, approval: ModelApproved) -> list[str]:
         """One version after another takes over; what that costs each process, without any prediction."""
@@ -158,13 +158,28 @@ async def measure_growth(folder: Path, rounds: int, seconds: int, write: bool) -
         write_section("growth", lines)
 
 
+async def measure_log(folder: Path, rounds: int, seconds: int, write: bool) -> None:
+    """What the prediction log costs, as measure_growth does; in more rounds, as the difference is small."""
+    async with running(folder / "logging") as supervisor:
+        await train(supervisor, folder / "data", "trees-100", trees=100)
+        lines = await Growth(supervisor, folder, 3 * rounds, seconds).log("trees-100")
+    lines = [f"{machine()}; medians of {3 * rounds} rounds, {CONNECTIONS} connections.", "", *lines]
+    print("\n" + "\n".join(lines))
+    if write:
+        write_section("log", lines)
+
+
 def _table(title: str, first: str, found: dict[str, list[Figure]]) -> list[str]:
+    lines = [f"### {title}", "", *_figures(first, found)]
+    print("\n".join(lines), flush=True)
+    return lines
+
+
+def _figures(first: str, found: dict[str, list[Figure]]) -> list[str]:
     def middle(figures: list[Figure], of: Callable[[Figure], float]) -> float:
         return median(map(of, figures))
 
     lines = [
-        f"### {title}",
-        "",
         f"| {first} | requests/s | p50 ms | p99 ms | CPU µs | MB |",
         "|---|---:|---:|---:|---:|---:|",
     ]
@@ -174,8 +189,7 @@ def _table(title: str, first: str, found: dict[str, list[Figure]]) -> list[str]:
             f"{middle(figures, lambda f: f.p99_ms):.2f} | {middle(figures, lambda f: f.cpu_us):,.0f} | "
             f"{middle(figures, lambda f: f.memory_mb):,.0f} |"
         )
-        assert not sum(f.errors for f in figures), f"{title}, {name}: requests failed"
-    print("\n".join([*lines, ""]), flush=True)
+        assert not sum(f.errors for f in figures), f"{first} {name}: requests failed"
     return [*lines, ""]
 
 

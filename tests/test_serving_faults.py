@@ -1,14 +1,17 @@
 """What clients do not notice: predictors that are killed, stopped and paused, new ones, and everything else being away.
 
-Every request is sent once, when it is due, and each that gets no prediction fails the test.
+Every request is sent once, when it is due, and each that gets no prediction fails the test. Everything else is away for
+SHIPWAY_TEST_OUTAGE_S: 10 seconds, or by ``make outage`` as long as you like.
 """
 
 import asyncio
 import logging
+import os
 import signal
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import httpx
 import pytest
@@ -16,15 +19,19 @@ import pytest_asyncio
 from world import STACK, World, eventually, features_of, make_rows, world
 
 from shipway.cli.traffic import Traffic
+from shipway.embedded.ports import choose_ports
+from shipway.embedded.process import end, spawn
 
+OUTAGE_S = float(os.environ.get("SHIPWAY_TEST_OUTAGE_S", "10"))
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
-    pytest.mark.timeout(240),
+    pytest.mark.timeout(240 + 3 * OUTAGE_S),
     pytest.mark.skipif(STACK != "embedded", reason="make chaos does this to containers"),
 ]
 ROWS = [features_of(row) for row in make_rows("binary", n=100, seed=5)]
 _log = logging.getLogger(__name__)
 BOTH = ("predictor-1", "predictor-2")
+PER_S = 50
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -38,9 +45,10 @@ async def serving_world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterat
 
 
 @asynccontextmanager
-async def traffic_to(running: World, *models: str) -> AsyncIterator[list[Traffic]]:
-    """Sends to each model, 50 requests a second; none may fail."""
-    sending = [Traffic(running.gateway, model, ROWS, per_second=50) for model in models]
+async def traffic_to(running: World, *models: str, gateways: tuple[str, ...] = ()) -> AsyncIterator[list[Traffic]]:
+    """Sends to each model at each gateway, by default the one there is, 50 requests a second; none may fail."""
+    urls = gateways or (running.gateway,)
+    sending = [Traffic(url, model, ROWS, per_second=PER_S) for url in urls for model in models]
     tasks = [asyncio.create_task(one.run()) for one in sending]
     try:
         await eventually(lambda: _answered(sending, 20), "there is traffic")
@@ -115,8 +123,58 @@ async def test_a_paused_predictor_is_out_in_time_and_costs_neither_model_a_reque
         assert all(one.counts.slowest_ms < 5000 for one in sending)
 
 
+@asynccontextmanager
+async def second_gateway(running: World) -> AsyncIterator[str]:
+    """Another gateway of the same Shipway, ready; its URL."""
+    spec, (port,) = running.supervisor.plan.process("gateway"), choose_ports(["gateway-2"], usual={}).values()
+    env = {
+        **os.environ,
+        **spec.env,
+        "SHIPWAY_GATEWAY__HTTP__PORT": str(port),
+        "SHIPWAY_GATEWAY__PREDICTION_LOG__FOLDER": str(running.folder / "prediction-log" / "gateway-2"),
+    }
+    process = await spawn(spec.argv, running.supervisor.plan.log_file("gateway-2"), env)
+    try:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+
+            async def ready() -> bool:
+                return (await client.get("/readyz")).status_code == 200
+
+            await eventually(ready, "the second gateway is ready")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        assert await end(process, signal.SIGTERM, 28) == 0
+
+
+async def test_two_gateways_answer_by_the_same_table_and_both_take_a_swap(serving_world: World) -> None:
+    running = serving_world
+    async with second_gateway(running) as second, httpx.AsyncClient() as client:
+        gateways = (running.gateway, second)
+
+        async def of_both(path: str, **request: object) -> list[dict[str, Any]]:
+            method = "POST" if request else "GET"
+            return [(await client.request(method, url + path, **request)).json() for url in gateways]  # type: ignore[arg-type]
+
+        async def on(version: int) -> bool:
+            one, other = await of_both("/models/other")
+            shares = {v["version"]: v["effective_share"] for v in one["versions"]}
+            return one == other and shares.get(version) == 1.0
+
+        async def same_answers(version: int) -> None:
+            one, other = await of_both("/predict/other", json={"rows": ROWS[:20]})
+            assert one["version"] == other["version"] == version
+            assert [p["probability"] for p in one["predictions"]] == [p["probability"] for p in other["predictions"]]
+
+        await eventually(lambda: on(1), "both have the first version")
+        await same_answers(1)
+        async with traffic_to(running, "other", gateways=gateways):
+            assert (await running.train("other")).succeeded
+            await eventually(lambda: on(2), "both have swapped")
+        await same_answers(2)
+
+
 async def test_with_kafka_database_and_store_all_away_it_answers_as_before(serving_world: World) -> None:
-    """Ten minutes of it, with more load, are in docs/reliability.md; the rule is the same from the first second on."""
+    """Ten minutes of it are in docs/reliability.md (``make outage``); the rule is the same from the first second on."""
     running = serving_world
     objects = running.folder / "objects"
     async with traffic_to(running, "steady", "other") as sending:
@@ -126,7 +184,10 @@ async def test_with_kafka_database_and_store_all_away_it_answers_as_before(servi
         objects.touch()  # a file where the folder was: nobody makes it anew
         try:
             before = sum(sending[0].counts.answered.values())
-            await eventually(lambda: _answered(sending, before + 500), "ten seconds of traffic")
+            enough = before + round(PER_S * OUTAGE_S)
+            await eventually(lambda: _answered(sending, enough), "traffic for so long", 60 + 2 * OUTAGE_S)
+            slowest, found = (f([one.counts.slowest_ms for one in sending]) for f in (max, len))
+            _log.info("away for %g s: %d answers by %d models, the slowest %.0f ms", OUTAGE_S, enough, found, slowest)
             running.supervisor.kill("predictor-2", signal.SIGSTOP)
             await until_routable(running, "predictor-2", False)
             running.supervisor.kill("predictor-2", signal.SIGCONT)
@@ -147,4 +208,4 @@ async def test_with_kafka_database_and_store_all_away_it_answers_as_before(servi
             counts["answered"] + counts["inherited"] == counts["logged"] + counts["dropped"] and counts["logged"] > 1000
         )
 
-    await eventually(accounted, "every answer of the outage is logged, or counted as dropped")
+    await eventually(accounted, "every answer of the outage is logged, or counted as dropped", 60 + OUTAGE_S)

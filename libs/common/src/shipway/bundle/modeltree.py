@@ -7,6 +7,7 @@ import numpy as np
 
 from shipway.bundle.modeltext import (
     Fields,
+    Ints,
     check_integers,
     check_numbers,
     check_numbers_or_infinite,
@@ -64,8 +65,7 @@ def check_tree(block: bytes, number: int, features: int, most_leaves: int) -> tu
         check_numbers_or_infinite(tree, key, where, nodes)
     check_integers(tree, "internal_count", where, nodes)
     _check_splits(tree, where, nodes, features)
-    _check_children(tree, where, nodes)
-    return leaves, _depth(tree, where, nodes)
+    return leaves, _check_children(tree, where, nodes)
 
 
 def _check_splits(tree: Fields, where: str, nodes: int, features: int) -> None:
@@ -94,43 +94,43 @@ def _check_splits(tree: Fields, where: str, nodes: int, features: int) -> None:
         raise InvalidField(f"{where}.threshold", "the categorical nodes do not point to the category sets, each once")
 
 
-def _check_children(tree: Fields, where: str, nodes: int) -> None:
-    """Every node and leaf but the root is the child of one node, and of an earlier one: so it is a tree.
+def _check_children(tree: Fields, where: str, nodes: int) -> int:
+    """Every node and leaf but the root is the child of one node, and of an earlier one: so it is a tree; its depth.
 
-    LightGBM numbers a node when it splits a leaf, so a child always comes after its parent.
+    LightGBM numbers a node when it splits a leaf, so a child always comes after its parent. The depth is the number of
+    splits on the longest way to a leaf.
     """
     left = integers(tree, "left_child", where, nodes)
     right = integers(tree, "right_child", where, nodes)
-    if not nodes:
-        return
+    depths, leaves = [1] + [0] * nodes, bytearray(nodes + 1)
+    depth = 1 if nodes else 0
+    for node, both in enumerate(zip(left.tolist(), right.tolist(), strict=True)):
+        for child in both:
+            if node < child < nodes and not depths[child]:
+                depths[child] = depths[node] + 1
+                depth = max(depth, depths[child])
+            elif -nodes <= child + 1 <= 0 and not leaves[~child]:
+                leaves[~child] = 1
+            else:
+                raise _no_tree(left, right, where)
+    # 2 * nodes children and the root over as many places: as none was reached twice, none is missed.
+    return depth
+
+
+def _no_tree(left: Ints, right: Ints, where: str) -> InvalidField:
+    """What is wrong with children that make no tree; in the order in which it matters."""
+    nodes = len(left)
     children = np.concatenate([left, right])
-    if children.min() < -(nodes + 1) or children.max() >= nodes:
-        for name, child in (("left_child", left), ("right_child", right)):
-            within(child, -(nodes + 1), nodes - 1, f"{where}.{name}")
-    parents = np.arange(2 * nodes) % nodes
-    backwards = (children >= 0) & (children <= parents)
+    for name, child in (("left_child", left), ("right_child", right)):
+        within(child, -(nodes + 1), nodes - 1, f"{where}.{name}")
+    backwards = (children >= 0) & (children <= np.arange(2 * nodes) % nodes)
     if backwards.any():
         side, at = divmod(int(backwards.argmax()), nodes)
         problem = f"{children[side * nodes + at]} does not come after its parent: the tree has a cycle"
-        raise InvalidField(f"{where}.{('left_child', 'right_child')[side]}[{at}]", problem)
+        return InvalidField(f"{where}.{('left_child', 'right_child')[side]}[{at}]", problem)
     # A child c (a leaf is ~leaf, so negative) is counted at c + nodes + 1; only the root is nobody's child.
     times = np.bincount(children + nodes + 1, minlength=2 * nodes + 1)
     times[nodes + 1] += 1
-    # 2 * nodes children and the root over as many places: if none is reached twice, none is missed.
-    if times.max() > 1:
-        at = int((times != 1).argmax()) - nodes - 1
-        name = f"node {at}" if at >= 0 else f"leaf {~at}"
-        raise InvalidField(f"{where}.left_child, right_child", f"must reach every node and leaf once, but not {name}")
-
-
-def _depth(tree: Fields, where: str, nodes: int) -> int:
-    """Splits on the longest way to a leaf. Of a proven tree, in which a child comes after its parent."""
-    children = zip(
-        *(integers(tree, side, where, nodes).tolist() for side in ("left_child", "right_child")), strict=True
-    )
-    depths = [1] * nodes
-    for node, both in enumerate(children):
-        for child in both:
-            if child >= 0:
-                depths[child] = depths[node] + 1
-    return max(depths, default=0)
+    at = int((times != 1).argmax()) - nodes - 1
+    name = f"node {at}" if at >= 0 else f"leaf {~at}"
+    return InvalidField(f"{where}.left_child, right_child", f"must reach every node and leaf once, but not {name}")

@@ -34,7 +34,7 @@ _PASSED_ON = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TMPDIR
 _TOLD_BYTES = 4096
 # A child that is late is killed by the process that forked it; this is for one that does not.
 _GRACE_S = 20.0
-# 27 ms a megabyte, of 500 MB at most, by a process that gives way to every other.
+# 20 ms a megabyte, of 500 MB at most, by a process that gives way to every other.
 _PROOF_S = 300.0
 _OUT_OF_MEMORY = ("bad_alloc", "MemoryError", "Cannot allocate memory")
 
