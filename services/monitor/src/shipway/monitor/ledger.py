@@ -8,9 +8,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from shipway.monitor.budgets import Counts
-from shipway.monitor.leveltables import level_counts, phases
 from shipway.monitor.phases import Mark, Overdue, Phase
-from shipway.monitor.tables import versions
+from shipway.monitor.tables import level_counts, phases, versions
 from shipway.runtime.database import Transaction
 
 SLOT = timedelta(minutes=5)

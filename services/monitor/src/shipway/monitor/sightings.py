@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from shipway.contract.events import Presence
-from shipway.monitor.leveltables import sightings
+from shipway.monitor.tables import sightings
 from shipway.runtime.database import Transaction
 
 START, LETTERS = "start", "dead letters"

@@ -11,9 +11,8 @@ from shipway.contract.events import BudgetChanged, TrainingRequested
 from shipway.contract.spec import ModelSpec
 from shipway.monitor.budgets import is_spent
 from shipway.monitor.conditions import spent_words
-from shipway.monitor.leveltables import level_states, phases
 from shipway.monitor.measuring import Measured
-from shipway.monitor.tables import events
+from shipway.monitor.tables import events, level_states, phases
 from shipway.runtime.database import Transaction
 from shipway.runtime.delivery import emit
 

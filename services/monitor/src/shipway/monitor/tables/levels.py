@@ -1,11 +1,9 @@
-"""The tables of service levels: phases with their begin and end, counts of requests, budgets, what was sighted when."""
+"""Service levels: phases with their begin and end, counts of requests, budgets, what was sighted when."""
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
 
-from shipway.monitor.tables import metadata
-
-_TIME = sa.DateTime(timezone=True)
+from shipway.monitor.tables.base import TIME, metadata
 
 # One run of a phase (monitor.phases): of a training request, or of a version. Its begin and its end come in events,
 # in any order.
@@ -15,11 +13,11 @@ phases = sa.Table(
     sa.Column("model", sa.Text, primary_key=True),
     sa.Column("phase", sa.Text, primary_key=True),
     sa.Column("subject", sa.Text, primary_key=True),  # the request's id, or the version
-    sa.Column("begun_at", _TIME),
-    sa.Column("ended_at", _TIME),
+    sa.Column("begun_at", TIME),
+    sa.Column("ended_at", TIME),
     sa.Column("outcome", sa.Text, server_default="", nullable=False),  # "failed"; "void": it does not count
     sa.Column("generation", sa.BigInteger),  # of the desired state that is to be seen
-    sa.Column("retried_at", _TIME),
+    sa.Column("retried_at", TIME),
 )
 
 # Requests, and records of the log, that kept a level or missed it, by five minutes of the prediction.
@@ -28,7 +26,7 @@ level_counts = sa.Table(
     metadata,
     sa.Column("model", sa.Text, primary_key=True),
     sa.Column("level", sa.Text, primary_key=True),
-    sa.Column("slot", _TIME, primary_key=True),
+    sa.Column("slot", TIME, primary_key=True),
     sa.Column("good", sa.BigInteger, nullable=False),
     sa.Column("bad", sa.BigInteger, nullable=False),
 )
@@ -39,7 +37,7 @@ level_states = sa.Table(
     metadata,
     sa.Column("model", sa.Text, primary_key=True),
     sa.Column("spent", JSONB, server_default="{}", nullable=False),
-    sa.Column("looked_at", _TIME, nullable=False),
+    sa.Column("looked_at", TIME, nullable=False),
 )
 
 # What is counted over all models: starts of instances, and where topics of dead letters ended at a moment.
@@ -48,6 +46,6 @@ sightings = sa.Table(
     metadata,
     sa.Column("kind", sa.Text, primary_key=True),
     sa.Column("subject", sa.Text, primary_key=True),
-    sa.Column("at", _TIME, primary_key=True),
+    sa.Column("at", TIME, primary_key=True),
     sa.Column("value", sa.BigInteger, server_default="0", nullable=False),
 )
