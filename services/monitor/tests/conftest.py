@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from itertools import count
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,6 +19,7 @@ from shipway.monitor.staging import Room
 from shipway.monitor.watcher import KnownBins
 from shipway.runtime.database import Database
 from shipway.runtime.delivery import outbox
+from shipway.runtime.objects import FolderStore
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 _ids = count()
@@ -100,13 +102,28 @@ def log(database: Database) -> Callable[..., Awaitable[None]]:
 
 
 @pytest.fixture
-def told(database: Database) -> Callable[[type[Any]], Awaitable[list[Any]]]:
-    """Gives what was said of a type of event, the oldest first: ``await told(AlertChanged)``."""
+def outgoing(database: Database) -> Callable[[], Awaitable[list[Envelope]]]:
+    """Gives every event that was said, the oldest first."""
 
-    async def said(kind: type[Any]) -> list[Any]:
+    async def read() -> list[Envelope]:
         async with database.begin() as tx:
             rows = (await tx.execute(sa.select(outbox).order_by(outbox.c.seq))).all()
-        events = [decode(row.value, msgspec.msgpack.decode(row.headers, type=Headers)).payload for row in rows]
-        return [event for event in events if isinstance(event, kind)]
+        return [decode(row.value, msgspec.msgpack.decode(row.headers, type=Headers)) for row in rows]
 
-    return said
+    return read
+
+
+@pytest.fixture
+def said(outgoing: Callable[[], Awaitable[list[Envelope]]]) -> Callable[[type[Any]], Awaitable[list[Any]]]:
+    """Gives the events of a type that were said, the oldest first: ``await said(AlertChanged)``."""
+
+    async def of(kind: type[Any]) -> list[Any]:
+        return [event.payload for event in await outgoing() if isinstance(event.payload, kind)]
+
+    return of
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FolderStore:
+    """An object store of its own."""
+    return FolderStore(tmp_path / "objects")

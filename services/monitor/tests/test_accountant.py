@@ -206,7 +206,7 @@ async def test_what_the_rules_end_another_way_is_not_counted(world: World, put: 
 
 
 async def test_newest_events_are_alerts_until_newer_ones_end_well(
-    world: World, told: Put, put: Put, declare: Put
+    world: World, said: Put, put: Put, declare: Put
 ) -> None:
     await declare()
     await put(e.TrainingRequested(model="m", request_id="r0"), NOW - HOUR)
@@ -216,7 +216,7 @@ async def test_newest_events_are_alerts_until_newer_ones_end_well(
     await world.look()
     await world.look()
     assert await world.open_alerts() == {("m", 0, "failed training", ""), ("m", 1, "rejected version", "")}
-    (first, _) = await told(e.AlertChanged)
+    (first, _) = await said(e.AlertChanged)
     assert (first.state, first.page) == ("raised", "docs/playbook.md#failed-training")
     await trained(put, 2, NOW - 10 * MINUTE)
     await put(e.ReleaseProgressed(**_progress(2)), NOW - 6 * MINUTE)
@@ -257,13 +257,13 @@ async def test_dead_letters_and_restarts_are_alerts_of_no_model(world: World) ->
 
 
 async def test_a_budget_that_is_spent_is_told_once_and_told_back(
-    world: World, told: Put, put: Put, declare: Put, requests: Put
+    world: World, said: Put, put: Put, declare: Put, requests: Put
 ) -> None:
     await declare(on_budget_spent="hold", budget_min_requests=100)
     await requests(answered=95, failed=5)
     await world.look()
     await world.look()
-    (spent,) = await told(e.BudgetChanged)
+    (spent,) = await said(e.BudgetChanged)
     assert (spent.level, spent.state, spent.hold_releases) == ("availability", "spent", True)
     assert spent.reason == "5 of 100 requests were not without failure in 30d; 1 may"
     assert spent.left == pytest.approx(-4)
@@ -274,19 +274,19 @@ async def test_a_budget_that_is_spent_is_told_once_and_told_back(
     assert kinds == {("budget spent", "availability"), ("slow burn", "availability")}
     await requests(answered=10_000)
     await world.look()
-    assert [one.state for one in await told(e.BudgetChanged)] == ["spent", "back"]
+    assert [one.state for one in await said(e.BudgetChanged)] == ["spent", "back"]
     assert await world.open_alerts() == set()
 
 
 async def test_a_model_file_that_wants_no_hold_any_more_lets_go(
-    world: World, told: Put, declare: Put, requests: Put
+    world: World, said: Put, declare: Put, requests: Put
 ) -> None:
     await declare(on_budget_spent="hold", budget_min_requests=100, latency_p99="1ms")
     await requests(answered=100, slow=50, latency_p99="1ms")
     await world.look()
     await declare(budget_min_requests=100, latency_p99="1ms")
     await world.look()
-    told = await told(e.BudgetChanged)
+    told = await said(e.BudgetChanged)
     assert [(one.level, one.state, one.hold_releases) for one in told] == [
         ("latency", "spent", True),
         ("latency", "spent", False),
@@ -294,7 +294,7 @@ async def test_a_model_file_that_wants_no_hold_any_more_lets_go(
 
 
 async def test_a_request_is_asked_for_once_more_where_the_model_file_says(
-    world: World, told: Put, put: Put, declare: Put
+    world: World, said: Put, put: Put, declare: Put
 ) -> None:
     for request_id in ("lost", "failed"):
         await put(e.TrainingRequested(model="m", request_id=request_id, until=NOW), NOW - HOUR)
@@ -303,11 +303,11 @@ async def test_a_request_is_asked_for_once_more_where_the_model_file_says(
     await put(e.TrainingFailed(request_id="failed", **failed), NOW - HOUR)
     await declare()
     await world.look()
-    assert await told(e.TrainingRequested) == []
+    assert await said(e.TrainingRequested) == []
     await declare(on_overdue="retry")
     await world.look()
     await world.look()
-    asked = {one.request_id: one for one in await told(e.TrainingRequested)}
+    asked = {one.request_id: one for one in await said(e.TrainingRequested)}
     assert asked.keys() == {"lost", "again-failed"}
     assert {one.until for one in asked.values()} == {NOW}
     # The second try fails too: it is not tried for ever.
@@ -315,7 +315,7 @@ async def test_a_request_is_asked_for_once_more_where_the_model_file_says(
     await put(e.TrainingAccepted(model="m", request_id="again-failed"), NOW)
     await put(e.TrainingFailed(request_id="again-failed", **failed), NOW)
     await world.look()
-    assert len(await told(e.TrainingRequested)) == 2
+    assert len(await said(e.TrainingRequested)) == 2
 
 
 @given(latency_us=st.integers(1, 10**9), limit_us=st.integers(1000, 10**9))

@@ -3,11 +3,9 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import msgspec
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -17,7 +15,6 @@ from shipway.bundle.history import labels_between
 from shipway.bundle.manifest import Windows
 from shipway.bundle.store import encode_golden, write_bundle
 from shipway.contract import events as e
-from shipway.contract.envelope import decode
 from shipway.monitor import qualities
 from shipway.monitor.historian import Historian
 from shipway.monitor.joiner import Joiner
@@ -25,7 +22,6 @@ from shipway.monitor.references import References
 from shipway.monitor.settings import HistorySettings, LabelSettings
 from shipway.monitor.tables import history_files, label_files, labels, quality
 from shipway.runtime.database import Database
-from shipway.runtime.delivery import outbox
 from shipway.runtime.objects import FolderStore
 from shipway.runtime.prediction_ids import as_text, new_ids
 from shipway.runtime.settings import DataSettings
@@ -39,11 +35,6 @@ BINARY = {
     "target": "y",
     "classes": ["false", "true"],
 }
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> FolderStore:
-    return FolderStore(tmp_path / "objects")
 
 
 @pytest.fixture
@@ -99,15 +90,9 @@ async def quality_of(database: Database) -> dict[str, Any]:
     return found
 
 
-async def measured(database: Database) -> list[e.QualityMeasured]:
-    async with database.begin() as tx:
-        rows = (await tx.execute(sa.select(outbox).order_by(outbox.c.seq))).all()
-    told = [decode(r.value, msgspec.msgpack.decode(r.headers, type=list[tuple[str, bytes]])).payload for r in rows]
-    return [event for event in told if isinstance(event, e.QualityMeasured)]
-
-
 async def test_labels_find_predictions_whichever_comes_first(
     database: Database,
+    said: Put,
     store: FolderStore,
     joiner: Callable[..., Joiner],
     served: None,
@@ -132,7 +117,7 @@ async def test_labels_find_predictions_whichever_comes_first(
     assert (version["predictions"], version["labelled"], version["coverage"]) == (2, 2, 1.0)
     assert version["loss"]["mean"] == pytest.approx((0.01 + 0.36) / 2)
     assert version["metrics"]["accuracy"] == 0.5
-    (event,) = await measured(database)
+    (event,) = await said(e.QualityMeasured)
     assert (event.version, event.labelled, event.predictions) == (1, 2, 2)
     assert event.loss_sum == pytest.approx(0.37) and event.loss_square_sum == pytest.approx(0.01**2 + 0.36**2)
     assert (event.window_from, event.window_to) == (T0, T0 + timedelta(hours=1))
@@ -144,6 +129,7 @@ async def test_labels_find_predictions_whichever_comes_first(
 
 async def test_a_corrected_label_counts_once_and_the_file_follows(
     database: Database,
+    said: Put,
     store: FolderStore,
     joiner: Callable[..., Joiner],
     served: None,
@@ -166,7 +152,7 @@ async def test_a_corrected_label_counts_once_and_the_file_follows(
     assert found["versions"][0]["labelled"] == 1
     assert found["versions"][0]["loss"]["mean"] == pytest.approx(0.64)
     assert found["counts"]["conflicting"] == 2
-    assert [event.loss_sum for event in await measured(database)] == [pytest.approx(0.04), pytest.approx(0.64)]
+    assert [event.loss_sum for event in await said(e.QualityMeasured)] == [pytest.approx(0.04), pytest.approx(0.64)]
     (row,) = pq.read_table(store._path(f"labels/m/{T0:%Y-%m-%d}.parquet")).to_pylist()
     assert row["label"] == "false"
     (before,) = row["earlier"]
@@ -251,6 +237,7 @@ async def test_only_files_whose_ids_may_hold_a_label_are_read(
 
 async def test_several_monitors_count_a_label_once(
     database: Database,
+    said: Put,
     store: FolderStore,
     joiner: Callable[..., Joiner],
     served: None,
@@ -267,7 +254,7 @@ async def test_several_monitors_count_a_label_once(
     await asyncio.gather(*(stepped(joiner()) for _ in range(3)))
     found = await quality_of(database)
     assert (found["versions"][0]["labelled"], found["counts"]["waiting"]) == (200, 0)
-    assert max(event.labelled for event in await measured(database)) == 200
+    assert max(event.labelled for event in await said(e.QualityMeasured)) == 200
 
 
 async def test_regression_is_judged_by_the_reach_of_the_first_versions_reference(

@@ -14,7 +14,6 @@ import sqlalchemy as sa
 from pydantic import ValidationError
 
 from shipway.contract import events as e
-from shipway.contract.envelope import decode
 from shipway.monitor import alerts
 from shipway.monitor.alerting import Rule
 from shipway.monitor.judgement import Finding
@@ -24,7 +23,6 @@ from shipway.monitor.notifier import Notifier
 from shipway.monitor.settings import AlertSettings
 from shipway.monitor.tables import notices, silences
 from shipway.runtime.database import Database
-from shipway.runtime.delivery import outbox
 
 NOW = datetime.now(UTC)
 RULE = Rule({})
@@ -80,19 +78,14 @@ async def pauses_over(database: Database) -> None:
         await tx.execute(sa.update(notices).values(due_at=None))
 
 
-async def told(database: Database) -> list[e.AlertChanged]:
-    async with database.begin() as tx:
-        rows = (await tx.execute(sa.select(outbox).order_by(outbox.c.seq))).all()
-    read = [decode(r.value, msgspec.msgpack.decode(r.headers, type=list[tuple[str, bytes]])).payload for r in rows]
-    return [event for event in read if isinstance(event, e.AlertChanged)]
-
-
 async def listed(database: Database, *, ended: bool = False) -> list[dict[str, Any]]:
     async with database.begin() as tx:
         return await alerts.listed(tx, "m", ended=ended)
 
 
-async def test_one_alert_while_it_lasts_and_an_event_for_each_change(database: Database, follow: Follow) -> None:
+async def test_one_alert_while_it_lasts_and_an_event_for_each_change(
+    database: Database, said: Callable[..., Any], follow: Follow
+) -> None:
     for alarm, figure in (
         (True, 0.2),
         (True, 0.21),
@@ -103,9 +96,9 @@ async def test_one_alert_while_it_lasts_and_an_event_for_each_change(database: D
         (False, 0.0),
     ):
         await follow(alarm, figure)
-    assert [event.state for event in await told(database)] == ["raised", "updated", "ended"]
-    assert len({event.alert_id for event in await told(database)}) == 1
-    assert (await told(database))[0].page == "docs/playbook.md#errors"
+    assert [event.state for event in await said(e.AlertChanged)] == ["raised", "updated", "ended"]
+    assert len({event.alert_id for event in await said(e.AlertChanged)}) == 1
+    assert (await said(e.AlertChanged))[0].page == "docs/playbook.md#errors"
     assert await listed(database) == []
     await follow(True)
     (open_one,) = await listed(database)

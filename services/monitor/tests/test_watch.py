@@ -5,28 +5,30 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
-import msgspec
-import sqlalchemy as sa
+import pytest
 
 from shipway.contract import events as e
-from shipway.contract.envelope import Envelope, decode
+from shipway.contract.envelope import Envelope
 from shipway.monitor.watch import Watch
 from shipway.runtime import trace
 from shipway.runtime.database import Database
-from shipway.runtime.delivery import outbox
 
 NOW = datetime.now(UTC)
 DAY = timedelta(days=1)
-Put = Callable[..., Awaitable[None]]
+Put = Callable[..., Awaitable[Any]]
 
 
-async def step(database: Database) -> list[Envelope]:
+@pytest.fixture
+def step(database: Database, outgoing: Put) -> Put:
     """One look; everything that was said so far."""
-    parts: Any = SimpleNamespace(database=database, source="shipway/monitor", relay=SimpleNamespace(wake=lambda: None))
-    await Watch(parts).step()
-    async with database.begin() as tx:
-        rows = (await tx.execute(sa.select(outbox).order_by(outbox.c.seq))).all()
-    return [decode(r.value, msgspec.msgpack.decode(r.headers, type=list[tuple[str, bytes]])) for r in rows]
+
+    async def look() -> list[Envelope]:
+        parts: Any = SimpleNamespace(database=database, source="shipway/monitor", relay=SimpleNamespace(wake=lambda: 0))
+        await Watch(parts).step()
+        found: list[Envelope] = await outgoing()
+        return found
+
+    return look
 
 
 def promoted(version: int, previous: int | None) -> e.ReleasePromoted:
@@ -46,20 +48,20 @@ async def declare(put: Put, raw_spec: Callable[..., dict[str, Any]]) -> None:
 
 
 async def test_an_old_unused_version_is_retired_once_in_its_trace(
-    database: Database, put: Put, raw_spec: Callable[..., dict[str, Any]]
+    step: Put, put: Put, raw_spec: Callable[..., dict[str, Any]]
 ) -> None:
     await declare(put, raw_spec)
     for version, days, letter in ((1, 90, "1"), (2, 60, "2"), (3, 50, "3")):
         await put(promoted(version, version - 1 or None), NOW - days * DAY, trace=letter)
-    await step(database)
-    (said,) = await step(database)
+    await step()
+    (said,) = await step()
     assert isinstance(said.payload, e.ModelRetired)
     assert (said.payload.version, said.payload.policy) == (1, "age-and-unused")
     assert trace.trace_id(said.traceparent) == "1" * 32
 
 
 async def test_a_failing_champion_is_degraded_once(
-    database: Database,
+    step: Put,
     put: Put,
     raw_spec: Callable[..., dict[str, Any]],
     record: Callable[..., Any],
@@ -69,16 +71,16 @@ async def test_a_failing_champion_is_degraded_once(
     await put(promoted(1, None), NOW - DAY)
     await log([record("refused", 1, datetime.now(UTC)) for _ in range(100)])
     await log([record("answered", 1, datetime.now(UTC)) for _ in range(90)])
-    assert await step(database) == []
+    assert await step() == []
     await log([record("failed", 1, datetime.now(UTC)) for _ in range(10)])
-    await step(database)
-    (said,) = await step(database)
+    await step()
+    (said,) = await step()
     assert isinstance(said.payload, e.ModelDegraded)
     assert (said.payload.version, said.payload.value) == (1, 0.1)
     assert said.payload.reason.startswith("10 of 100 requests failed")
 
 
-async def test_an_undeclared_model_is_left_alone(database: Database, put: Put) -> None:
+async def test_an_undeclared_model_is_left_alone(step: Put, put: Put) -> None:
     await put(promoted(1, None), NOW - 90 * DAY)
     await put(promoted(2, 1), NOW - 80 * DAY)
-    assert await step(database) == []
+    assert await step() == []

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -35,11 +34,6 @@ BINARY = {
     "target": "y",
     "classes": ["false", "true"],
 }
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> FolderStore:
-    return FolderStore(tmp_path / "objects")
 
 
 @pytest.fixture
@@ -227,7 +221,7 @@ async def test_a_champion_that_is_too_bad_by_its_labels_is_replaced_where_the_mo
     served: None,
     traffic: Put,
     put: Put,
-    told: Put,
+    said: Put,
     raw_spec: Callable[..., dict[str, Any]],
 ) -> None:
     wanted = {"on_quality": "degrade", "quality_window": "1d", "slices": ["n"]}
@@ -253,7 +247,7 @@ async def test_a_champion_that_is_too_bad_by_its_labels_is_replaced_where_the_mo
     parts: Any = SimpleNamespace(database=database, source="shipway/monitor", relay=SimpleNamespace(wake=lambda: None))
     for _ in range(2):
         await Watch(parts).step()
-    (degraded,) = await told(e.ModelDegraded)
+    (degraded,) = await said(e.ModelDegraded)
     assert (degraded.version, degraded.value, degraded.reason) == (
         1,
         pytest.approx(seen[1, "quality", degraded.figure]["figure"]),
