@@ -99,6 +99,16 @@ async def test_a_session_stands_for_its_token_until_it_ends(database: Database) 
         assert await sessions.token_of(tx, session) is None
 
 
+async def test_one_token_has_only_so_many_sessions(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessions, "MOST", 3)
+    async with database.begin() as tx:
+        others = await sessions.begin(tx, b"o" * 32, timedelta(minutes=1))
+        begun = [await sessions.begin(tx, b"h" * 32, timedelta(hours=hours)) for hours in range(1, 6)]
+        lasting = [session for session in begun if await sessions.token_of(tx, session) is not None]
+        assert lasting == begun[2:]
+        assert await sessions.token_of(tx, others) is not None
+
+
 @pytest.fixture
 async def web(database: Database, tmp_path: Path) -> AsyncIterator[tuple[httpx.AsyncClient, Path]]:
     tokens = tmp_path / "tokens"
@@ -132,6 +142,7 @@ async def test_nobody_sees_a_page_before_signing_in(web: tuple[httpx.AsyncClient
     client, _ = web
     answer = await client.get("/dashboard/models/m")
     assert (answer.status_code, answer.headers["location"]) == (303, f"{SIGN_IN}?next=/dashboard/models/m")
+    assert answer.headers["x-content-type-options"] == "nosniff", "as all answers"
     assert (await client.get("/dashboard/stream")).status_code == 303
     partly = await client.get("/dashboard", headers={"hx-request": "true"})
     assert (partly.status_code, partly.headers["hx-redirect"]) == (401, SIGN_IN)

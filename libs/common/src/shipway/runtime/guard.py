@@ -65,7 +65,7 @@ class Guard:
                 return None
             method: str = scope["method"]
             wanted = access.scope_of(method, scope["path"])
-            send = _hardened(send)
+            send = hardened(send)
             if wanted is not None and self._known is not None:
                 name, refusal = self._refusal(scope["headers"], wanted, scope.get("shipway.session"))
                 scope["shipway.token"] = name
@@ -192,15 +192,17 @@ def _mark(path: Path) -> tuple[int, ...]:
     return now.st_mtime_ns, now.st_size, now.st_ino
 
 
-def _hardened(send: Send) -> Send:
-    async def hardened(message: dict[str, object]) -> None:
+def hardened(send: Send) -> Send:
+    """What sends an answer, with the security headers; a page's own Cache-Control stays."""
+
+    async def with_headers(message: dict[str, object]) -> None:
         if message["type"] == "http.response.start":
             headers: Headers = list(message.get("headers", ()))  # type: ignore[call-overload]
             own = any(name == b"cache-control" for name, _ in headers)
             message["headers"] = headers + (_HARDENING if own else _HARDENING_PRIVATE)
         await send(message)
 
-    return hardened
+    return with_headers
 
 
 async def _refuse(send: Send, refusal: Refusal, path: str) -> None:

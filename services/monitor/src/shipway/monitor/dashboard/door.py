@@ -24,7 +24,7 @@ from shipway.monitor.dashboard.admission import (
 )
 from shipway.runtime.access import Token
 from shipway.runtime.database import Database
-from shipway.runtime.guard import Guard
+from shipway.runtime.guard import Guard, hardened
 from shipway.runtime.http import Headers, Problem
 from shipway.runtime.lifecycle import Asgi
 from shipway.runtime.refusals import problem_response
@@ -54,14 +54,16 @@ class Door:
         async def through(scope: Scope, receive: Receive, send: Send) -> None:
             path = scope.get("path", "")
             if scope["type"] == "http" and path in ("", "/"):
-                return await RedirectResponse(PREFIX, 303)(scope, receive, send)
+                return await RedirectResponse(PREFIX, 303)(scope, receive, _hardened(send))
             if scope["type"] != "http" or not (path == PREFIX or path.startswith(f"{PREFIX}/")):
                 return await app(scope, receive, send)
             try:
                 response, send = await self._admitted(scope, send)
             except (Transient, Permanent) as err:
                 response = problem_response(Problem(503, str(err), retry_after_s=2))
-            return await (response or app)(scope, receive, send)
+            if response is not None:
+                return await response(scope, receive, _hardened(send))
+            return await app(scope, receive, send)
 
         return through
 
@@ -134,6 +136,11 @@ def _to_sign_in(found: ToSignIn, *, by_htmx: bool) -> Response:
         if by_htmx
         else RedirectResponse(found.location, 303)
     )
+
+
+def _hardened(send: Send) -> Send:
+    """As the guard does with answers that come through it."""
+    return hardened(send)  # type: ignore[return-value]
 
 
 def _cookie(header: str) -> str | None:

@@ -14,6 +14,8 @@ from sqlalchemy.dialects.postgresql import insert
 from shipway.monitor.tables import dashboard_sessions as sessions
 from shipway.runtime.database import Transaction
 
+MOST = 100  # sessions of one token
+
 
 def new_id() -> str:
     """An id that nobody can guess."""
@@ -21,11 +23,14 @@ def new_id() -> str:
 
 
 async def begin(tx: Transaction, token_sha256: bytes, lasts: timedelta) -> str:
-    """Begins a session of a token's; gives its id. Those that are over are swept out."""
+    """Begins a session of a token's; gives its id. Those that are over, or too many of that token, are swept out."""
     await tx.execute(sa.delete(sessions).where(sessions.c.expires_at <= sa.func.now()))
     session = new_id()
     values = {"id_sha256": _digest(session), "token_sha256": token_sha256, "expires_at": sa.func.now() + lasts}
     await tx.execute(insert(sessions).values(**values))
+    of_token = sessions.c.token_sha256 == token_sha256
+    newest = sa.select(sessions.c.id_sha256).where(of_token).order_by(sessions.c.expires_at.desc()).limit(MOST)
+    await tx.execute(sa.delete(sessions).where(of_token, sessions.c.id_sha256.not_in(newest)))
     return session
 
 
