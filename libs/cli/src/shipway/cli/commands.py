@@ -54,6 +54,7 @@ COMMANDS: dict[str, Entry] = {
     "jobs": Entry("jobs", "app", "Trainings and searches on record, stage by stage; run a failed one again."),
     "predict": Entry("predict", "predict"),
     "predictions": Entry("predictions", "app", "The record of what was predicted."),
+    "mlflow": Entry("mlflow", "app", "Versions and their evaluations in an MLflow."),
     "quality": Entry("quality", "quality"),
     "monitoring": Entry("monitoring", "monitoring"),
     "levels": Entry("levels", "levels"),

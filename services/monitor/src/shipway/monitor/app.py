@@ -17,6 +17,7 @@ from shipway.monitor.references import References
 from shipway.monitor.reports import add_report_routes
 from shipway.monitor.retrainer import Retrainer
 from shipway.monitor.settings import MonitorSettings
+from shipway.monitor.trainingroutes import add_training_routes
 from shipway.monitor.watch import Watch
 from shipway.monitor.watcher import Watcher
 from shipway.runtime.guard import open_guard
@@ -47,6 +48,7 @@ def body(settings: MonitorSettings) -> Body:
             joined = Reconciler("labels", Joiner(parts, objects, references, settings.labels).step, settings.beat_s)
             add_routes(life.app, parts.database, presence, settings.silent_after_s)
             add_report_routes(life.app, parts.database, objects)
+            add_training_routes(life.app, parts.database, parts.relay.wake)
             stream = None
             if settings.dashboard.on:
                 stream, life.asgi = add_dashboard(life.app, parts, guard, presence, objects, settings)

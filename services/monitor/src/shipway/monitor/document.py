@@ -9,6 +9,7 @@ from shipway.contract.events import Presence
 from shipway.contract.topics import PRESENCE
 from shipway.monitor.api import add_routes
 from shipway.monitor.reports import add_report_routes
+from shipway.monitor.trainingroutes import add_training_routes
 from shipway.runtime.database import Database
 from shipway.runtime.objects import FolderStore
 from shipway.runtime.ops import Readiness, add_ops_routes
@@ -23,4 +24,5 @@ def monitor_document() -> dict[str, Any]:
     add_ops_routes(app, Readiness())
     add_routes(app, database, TableView(KafkaSettings(), PRESENCE, Presence), 0)
     add_report_routes(app, database, FolderStore(Path()))
+    add_training_routes(app, database, lambda: None)
     return app.openapi()
