@@ -24,6 +24,7 @@ from shipway.contract.spec import parse_spec
 from shipway.monitor.parquet import Naming, encode, named
 from shipway.releaser.state import Role
 from shipway.releaser.state import State as ReleaseState
+from shipway.trainer.ownpython import rows_kept, rows_made
 from shipway.trainer.training import State as TrainingState
 
 
@@ -181,6 +182,21 @@ def test_the_examples_of_reading_the_history_run(root: Path, history: Path, name
     ran = subprocess.run([sys.executable, "-c", code], cwd=history, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
     assert {"duckdb": "80.0", "pandas": "Bonn", "labels": "123.0"}[name] in ran.stdout
+
+
+def test_the_examples_of_own_python_run(root: Path) -> None:
+    page = (root / "docs" / "own-python.md").read_text()
+    code = [
+        re.findall(rf"```python test={name}\n(.*?)```", page, re.DOTALL) for name in ("own-clean", "own-preprocess")
+    ]
+    own: dict[str, Any] = {}
+    for (block,) in code:
+        exec(block, own)  # the page's own code
+    houses = pa.table({"size_m2": [70.0, 9000.0, 90.0], "town": ["Kiel", "Ulm", "Ulm"], "price": [1, 2, 3]})
+    left = houses.filter(pa.array(rows_kept("clean.python", own["usable"], houses)))
+    raw = tomllib.loads(next(b.text for b in blocks(root / "docs" / "your-own-model.md") if "[retirement]" in b.text))
+    spec = parse_spec(raw | {"features": {"size_m2": {"type": "number"}, "town": {"type": "category"}}})
+    assert rows_made("preprocess.python", own["weighed"], left, spec)["price"].to_pylist() == [1, 1, 3]
 
 
 def test_duckdb_reads_versions_of_different_features_together(history: Path) -> None:

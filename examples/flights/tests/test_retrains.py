@@ -87,6 +87,7 @@ class Desk:
             "kind": "training",
             "request_id": "r",
             "earlier": None,
+            "python": "",
         }
         order |= {"do": "stage", "told": hands(order, lambda _: None), "before": []}
         for stage in STAGES[:-1]:

@@ -94,6 +94,7 @@ class Case:
             "stage": "get-data",
             "request_id": "r",
             "earlier": None,
+            "python": "",
             "spec": to_builtins(parse_spec(self.raw)),
             "until": None,
             "asked_at": T0.isoformat(),

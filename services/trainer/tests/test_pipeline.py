@@ -54,6 +54,7 @@ class Case:
         self.store = FolderStore(folder / "objects")
         self.raw_spec = raw_spec
         self.told: list[tuple[str, float]] = []
+        self.python = ""
         pq.write_table(data(), self.folder / "rows.parquet")
 
     def train(self, until: datetime | None = UNTIL, **changes: Any) -> dict[str, Any]:
@@ -76,6 +77,7 @@ class Case:
             "kind": "training",
             "request_id": "r",
             "earlier": None,
+            "python": self.python,
         }
         order |= {"do": "stage", "told": one(order, lambda _: None), "before": []}
         results: dict[str, Any] = {}
@@ -152,13 +154,27 @@ def test_an_output_that_is_gone_or_changed_is_said_to_be_lost(case: Case) -> Non
     case.train()
     hands, order = Hands(), {"do": "stage", "stage": "clean", "spec": to_builtins(parse_spec(case.raw_spec()))}
     order |= {"objects": {"url": f"file://{case.folder.parent / 'objects'}"}, "data": {}, "told": {}, "max_threads": 1}
-    order |= {"kind": "training", "request_id": "r", "earlier": None}
+    order |= {"kind": "training", "request_id": "r", "earlier": None, "python": ""}
     (key,) = [key for key in case.store.list("stages/m/") if case.store.get(key, 10**9).count(b"shipway") == 0][:1]
     digest = key.rpartition("/")[2]
     for spoil in (lambda: case.store.put(key, b"other"), lambda: case.store.delete(key)):
         spoil()
         before = [{"stage": "get-data", "output": digest, "result": {}}]
         assert hands(order | {"before": before}, lambda _: None) == {"lost": "get-data"}
+
+
+def test_own_python_chooses_rows_in_the_stages(case: Case) -> None:
+    case.python = "own_code_for_tests"
+    found = case.train(
+        clean={"python": "own_code_for_tests:positive"}, preprocess={"python": "own_code_for_tests:balanced"}
+    )
+    assert found["set_aside_rows"]["by clean.python"] > 400
+    assert found["training_rows"] > 700
+    with pytest.raises(Permanent, match=r"preprocess\.python: changes the feature 'n'"):
+        case.train(preprocess={"python": "own_code_for_tests:scaled"})
+    case.python = ""
+    with pytest.raises(Permanent, match="'own_code_for_tests' is not in SHIPWAY_TRAINER__WORKER__PYTHON"):
+        case.train(clean={"python": "own_code_for_tests:positive"})
 
 
 def test_progress_goes_from_start_to_end(case: Case) -> None:

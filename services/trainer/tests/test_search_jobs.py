@@ -105,8 +105,8 @@ async def test_a_search_of_a_dead_trainer_goes_on_after_its_last_trial(
     await knows_a_trial(database)
     async with database.begin() as tx:  # what it looks like when the trainer is killed now
         dead = {"owner": "dead", "fence": job_stages.c.fence + 1, "lease_until": sa.func.now() - timedelta(seconds=1)}
-        await tx.execute(sa.update(job_stages).where(job_stages.c.stage == "search").values(**dead))
         await tx.execute(sa.update(jobs).values(spec=jobs.c.spec.concat({"description": ""})))
+        await tx.execute(sa.update(job_stages).where(job_stages.c.stage == "search").values(**dead))
     await asyncio.wait_for(running, 60)
     heir = Worker(place)
     await heir.step()

@@ -93,6 +93,19 @@ async def test_a_stage_whose_inputs_are_unchanged_is_not_run_again(
     assert [stage for stage, outcome in ends if outcome == "done"] == ["train", "build"]
 
 
+async def test_own_python_is_part_of_what_a_stage_depends_on(
+    place: Workplace, database: Database, request_training: Request
+) -> None:
+    for number, entry in enumerate(("p.m:f", "p.m:f", "p.m:g")):
+        await request_training(f"r{number}", clean={"python": entry})
+        await Worker(place).step()
+    cleaned = [outcome for stage, outcome in ends_of_stages(await told(database)) if stage == "clean"]
+    assert cleaned == ["done", "reused", "done"]
+    async with database.begin() as tx:
+        orders = [row.told for row in await tx.execute(sa.select(job_stages).where(job_stages.c.stage == "clean"))]
+    assert {order["code"] for order in orders} == {"p.m:f", "p.m:g"}
+
+
 async def test_a_stage_whose_output_is_gone_is_run_again(
     place: Workplace, database: Database, request_training: Request
 ) -> None:
@@ -260,8 +273,8 @@ async def test_a_stage_of_a_dead_trainer_is_taken_over_and_nothing_before_it(
             await asyncio.sleep(0.02)
     async with database.begin() as tx:  # what it looks like when the trainer is killed now
         dead = {"owner": "dead", "fence": job_stages.c.fence + 1, "lease_until": sa.func.now() - timedelta(seconds=1)}
-        await tx.execute(sa.update(job_stages).where(job_stages.c.stage == "train").values(**dead))
         await tx.execute(sa.update(jobs).values(spec=jobs.c.spec.concat({"description": ""})))
+        await tx.execute(sa.update(job_stages).where(job_stages.c.stage == "train").values(**dead))
     await asyncio.wait_for(running, 60)
     heir = Worker(place)
     await heir.step()

@@ -29,6 +29,8 @@ def work(order: dict[str, Any], send: Send) -> Any:
     if order["do"] == "survey":
         return {"windows": WINDOWS, "source": [["file", "mark"]]}
     known = {"metric": "auc", "wanted": 3, "trials": [TRIAL]} if stage == "search" else None
+    if order["do"] == "code":
+        return {"code": order["entry"]}
     send({"fraction": 0.1, "message": "working", "known": known})
     what, _, where = order["spec"].get("description", "").partition("@")
     match what if stage == (where or "clean") else "":

@@ -15,6 +15,7 @@ from shipway.runtime.settings import DataSettings, ObjectsSettings
 from shipway.trainer.adopting import ADOPT
 from shipway.trainer.kinds import STAGES_OF, Kind, StageName
 from shipway.trainer.outputs import OutputLost, get_output, put_output
+from shipway.trainer.ownpython import code_of
 from shipway.trainer.pipeline import DO, survey
 from shipway.trainer.stages import reads
 from shipway.trainer.work import Work
@@ -27,12 +28,14 @@ class Hands:
         self._values: dict[str, Any] = {}
 
     def __call__(self, order: dict[str, Any], send: Send) -> dict[str, Any]:
-        """What the survey found; or a stage's output (its SHA-256) and result, or whose output is ``lost``."""
+        """What the survey found, or own code's hash; or a stage's output (SHA-256) and result, or whose is ``lost``."""
         store, allowed = open_store(ObjectsSettings(**order["objects"])), DataSettings(**order["data"])
         spec, stage = recorded_spec(order["spec"]), order["stage"]
         if order["do"] == "survey":
             until, asked_at = order["until"], datetime.fromisoformat(order["asked_at"])
             return survey(store, allowed, spec, datetime.fromisoformat(until) if until else None, asked_at)
+        if order["do"] == "code":
+            return {"code": code_of(f"{stage}.python", order["entry"], order["python"])}
         work = Work(
             store,
             allowed,
@@ -44,6 +47,7 @@ class Hands:
             order["kind"],
             order["request_id"],
             order["earlier"],
+            order["python"],
         )
         outputs: dict[StageName, str] = {done["stage"]: done["output"] for done in order["before"]}
         try:

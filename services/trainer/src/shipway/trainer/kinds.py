@@ -52,6 +52,12 @@ def told_to(kind: Kind, stage: StageName, asked: Mapping[str, Any]) -> dict[str,
     return {name: files[name] for name in reads if name in files} if kind == "import" else {}
 
 
+def own_python(spec: ModelSpec, kind: Kind, stage: StageName) -> str | None:
+    """The entry point of the model's own Python for a stage, if it has one. An import's rows are only described."""
+    own = {"clean": spec.clean, "preprocess": None if kind == "import" else spec.preprocess}.get(stage)
+    return None if own is None else own.python
+
+
 def laid_over(declared: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:
     """A model file with what was asked for in it: fields of sections that both have are ``asked``'s."""
     merged = dict(declared)

@@ -25,6 +25,7 @@ from shipway.runtime.settings import DataSettings
 from shipway.trainer.checks import Rows, hold, problems_of_figures, problems_of_history, problems_of_rows
 from shipway.trainer.kinds import StageName
 from shipway.trainer.measures import figures_of, set_aside
+from shipway.trainer.ownpython import function_of, rows_kept, rows_made
 from shipway.trainer.report import golden_file, reference_file, report_of
 from shipway.trainer.stages import BEGINS
 from shipway.trainer.work import Work
@@ -72,6 +73,10 @@ def clean(work: Work, table: pa.Table) -> tuple[pa.Table, dict[str, Any]]:
     ):
         raise InvalidField("target.column", f"{spec.target.column!r} is null in all {table.num_rows:,} rows")
     left, counts = set_aside(spec, table)
+    if spec.clean is not None:
+        kept = rows_kept("clean.python", function_of("clean.python", spec.clean.python, work.python), table)
+        counts["by clean.python"] = int((left & ~kept).sum())
+        left &= kept
     rows = int(left.sum())
     hold(problems_of_rows(spec, Rows(rows, counts, describe_window(spec, windows))))
     return table if rows == table.num_rows else table.filter(pa.array(left)), {"rows": rows, "set_aside": counts}
@@ -81,6 +86,9 @@ def preprocess(work: Work, table: pa.Table) -> tuple[tuple[Signature, Prepared],
     """The signature, and the rows as numbers, the newest ones to validate on."""
     spec = work.spec
     work.tell(BEGINS["preprocess"], f"{table.num_rows:,} rows")
+    if spec.preprocess is not None:
+        own = function_of("preprocess.python", spec.preprocess.python, work.python)
+        table = rows_made("preprocess.python", own, table, spec)
     signature = learn_signature(spec, table)
     labels, _ = encode_target(signature, table)
     validation = int(len(labels) * spec.training.validation)

@@ -27,6 +27,11 @@ class WorkerSettings(BaseModel):
     )
     max_threads: int = Field(default=0, ge=0, le=256, description="threads of a training at most; 0: no limit")
     memory_mb: int = Field(default=0, ge=0, description="address space of a training's process; 0: no limit")
+    python: str = Field(
+        default="",
+        max_length=2000,
+        description="packages whose functions model files may name, comma-separated (docs/own-python.md); empty: none",
+    )
     keep_outputs_h: float = Field(
         default=168.0, gt=0, description="hours that a stage's output is kept for runs to come, after its last use"
     )

@@ -71,7 +71,7 @@ def key_of(stage: StageName, spec: Mapping[str, Any], order: Mapping[str, Any], 
     """The stage's key, 64 hexadecimal digits.
 
     ``spec`` is the model file as JSON-like data, ``before`` what the stages before it gave, ``order`` what else the
-    stage is told: for get-data what the source holds now, for an import its files.
+    stage is told: for get-data what the source holds now, for an import its files, and the hash of own code.
     """
     parts = {
         "stage": stage,
@@ -101,9 +101,11 @@ def _looks_at(stage: StageName, spec: Mapping[str, Any]) -> Any:
         case "get-data":
             return [spec["data"], spec["target"]["column"], list(spec["features"])]
         case "clean":
-            return [spec["data"], spec["target"], spec["features"], training.get("min_rows"), spec.get("checks")]
+            looked_at = [spec["data"], spec["target"], spec["features"], training.get("min_rows"), spec.get("checks")]
+            return [*looked_at, spec["clean"]] if spec.get("clean") else looked_at
         case "preprocess":
-            return [spec["target"], spec["features"], training.get("validation"), spec.get("checks")]
+            looked_at = [spec["target"], spec["features"], training.get("validation"), spec.get("checks")]
+            return [*looked_at, spec["preprocess"]] if spec.get("preprocess") else looked_at
         case "train":
             return [spec["target"], _of_training(training)]
         case "import":

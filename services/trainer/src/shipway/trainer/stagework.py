@@ -13,7 +13,7 @@ from shipway.runtime.waiting import until_reachable
 from shipway.trainer.beside import Beside
 from shipway.trainer.endings import StageEnd, ending_of, limit_of
 from shipway.trainer.jobrows import TakenStage
-from shipway.trainer.kinds import policy_of, told_to
+from shipway.trainer.kinds import own_python, policy_of, told_to
 from shipway.trainer.outputstore import known_output
 from shipway.trainer.stages import ALWAYS_RUN, Done, key_of, key_of_output
 from shipway.trainer.training import Ending
@@ -55,6 +55,11 @@ class StageWork:
             if end.kind != "done":
                 return StageEnd(0.0, end.log_tail, ending=ending_of(taken, end))
             told = end.result
+        elif (entry := own_python(spec, taken.job.kind, taken.stage)) is not None:
+            end = await self._ask(taken, spec, "code", {"entry": entry}, "", deadline)
+            if end.kind != "done":
+                return StageEnd(0.0, end.log_tail, ending=ending_of(taken, end))
+            told = {**told, **end.result}
         key = key_of(taken.stage, to_builtins(spec), told, taken.before)
         if taken.stage not in ALWAYS_RUN and (known := await self._known(taken, key)) is not None:
             return StageEnd(0.0, done=known, key=key, told=told, reused=True)
@@ -92,6 +97,8 @@ class StageWork:
             "until": taken.until,
             "asked_at": taken.asked.get("asked_at", taken.job.created_at),
             "told": told,
+            "entry": told.get("entry"),
+            "python": self._place.settings.python,
             "before": taken.before,
             "earlier": taken.known if key and taken.known_key == key else None,
             "objects": objects.model_dump() | {"secret_key": objects.secret_key.get_secret_value()},

@@ -25,6 +25,7 @@ class Work:
     ``results`` what the stages before told.
 
     ``earlier`` is what an earlier run of this stage told to be known, where it did not come to its end.
+    ``python``: the packages whose functions may be called.
     """
 
     store: ObjectStore
@@ -37,6 +38,7 @@ class Work:
     kind: Kind = "training"
     request_id: str = ""
     earlier: Mapping[str, Any] | None = None
+    python: str = ""
 
     @property
     def windows(self) -> Windows:

@@ -6,12 +6,14 @@ from datetime import timedelta
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from shipway.contract.spec import FeatureSpec, ParamRange, Schedule, StagePolicy, format_duration
+from shipway.contract.spec import FeatureSpec, OwnPython, ParamRange, Schedule, StagePolicy, format_duration
 
 # What a section holds by name, or may lack.
 _WITHIN: dict[str, tuple[type[BaseModel], str]] = {
     "features": (FeatureSpec, "features.NAME."),
     "schedule": (Schedule, "schedule."),
+    "clean": (OwnPython, "clean."),
+    "preprocess": (OwnPython, "preprocess."),
     "stages": (StagePolicy, "stages.STAGE."),
     "space": (ParamRange, "search.space.PARAMETER."),
 }

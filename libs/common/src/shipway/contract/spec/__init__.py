@@ -15,7 +15,7 @@ from shipway.contract.spec.parsing import (
 from shipway.contract.spec.release import Release, Retirement
 from shipway.contract.spec.retraining import Retraining, Trigger
 from shipway.contract.spec.search import ParamRange, Search
-from shipway.contract.spec.training import PARAMS, STAGES, Checks, Schedule, StageName, StagePolicy, Training
+from shipway.contract.spec.training import PARAMS, STAGES, Checks, OwnPython, Schedule, StageName, StagePolicy, Training
 from shipway.contract.spec.values import NAME, Duration, Share, format_duration, parse_duration
 from shipway.contract.spec.watching import AlertKind, Alerts, Labels, Monitoring, PredictionLogSpec
 
@@ -36,6 +36,7 @@ __all__ = [
     "Labels",
     "ModelSpec",
     "Monitoring",
+    "OwnPython",
     "ParamRange",
     "PredictionLogSpec",
     "Release",

@@ -8,7 +8,7 @@ from shipway.contract.spec.levels import ServiceLevels
 from shipway.contract.spec.release import Release, Retirement
 from shipway.contract.spec.retraining import Retraining
 from shipway.contract.spec.search import Search
-from shipway.contract.spec.training import OBJECTIVES, Checks, Schedule, StageName, StagePolicy, Training
+from shipway.contract.spec.training import OBJECTIVES, Checks, OwnPython, Schedule, StageName, StagePolicy, Training
 from shipway.contract.spec.values import NAME, Section
 from shipway.contract.spec.watching import Alerts, Labels, Monitoring, PredictionLogSpec
 
@@ -35,6 +35,12 @@ class ModelSpec(Section):
     )
     search: Search = Field(default=Search(), exclude_if=lambda search: search == Search())
     checks: Checks = Field(default=Checks(), exclude_if=lambda checks: checks == Checks())
+    clean: OwnPython | None = Field(
+        default=None, exclude_if=lambda own: own is None, description="which rows are trained on"
+    )
+    preprocess: OwnPython | None = Field(
+        default=None, exclude_if=lambda own: own is None, description="how often each row counts, and its target"
+    )
     stages: dict[StageName, StagePolicy] = Field(
         default_factory=dict, exclude_if=lambda stages: not stages, description="policies of a training's stages"
     )

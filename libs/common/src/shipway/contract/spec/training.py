@@ -1,6 +1,7 @@
 """Sections [training], [checks], [schedule] and [stages]: how and when versions are trained."""
 
 import difflib
+import re
 from datetime import datetime, timedelta
 from typing import Any, Literal, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -109,6 +110,22 @@ class Checks(Section):
     duplicates: Literal["set_aside", "keep"] = Field(
         default="set_aside", description="of rows with the same data.id_column: only the newest is trained on, or all"
     )
+
+
+_ENTRY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+
+
+class OwnPython(Section):
+    """Python of the model's own within a stage, by entry point (docs/own-python.md). It is not run at serving."""
+
+    python: str = Field(max_length=300, description='a function of an installed package: "package.module:function"')
+
+    @field_validator("python")
+    @classmethod
+    def _entry_point(cls, entry: str) -> str:
+        if not _ENTRY.fullmatch(entry):
+            raise ValueError('must name a function as "package.module:function"')
+        return entry
 
 
 StageName = Literal["get-data", "clean", "preprocess", "train", "evaluate", "build", "record"]
