@@ -1,5 +1,7 @@
 """The model file: every wrong field is named, with the remedy."""
 
+import zoneinfo
+
 import pytest
 
 from shipway.contract.spec import (
@@ -155,3 +157,12 @@ def test_the_level_of_the_prediction_log_is_said_in_words_that_older_releases_kn
 @pytest.mark.parametrize("text", ["90d", "12h", "30m", "10s", "250ms", "36h"])
 def test_durations(text: str) -> None:
     assert parse_duration(format_duration(parse_duration(text))) == parse_duration(text)
+
+
+def test_time_zones_are_known_without_those_of_the_machine() -> None:
+    before = zoneinfo.TZPATH
+    zoneinfo.reset_tzpath(to=[])
+    try:
+        assert zoneinfo.ZoneInfo.no_cache("Europe/Berlin").key == "Europe/Berlin"
+    finally:
+        zoneinfo.reset_tzpath(to=before)
