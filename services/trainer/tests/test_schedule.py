@@ -141,6 +141,19 @@ async def test_two_trainers_ask_for_one_job(
     assert len(await asked_for(database)) == len(asked)
 
 
+async def test_a_search_does_not_stand_for_the_training_that_is_due(
+    place: Workplace, database: Database, request_training: Request, request_search: Request
+) -> None:
+    await request_training(schedule={"cron": "* * * * *"})
+    await request_search()
+    async with database.begin() as tx:
+        await tx.execute(sa.update(declarations).values(declared_at=sa.func.now() - timedelta(hours=2)))
+        long_ago = {"state": "completed", "created_at": sa.func.now() - timedelta(hours=1)}
+        await tx.execute(sa.update(jobs).where(jobs.c.origin == "training").values(**long_ago))
+    await Scheduler(place.parts).step()
+    assert await asked_for(database)
+
+
 async def test_requests_that_wait_for_the_same_data_are_joined_where_the_model_file_says_so(
     place: Workplace, database: Database, request_training: Request
 ) -> None:
