@@ -289,7 +289,9 @@ async def test_labels_become_quality_by_version_and_the_next_training_set(shipwa
     for begin in (0, 200):
         asked_at.append(datetime.now(UTC))
         part = [features_of(row) for row in rows[begin : begin + 200]]
-        ids += [prediction.id for prediction in (await shipway_world.shipway.predict(model, part)).predictions]
+        names = [f"{'ann' if n < 50 else 'bob'}/order-{begin + n}" for n in range(200)]
+        answer = await shipway_world.shipway.predict(model, part, client_ids=names)
+        ids += [prediction.id for prediction in answer.predictions]
     until = datetime.now(UTC)
     truth = {name: row["y"] for name, row in zip(ids, rows, strict=True) if row["y"] is not None}
     labels = [KnownLabel(name, y) for name, y in truth.items()]
@@ -344,3 +346,11 @@ async def test_labels_become_quality_by_version_and_the_next_training_set(shipwa
     assert (lived["train"]["predictions"], lived["holdout"]["predictions"]) == (200, 200)
     assert report["holdout"]["rows"] == sum(name in truth for name in ids[200:])
     assert (await shipway_world.shipway.predict(model, [features_of(rows[0])])).version == 2
+
+    gone = await shipway_world.shipway.forget(model, "ann", answer_within_s=60)
+    theirs = {*ids[:50], *ids[200:250]}
+    assert (gone.records, gone.labels, gone.versions) == (100, len(theirs & truth.keys()), [2])
+    for folder in ("history", "labels"):
+        keys = await asyncio.to_thread(shipway_world.store.list, f"{folder}/{model}/")
+        left = [pq.read_table(io.BytesIO(shipway_world.store.get(key, 10**7))) for key in keys]
+        assert left and not theirs & {one for table in left for one in table["prediction_id"].to_pylist()}

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from shipway.contract.envelope import Envelope, decode
 from shipway.contract.errors import InvalidField, Permanent
-from shipway.contract.events import ModelDeclared, TrainingCancelRequested, TrainingRequested
+from shipway.contract.events import ModelDeclared, SubjectForgetRequested, TrainingCancelRequested, TrainingRequested
 from shipway.contract.spec import parse_spec, to_builtins
 from shipway.runtime.database import Database, Transaction
 from shipway.runtime.delivery import outbox
@@ -18,7 +18,7 @@ from shipway.runtime.migrations import migrate
 from shipway.trainer import completing, handlers, jobrows, outputstore, stagestore, store, taking
 from shipway.trainer.jobrows import TakenStage
 from shipway.trainer.stages import Done, key_of
-from shipway.trainer.tables import declarations, jobs, metadata
+from shipway.trainer.tables import declarations, jobs, metadata, stage_outputs
 from shipway.trainer.training import Step
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
@@ -243,3 +243,18 @@ async def test_a_cancellation_that_comes_first_is_kept(
     async with database.begin() as tx:
         opened, _ = await jobrows.open_jobs(tx)
     assert opened[0].job.cancelled_by == "ann"
+
+
+async def test_what_stages_kept_of_a_model_is_dropped_and_found_by_no_run(database: Database, envelope: Wrap) -> None:
+    done = Done("clean", "b" * 64, {"rows": 1})
+    async with database.begin() as tx:
+        for model in ("m", "n"):
+            await outputstore.keep_output(tx, model, f"k{model}", done)
+        command = SubjectForgetRequested(model="m", command_id="c1", subject="ann", requested_by="x")
+        await handlers.HANDLERS[SubjectForgetRequested](tx, command, envelope(command))
+        assert await outputstore.known_output(tx, "m", "km") is None
+        assert await outputstore.known_output(tx, "n", "kn") == done
+        await outputstore.keep_output(tx, "m", "km", done)
+        assert await outputstore.known_output(tx, "m", "km") == done, "what is made anew is another"
+        used = sa.select(stage_outputs.c.used_at).where(stage_outputs.c.key == "km:c1")
+        assert (await tx.execute(used)).scalar_one().year == 1970, "the sweep takes it next"

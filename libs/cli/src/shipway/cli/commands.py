@@ -55,6 +55,7 @@ COMMANDS: dict[str, Entry] = {
     "predict": Entry("predict", "predict"),
     "predictions": Entry("predictions", "app", "The record of what was predicted."),
     "mlflow": Entry("mlflow", "app", "Versions and their evaluations in an MLflow."),
+    "forget": Entry("forget", "forget"),
     "quality": Entry("quality", "quality"),
     "monitoring": Entry("monitoring", "monitoring"),
     "levels": Entry("levels", "levels"),

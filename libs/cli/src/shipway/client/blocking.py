@@ -9,7 +9,7 @@ from typing import Any, Literal, Self, TypeVar
 from shipway.client.client import Addresses, AsyncShipway, KnownLabel, Predictions
 from shipway.client.frames import Frame
 from shipway.client.journey import Journey
-from shipway.contract.events import CommandAnswered, OperatorAction
+from shipway.contract.events import CommandAnswered, OperatorAction, SubjectForgotten
 from shipway.contract.spec import ModelSpec
 from shipway.runtime.objects import ObjectStore
 
@@ -107,6 +107,10 @@ class Shipway:
     def job_log(self, request_id: str, stage: str | None = None) -> dict[str, Any]:
         """See AsyncShipway.job_log."""
         return self._run(self._client.job_log(request_id, stage))
+
+    def forget(self, model: str, subject: str, *, reason: str = "", answer_within_s: float = 300.0) -> SubjectForgotten:
+        """See AsyncShipway.forget."""
+        return self._run(self._client.forget(model, subject, reason=reason, answer_within_s=answer_within_s))
 
     def predict(
         self,

@@ -18,7 +18,7 @@ import httpx
 
 from shipway.client import frames
 from shipway.client.asking import asked_for
-from shipway.client.command import give, new_command_id
+from shipway.client.command import BY_MONITOR, BY_RELEASER, give, new_command_id
 from shipway.client.comparison import compare
 from shipway.client.errors import Refused, ShipwayError, Unreachable
 from shipway.client.follow import Followed, following
@@ -36,6 +36,8 @@ from shipway.contract.events import (
     OperatorCommand,
     Payload,
     SearchRequested,
+    SubjectForgetRequested,
+    SubjectForgotten,
     TrainingCancelRequested,
     TrainingRequested,
     TrainingRetryRequested,
@@ -335,7 +337,20 @@ class AsyncShipway:
         )
         async with self._producing() as producer:
             key = self.addresses.operator_key
-            return await give(self.addresses.kafka, producer, asked, key, answer_within_s)
+            return await give(self.addresses.kafka, producer, asked, key, answer_within_s, BY_RELEASER)
+
+    async def forget(
+        self, model: str, subject: str, *, reason: str = "", answer_within_s: float = 300.0
+    ) -> SubjectForgotten:
+        """Has the records of a subject removed: of predictions whose client id is ``subject``, or begins with it and a
+        slash. Returns once they are gone, with how many there were. Raises as ``command`` does.
+        """
+        asked = SubjectForgetRequested(
+            model=model, command_id=new_command_id(), subject=subject, reason=reason, requested_by=_whoami()
+        )
+        async with self._producing() as producer:
+            key = self.addresses.operator_key
+            return await give(self.addresses.kafka, producer, asked, key, answer_within_s, BY_MONITOR)
 
     async def predict(
         self,

@@ -1,25 +1,55 @@
-"""Giving the releaser a command, and waiting for what became of it."""
+"""Giving a service a command, and waiting for what became of it."""
 
 import asyncio
 import uuid
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Generic, TypeVar
 
 from shipway.client.errors import ShipwayError, Unreachable
 from shipway.client.follow import Follower, following
 from shipway.contract.commandseal import seal
 from shipway.contract.envelope import Envelope, WireMessage, encode, text_headers
 from shipway.contract.errors import Transient
-from shipway.contract.events import CommandAnswered, DeadLettered, OperatorCommand
-from shipway.contract.topics import DEAD_LETTERS, OPERATOR_COMMANDS, RELEASE_EVENTS
+from shipway.contract.events import (
+    CommandAnswered,
+    DeadLettered,
+    OperatorCommand,
+    SubjectForgetRequested,
+    SubjectForgotten,
+)
+from shipway.contract.topics import (
+    DEAD_LETTERS,
+    MONITORING_EVENTS,
+    OPERATOR_COMMANDS,
+    RELEASE_EVENTS,
+    Service,
+    Topic,
+)
 from shipway.runtime import trace
 from shipway.runtime.kafka import Producer
 from shipway.runtime.settings import KafkaSettings
 
 ASK_AGAIN_S = 5.0
+Command = OperatorCommand | SubjectForgetRequested
+A = TypeVar("A", CommandAnswered, SubjectForgotten)
 
 
-def signed(command: OperatorCommand, key: str | None) -> WireMessage:
+@dataclass(frozen=True)
+class Answering(Generic[A]):
+    """Who answers a kind of command, on which topic and how."""
+
+    service: Service
+    topic: Topic
+    answer: type[A]
+
+
+BY_RELEASER = Answering("releaser", RELEASE_EVENTS, CommandAnswered)
+BY_MONITOR = Answering("monitor", MONITORING_EVENTS, SubjectForgotten)
+
+
+def signed(command: Command, key: str | None) -> WireMessage:
     """The command as a message, with the operator's signature where there is a key."""
     event = Envelope(command.command_id, "shipway/client", datetime.now(UTC), command, trace.child(trace.current()))
     return seal(encode(event), key.encode()) if key else encode(event)
@@ -31,18 +61,23 @@ def new_command_id() -> str:
 
 
 async def give(
-    kafka: KafkaSettings, producer: Producer, command: OperatorCommand, key: str | None, answer_within_s: float
-) -> CommandAnswered:
+    kafka: KafkaSettings,
+    producer: Producer,
+    command: Command,
+    key: str | None,
+    answer_within_s: float,
+    by: Answering[A],
+) -> A:
     """Sends the command until it is answered; the same message each time, so that it counts once.
 
     Raises:
         ShipwayError: it is not one that is obeyed, such as without the right signature.
-        Unreachable: the broker does not answer, or no releaser does in time.
+        Unreachable: the broker does not answer, or the service does not in time.
     """
     message = signed(command, key)
-    async with following(kafka, (RELEASE_EVENTS, DEAD_LETTERS["releaser"])) as follower:
+    async with following(kafka, (by.topic, DEAD_LETTERS[by.service])) as follower:
         asking = asyncio.create_task(_ask_until_cancelled(producer, message))
-        answering = asyncio.create_task(_answer(follower, command.command_id))
+        answering = asyncio.create_task(_answer(follower, command.command_id, by))
         try:
             async with asyncio.timeout(answer_within_s):
                 await asyncio.wait({asking, answering}, return_when=asyncio.FIRST_COMPLETED)
@@ -51,7 +86,7 @@ async def give(
                 return await answering
         except TimeoutError as err:
             late = f"the command was published, but not answered in {answer_within_s:g} s"
-            raise Unreachable(f"{late}; is a releaser running? If one comes, it will obey it all the same") from err
+            raise Unreachable(f"{late}; is a {by.service} running? If one comes, it will obey it all the same") from err
         finally:
             for task in (asking, answering):
                 task.cancel()
@@ -68,11 +103,11 @@ async def _ask_until_cancelled(producer: Producer, message: WireMessage) -> None
         await asyncio.sleep(ASK_AGAIN_S)
 
 
-async def _answer(follower: Follower, command_id: str) -> CommandAnswered:
+async def _answer(follower: Follower, command_id: str, by: Answering[A]) -> A:
     async for found in follower:
         payload = found.event.payload if found.event is not None else None
-        if isinstance(payload, CommandAnswered) and payload.command_id == command_id:
+        if isinstance(payload, by.answer) and payload.command_id == command_id:
             return payload
         if isinstance(payload, DeadLettered) and text_headers(payload.headers).get("ce_id") == command_id:
-            raise ShipwayError(f"the releaser does not take the command: {payload.reason}")
-    raise ShipwayError("the releaser's events ended")  # pragma: no cover  (a follower goes on for ever)
+            raise ShipwayError(f"the {by.service} does not take the command: {payload.reason}")
+    raise ShipwayError(f"the {by.service}'s events ended")  # pragma: no cover  (a follower goes on for ever)

@@ -110,6 +110,7 @@ class TrainingCompleted(Event, frozen=True, kw_only=True):
     """A version exists: its bundle is whole in the object store under ``digest``.
 
     ``origin`` is what made it: a ``training``, a parameter ``search``, or an ``import`` from elsewhere.
+    ``data_source``: folder, objects or history.
     """
 
     type: ClassVar[str] = "shipway.TrainingCompleted.v1"
@@ -126,6 +127,7 @@ class TrainingCompleted(Event, frozen=True, kw_only=True):
     metrics: dict[str, float]
     duration_s: float
     origin: str = "training"
+    data_source: str = ""
 
 
 class TrainingFailed(Event, frozen=True, kw_only=True):
@@ -312,6 +314,35 @@ class TrainingRetryRequested(Event, frozen=True, kw_only=True):
     request_id: str
     requested_by: str = "unknown"
     stage: str = ""
+
+
+class SubjectForgetRequested(Event, frozen=True, kw_only=True):
+    """An operator's command: remove the records of a subject, whose predictions have its name as their ``client_id``,
+    or before a slash in it.
+    """
+
+    type: ClassVar[str] = "shipway.SubjectForgetRequested.v1"
+    command_id: str
+    subject: str
+    reason: str = ""
+    requested_by: str = "unknown"
+
+
+class SubjectForgotten(Event, frozen=True, kw_only=True):
+    """The records of a subject are gone: so many predictions of ``first_at`` to ``last_at``, and so many labels.
+
+    ``versions`` were trained or judged on the history of that time, and stay. The subject is not named again.
+    """
+
+    type: ClassVar[str] = "shipway.SubjectForgotten.v1"
+    command_id: str
+    records: int
+    labels: int
+    versions: list[int]
+    first_at: datetime | None = None
+    last_at: datetime | None = None
+    reason: str = ""
+    requested_by: str = "unknown"
 
 
 OperatorAction = Literal[
@@ -562,6 +593,8 @@ EVENT_TYPES: dict[str, type[Payload]] = {
         CommandAnswered,
         TrainingRetryRequested,
         ModelImportRequested,
+        SubjectForgetRequested,
+        SubjectForgotten,
         ModelApproved,
         ModelRejected,
         ReleaseProgressed,

@@ -93,10 +93,16 @@ RETIREMENT_EVENTS = Topic(
 )
 OPERATOR_COMMANDS = Topic(
     "shipway.operator-commands",
-    (e.TrainingCancelRequested, e.TrainingRetryRequested, e.ModelImportRequested, e.OperatorCommand),
+    (
+        e.TrainingCancelRequested,
+        e.TrainingRetryRequested,
+        e.ModelImportRequested,
+        e.OperatorCommand,
+        e.SubjectForgetRequested,
+    ),
     "model",
     ("client", "monitor"),
-    ("trainer", "releaser"),
+    ("trainer", "releaser", "monitor"),
 )
 DESIRED_STATE = Topic(
     "shipway.desired-state",
@@ -122,7 +128,7 @@ PREDICTION_LOG = Topic("shipway.prediction-log", (), "instance", ("predictor", "
 FEEDBACK = Topic("shipway.feedback", (e.FeedbackReceived, e.LabelsReceived), "model", ("gateway",), ("monitor",))
 MONITORING_EVENTS = Topic(
     "shipway.monitoring-events",
-    (e.QualityMeasured, e.AlertChanged, e.BudgetChanged),
+    (e.QualityMeasured, e.AlertChanged, e.BudgetChanged, e.SubjectForgotten),
     "model",
     ("monitor",),
     ("releaser",),

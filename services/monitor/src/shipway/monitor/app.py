@@ -9,6 +9,7 @@ from shipway.contract.topics import DEAD_LETTERS, PREDICTION_LOG, PRESENCE
 from shipway.monitor.accountant import Accountant
 from shipway.monitor.api import add_routes
 from shipway.monitor.dashboard.room import add_dashboard
+from shipway.monitor.forgetter import Forgetter
 from shipway.monitor.handlers import handlers, raw_handlers
 from shipway.monitor.historian import Historian
 from shipway.monitor.joiner import Joiner
@@ -20,6 +21,7 @@ from shipway.monitor.settings import MonitorSettings
 from shipway.monitor.trainingroutes import add_training_routes
 from shipway.monitor.watch import Watch
 from shipway.monitor.watcher import Watcher
+from shipway.runtime.commands import command_admission
 from shipway.runtime.guard import open_guard
 from shipway.runtime.kafka import ends_of
 from shipway.runtime.lifecycle import Body, Life
@@ -52,6 +54,7 @@ def body(settings: MonitorSettings) -> Body:
             stream = None
             if settings.dashboard.on:
                 stream, life.asgi = add_dashboard(life.app, parts, guard, presence, objects, settings)
+            admit = command_admission(settings.auth)
             raw = raw_handlers(settings.batches.bounds(), 1_000_000 * settings.history.staging_mb)
             counting = Accountant(
                 parts,
@@ -60,7 +63,7 @@ def body(settings: MonitorSettings) -> Body:
                 settings.levels_beat_s,
                 partial(ends_of, settings.kafka, DEAD_LETTERS.values()),
             )
-            async with consuming(life, parts, settings.kafka, handlers(), raw=raw) as consumer:
+            async with consuming(life, parts, settings.kafka, handlers(), raw=raw, admit=admit) as consumer:
                 progress = lambda: consumer.progress(PREDICTION_LOG)  # noqa: E731
                 watcher = Watcher(parts.database, references, parts.source, progress)
                 life.spawn("presence", presence.run())
@@ -68,6 +71,8 @@ def body(settings: MonitorSettings) -> Body:
                 # With the object store away it waits, and so in the end does the consumer; the API goes on.
                 life.spawn("history", history.run())
                 life.spawn("labels", joined.run())
+                forgetting = Reconciler("forgetting", Forgetter(parts, objects).step, settings.beat_s)
+                life.spawn("forgetting", forgetting.run())
                 notifier = Notifier(parts.database, settings.alerts, client)
                 life.spawn("alerts", Reconciler("alerts", notifier.step, settings.beat_s).run())
                 life.spawn("windows", Reconciler("windows", watcher.step, settings.watch_beat_s).run())

@@ -150,6 +150,15 @@ async def plan_merge(tx: Transaction, model: str, day: date) -> None:
         await tx.execute(sa.update(files).where(these).values(merged_into=await _plan(tx, model, day)))
 
 
+async def plan_rewrite(tx: Transaction, file_id: int) -> None:
+    """Fixes that a written file is replaced by one of its own, unless another takes it in already."""
+    this = (files.c.id == file_id) & (files.c.state == "written") & files.c.merged_into.is_(None)
+    row = (await tx.execute(sa.select(files).where(this).with_for_update(skip_locked=True))).one_or_none()
+    if row is not None:
+        planned = await _plan(tx, row.model, row.day)
+        await tx.execute(sa.update(files).where(files.c.id == file_id).values(merged_into=planned))
+
+
 async def expire(tx: Transaction) -> None:
     """Lets go the files that are older than their model's file says."""
     for row in (await tx.execute(sa.select(models.c.name, models.c.spec).where(models.c.spec.is_not(None)))).all():
@@ -179,9 +188,12 @@ async def parts_of(tx: Transaction, file_id: int) -> list[Any]:
     return list((await tx.execute(statement)).all())
 
 
-async def written(tx: Transaction, file_id: int, content: Content) -> None:
-    """The object is there: it takes the place of staged records, or of other files."""
-    await tx.execute(sa.update(files).where(files.c.id == file_id).values(**_written(content)))
+async def written(tx: Transaction, file_id: int, content: Content | None, clear_of: int = 0) -> None:
+    """The object is there, or none where nothing was left to write: it takes the place of staged records, or of other
+    files. ``clear_of``: see tables.
+    """
+    values = {"state": "leaving"} if content is None else _written(content)  # an earlier try may have written it
+    await tx.execute(sa.update(files).where(files.c.id == file_id).values(**values, clear_of=clear_of))
     await tx.execute(sa.delete(staged).where(staged.c.file_id == file_id))
     await tx.execute(sa.update(files).where(files.c.merged_into == file_id).values(state="leaving", merged_into=None))
 

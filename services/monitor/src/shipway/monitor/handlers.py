@@ -13,9 +13,9 @@ from shipway.contract.arrowbounds import Bounds
 from shipway.contract.envelope import Envelope
 from shipway.contract.errors import InvalidField, Permanent
 from shipway.contract.predictionlog import BOUNDS, decode_batch
-from shipway.contract.spec import parse_spec
-from shipway.contract.topics import PREDICTION_LOG, consumed_by
-from shipway.monitor import filing, labels, ledger, metrics, staging, store, windows
+from shipway.contract.spec import NAME, parse_spec
+from shipway.contract.topics import OPERATOR_COMMANDS, PREDICTION_LOG, consumed_by
+from shipway.monitor import filing, forgetstore, labels, ledger, metrics, staging, store, windows
 from shipway.monitor.dashboard import letters
 from shipway.monitor.labelling import Label, observed
 from shipway.monitor.phases import marks
@@ -52,6 +52,25 @@ async def on_declared(tx: Transaction, payload: e.ModelDeclared, event: Envelope
         raise InvalidField("spec.name", f"is {spec.name!r}, but the event is about {payload.model!r}")
     await store.record(tx, event)
     await store.declare(tx, payload.model, payload.spec, event.time)
+
+
+async def on_forget_requested(tx: Transaction, payload: e.SubjectForgetRequested, _event: Envelope) -> None:
+    """A subject's records are to go. The command is not in the history of events, which would keep the subject's name.
+
+    Raises:
+        InvalidField: it is no command that could be obeyed.
+    """
+    if not NAME.fullmatch(payload.model):
+        raise InvalidField("model", "must be lower-case letters, digits and dashes, starting with a letter")
+    for field, text, least, most in (
+        ("command_id", payload.command_id, 1, 200),
+        ("subject", payload.subject, 1, 200),
+        ("reason", payload.reason, 0, 1000),
+        ("requested_by", payload.requested_by, 1, 200),
+    ):
+        if not least <= len(text) <= most or not text.isprintable():
+            raise InvalidField(field, f"must be {least} to {most} printable characters")
+    await forgetstore.take(tx, payload)
 
 
 async def on_feedback(tx: Transaction, payload: e.FeedbackReceived, _event: Envelope) -> None:
@@ -104,13 +123,15 @@ async def _summarise(tx: Transaction, batch: pa.Table, known: KnownBins) -> None
 
 
 def handlers() -> dict[type[e.Payload], Handler]:
-    """A handler for every type of event on the topics that the monitor consumes."""
-    found: dict[type[e.Payload], Handler] = {kind: on_event for topic in consumed_by("monitor") for kind in topic.types}
+    """A handler for every type of event that the monitor consumes; of commands only for its own."""
+    told = [topic for topic in consumed_by("monitor") if topic is not OPERATOR_COMMANDS]
+    found: dict[type[e.Payload], Handler] = {kind: on_event for topic in told for kind in topic.types}
     own: dict[type[e.Payload], Handler] = {
         e.ModelDeclared: on_declared,
         e.FeedbackReceived: on_feedback,
         e.LabelsReceived: on_labels,
         e.DeadLettered: letters.on_dead_letter,
+        e.SubjectForgetRequested: on_forget_requested,
     }
     return found | own
 

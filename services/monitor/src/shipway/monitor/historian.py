@@ -14,8 +14,9 @@ from typing import Any
 import pyarrow as pa
 
 from shipway.contract.errors import Permanent, Transient
-from shipway.monitor import filing, metrics, parquet, staging
+from shipway.monitor import filing, forgetstore, forgetting, labelfiles, metrics, parquet, staging
 from shipway.monitor.filing import Bounds
+from shipway.monitor.forgetting import Forgotten
 from shipway.monitor.settings import HistorySettings
 from shipway.monitor.stocktaking import take_stock
 from shipway.runtime import log
@@ -104,27 +105,40 @@ class Historian:
                 await filing.left(tx, row)
                 return True
             parts = await filing.parts_of(tx, file_id)
-            content = await (self._merged(tx, row, parts) if parts else self._rolled(tx, row))
-            if content is None:
+            subjects = await forgetstore.active(tx, row.model)
+            records = await (self._merged(tx, row, parts) if parts else self._rolled(tx, row))
+            if records is None:
                 return False
-            await asyncio.to_thread(self._store.put, row.key, content.data)
-            await filing.written(tx, file_id, content)
+            content = await self._left(tx, row, records, subjects)
+            if content is not None:
+                await asyncio.to_thread(self._store.put, row.key, content.data)
+            await filing.written(tx, file_id, content, forgetstore.newest(subjects))
         metrics.HISTORY_FILES.labels("merged" if parts else "rolled").inc()
-        if not parts:
+        if not parts and content is not None:
             metrics.HISTORY_RECORDS.inc(content.rows)
         return True
 
-    async def _rolled(self, tx: Transaction, row: Any) -> parquet.Content | None:
-        """The file of its staged records; None while a version's signature is still to come."""
+    async def _left(
+        self, tx: Transaction, row: Any, records: pa.Table, subjects: list[Forgotten]
+    ) -> parquet.Content | None:
+        """The file of the records without those of subjects that are forgotten, whose labels go with them."""
+        left, gone = await asyncio.to_thread(forgetting.without, records, subjects)
+        for seq, of_subject in gone.items():
+            gone_labels = await labelfiles.remove_ids(tx, self._store, row.model, row.day, of_subject.ids)
+            await forgetstore.count(tx, seq, of_subject, gone_labels)
+        return await asyncio.to_thread(parquet.encode, left) if len(left) else None
+
+    async def _rolled(self, tx: Transaction, row: Any) -> pa.Table | None:
+        """Its staged records; None while a version's signature is still to come."""
         records = pa.concat_tables(await staging.records_of(tx, row.id))
         versions = parquet.versions_with_features(records)
         namings = await filing.namings(tx, row.model, versions)
         if versions - namings.keys() and row.age < SIGNATURE_WITHIN:
             return None
-        return await asyncio.to_thread(lambda: parquet.encode(parquet.named(records, namings)))
+        return await asyncio.to_thread(parquet.named, records, namings)
 
-    async def _merged(self, tx: Transaction, row: Any, parts: list[Any]) -> parquet.Content | None:
-        """The file of all records of others; None where one of these is lost."""
+    async def _merged(self, tx: Transaction, row: Any, parts: list[Any]) -> pa.Table | None:
+        """All records of others; None where one of these is lost."""
         tables = []
         for part in parts:
             try:
@@ -134,4 +148,4 @@ class Historian:
                 await filing.give_up(tx, row.id, part.id)
                 return None
             tables.append(await asyncio.to_thread(parquet.decode, data))
-        return await asyncio.to_thread(lambda: parquet.encode(parquet.together(tables)))
+        return await asyncio.to_thread(parquet.together, tables)

@@ -6,23 +6,26 @@ labels of the day come in, under the same name: a crash in between costs time an
 
 import asyncio
 import io
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import date, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import sqlalchemy as sa
 
+from shipway.contract.errors import Permanent
 from shipway.contract.history import labels_key
-from shipway.monitor.labels import bounds_of_day
+from shipway.monitor.labels import bounds_of_day, remove
 from shipway.monitor.quality import class_name
 from shipway.monitor.tables import label_files as files
 from shipway.monitor.tables import labels
 from shipway.runtime.database import Database, Transaction
-from shipway.runtime.objects import ObjectStore
+from shipway.runtime.objects import ObjectMissing, ObjectStore
 
 ROWS_AT_ONCE = 50_000
+MAX_BYTES = 1_000_000_000
 _TIME = pa.timestamp("us", tz="UTC")
 _DUE = files.c.changes != files.c.written_changes
 
@@ -55,6 +58,42 @@ async def remove_before(database: Database, store: ObjectStore, model: str, day:
         for row in (await tx.execute(sa.select(files).where(old).with_for_update())).all():
             await asyncio.to_thread(store.delete, labels_key(model, row.day))
         await tx.execute(sa.delete(files).where(old))
+
+
+async def remove_ids(tx: Transaction, store: ObjectStore, model: str, day: date, ids: Collection[str]) -> int:
+    """Removes the labels of a day's predictions, from the database and from the day's file; gives how many there were.
+
+    The file is written again in place: of an older day it is the only copy of the others.
+
+    Raises:
+        Permanent: the file is not one of ours. Transient: the object store is away.
+    """
+    gone = set(await remove(tx, model, ids))
+    this = (files.c.model == model) & (files.c.day == day)
+    row = (await tx.execute(sa.select(files).where(this).with_for_update())).one_or_none()
+    if row is None or row.written_at is None:
+        return len(gone)
+    key = labels_key(model, day)
+    try:
+        data, rows, theirs = await asyncio.to_thread(_without, await asyncio.to_thread(store.get, key, MAX_BYTES), ids)
+    except ObjectMissing:
+        return len(gone)
+    if theirs:
+        await asyncio.to_thread(store.put, key, data)
+        await tx.execute(sa.update(files).where(this).values(rows=rows, bytes=len(data)))
+    return len(gone | theirs)
+
+
+def _without(data: bytes, ids: Collection[str]) -> tuple[bytes, int, set[str]]:
+    """A file without some labels, its rows, and the ids that it had of them."""
+    try:
+        table = pq.read_table(pa.BufferReader(data))
+        theirs = pc.is_in(table["prediction_id"], pa.array(list(ids), pa.string()))
+        left, sink = table.filter(pc.invert(theirs)), io.BytesIO()
+        pq.write_table(left, sink, compression="zstd", store_schema=False)
+    except (pa.ArrowException, OSError, KeyError) as err:
+        raise Permanent(f"not a file of labels: {err}") from err
+    return sink.getvalue(), len(left), set(table.filter(theirs)["prediction_id"].to_pylist())
 
 
 async def _encoded(tx: Transaction, model: str, day: date, kind: str) -> tuple[bytes, int]:

@@ -131,6 +131,13 @@ async def give_up(tx: Transaction, model: str, ids: Collection[str]) -> None:
     await count(tx, model, {"orphan": gone} if gone else {})
 
 
+async def remove(tx: Transaction, model: str, ids: Collection[str]) -> list[str]:
+    """Removes the labels of a model's predictions; gives the ids of those there were. Sums keep what they count."""
+    await _alone(tx, model)
+    these = sa.delete(labels).where(_among(list(ids)), labels.c.model == model)
+    return list((await tx.execute(these.returning(labels.c.prediction_id))).scalars())
+
+
 async def forget(tx: Transaction, model: str, older_than: datetime) -> None:
     """Removes labels that can't change any more, once they are in the file of their day."""
     unwritten = sa.select(label_files.c.day).where(

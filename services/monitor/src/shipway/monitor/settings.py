@@ -115,7 +115,7 @@ class BatchSettings(BaseModel):
 
 
 class AuthSettings(AccessSettings, CommandSettings):
-    """Who may look and operate, and the key that signs what operators ask of the dashboard."""
+    """Who may look and operate, whose commands count, and the key that signs those of the dashboard."""
 
 
 class MonitorSettings(GuardedSettings):

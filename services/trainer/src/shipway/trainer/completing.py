@@ -51,6 +51,7 @@ async def _record_version(
             "request_id": taken.job.request_id,
             "version": version,
             "training_rows": told["preprocess"]["rows"],
+            "data_source": taken.spec["data"]["source"].partition(":")[0],
             "set_aside_rows": told["clean"]["set_aside"],
             "metrics": told["evaluate"]["metrics"],
             "duration_s": taken.spent_s,

@@ -14,6 +14,7 @@ from shipway.contract.events import (
     ModelDeclared,
     ModelImportRequested,
     SearchRequested,
+    SubjectForgetRequested,
     TrainingAccepted,
     TrainingCancelRequested,
     TrainingRequested,
@@ -108,6 +109,13 @@ def _check_request(request_id: str, model: str, until: datetime | None) -> None:
         raise InvalidField("until", "needs a time zone, such as 2026-01-31T00:00:00Z")
 
 
+async def on_forget_requested(tx: Transaction, command: SubjectForgetRequested, _envelope: Envelope) -> None:
+    """What stages kept of the model's data is not used any more, and removed: nobody can tell whose rows are in it."""
+    _check("command_id", command.command_id)
+    outputs = await store.drop_outputs(tx, command.model, command.command_id)
+    _log.info("outputs of stages are dropped", model=command.model, outputs=outputs)
+
+
 def _check(field: str, text: str) -> None:
     if not text or len(text) > MAX_TEXT or not text.isprintable():
         raise InvalidField(field, f"must be 1 to {MAX_TEXT} printable characters")
@@ -120,4 +128,5 @@ HANDLERS: dict[type, Handler] = {
     ModelImportRequested: on_import_requested,
     TrainingCancelRequested: on_cancel_requested,
     TrainingRetryRequested: on_retry_requested,
+    SubjectForgetRequested: on_forget_requested,
 }

@@ -1,7 +1,7 @@
 """What events do to the trainer's tables, within a transaction: declarations, requests, wishes of operators."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -28,6 +28,7 @@ from shipway.trainer.tables import cancellations, declarations, job_stages, jobs
 
 # What ids of requests by schedule begin with.
 SCHEDULED = "schedule:"
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 _log = log.get(__name__)
 
 
@@ -147,6 +148,15 @@ async def retry(tx: Transaction, command: TrainingRetryRequested) -> str | None:
     fresh = {"attempts": 0, "not_before": None}
     await tx.execute(sa.update(job_stages).where(mine, job_stages.c.state != "done").values(**fresh))
     return str(row.state)
+
+
+async def drop_outputs(tx: Transaction, model: str, why: str) -> int:
+    """Lets go what stages kept of a model: no run finds it, and the sweep removes it, once no job that is not over
+    reads it. Gives how many outputs there were.
+    """
+    these = stage_outputs.c.model == model
+    values = {"key": stage_outputs.c.key + sa.literal(f":{why}"), "used_at": _LONG_AGO}
+    return (await tx.execute(sa.update(stage_outputs).where(these).values(**values))).rowcount
 
 
 def storable(text: str) -> str:
