@@ -35,6 +35,10 @@ def failed(reason: str) -> e.TrainingFailed:
             [Mark("accepted", "r", "begun"), Mark("serving", "r", "begun")],
         ),
         (
+            e.SearchRequested(model="m", request_id="s"),
+            [Mark("accepted", "s", "begun"), Mark("trained", "s", "void")],
+        ),
+        (
             e.TrainingAccepted(model="m", request_id="r"),
             [Mark("accepted", "r", "ended"), Mark("trained", "r", "begun")],
         ),

@@ -45,6 +45,8 @@ def marks(event: e.Payload) -> list[Mark]:
     match event:
         case e.TrainingRequested():
             return [Mark("accepted", event.request_id, "begun"), Mark("serving", event.request_id, "begun")]
+        case e.SearchRequested():  # accepted like a training, but no training: nobody waits for its version
+            return [Mark("accepted", event.request_id, "begun"), Mark("trained", event.request_id, "void")]
         case e.TrainingAccepted():
             return [Mark("accepted", event.request_id, "ended"), Mark("trained", event.request_id, "begun")]
         case e.TrainingCompleted():
