@@ -382,6 +382,21 @@ async def test_the_idle_pause_bites(kafka: Any) -> None:
         idle_fetch.set_pause(0)
 
 
+async def test_who_follows_a_table_asks_again_soon_after_a_message_and_seldom_in_the_end(kafka: Any) -> None:
+    patient, prompt = ([idle_fetch._longer(empty, who) for empty in range(1, 200)] for who in (False, True))
+    assert patient == sorted(patient) and (patient[0], patient[-1]) == (1, idle_fetch.MOST)
+    assert prompt == [idle_fetch.QUICK] * idle_fetch.MOMENT + patient[idle_fetch.MOMENT :]
+    before = set(idle_fetch._prompt)
+    view = TableView(kafka.settings, topics.PRESENCE, e.Presence)
+    following = asyncio.create_task(view.run())
+    try:
+        await until(view.caught_up.is_set)
+        assert set(idle_fetch._prompt) - before
+    finally:
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+
+
 async def test_a_topic_that_came_back_too_small_grows(kafka: Any) -> None:
     from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
