@@ -47,7 +47,8 @@ def test_what_goes_is_neither_needed_nor_unserved_nor_asked_before(versions: lis
     assert len({r.version for r in found}) == len(found)
     for retire in found:
         v = by_number[retire.version]
-        assert v.state in SERVED and v.promoted_at is not None and not v.asked
+        assert v.state in SERVED or (v.degraded and v.state == "last_good")
+        assert v.promoted_at is not None and not v.asked
         if retire.policy == "age-and-unused":
             assert NOW - v.promoted_at > POLICY.max_age
             assert all(NOW - t > POLICY.unused_for for t in (v.left_at, v.last_used) if t is not None)
@@ -107,6 +108,14 @@ def test_a_degraded_version_goes_once_it_is_replaced() -> None:
     bad = ServedVersion(1, "rolled_back", ago(days=1), ago(minutes=1), NOW, degraded=True)
     assert [r.policy for r in to_retire([bad, CHAMPION], POLICY, NOW)] == ["degraded"]
     assert to_retire([bad], POLICY, NOW) == []
+
+
+def test_a_degraded_champion_that_was_succeeded_goes_though_it_is_the_one_before() -> None:
+    """It was not rolled back, as there was nothing to go back to: the next version took its place."""
+    bad = ServedVersion(1, "last_good", ago(days=1), ago(minutes=1), NOW, degraded=True)
+    good = ServedVersion(1, "last_good", ago(days=90), ago(days=90), None)
+    assert [r.policy for r in to_retire([bad, CHAMPION], POLICY, NOW)] == ["degraded"]
+    assert to_retire([good, CHAMPION], POLICY, NOW) == []
 
 
 def test_at_the_limit_it_stays() -> None:

@@ -214,10 +214,10 @@ PLANTED: tuple[tuple[Original, Callable[[Original], Original]], ...] = (
 
 
 def plant(monkeypatch: pytest.MonkeyPatch, original: Original, mutant: Original) -> None:
-    """Puts the mutant wherever the releaser's modules hold the original: names, and tables of rules and actions."""
+    """Puts the mutant wherever the services' modules hold the original: names, and tables of rules and actions."""
     planted = 0
     for name, module in list(sys.modules.items()):
-        if not name.startswith("shipway.releaser"):
+        if not name.startswith(("shipway.releaser", "shipway.monitor")):
             continue
         for key, value in list(vars(module).items()):
             swapped: Any = value

@@ -47,6 +47,23 @@ def test_the_mean_of_the_evidence_under_the_hypothesis_is_at_most_one() -> None:
         assert mean <= 1
 
 
+def test_the_mean_of_the_evidence_that_it_is_worse_is_at_most_one() -> None:
+    """Exactly, over all outcomes of so many answers each, where the candidate is worse by just the margin."""
+
+    def chance(bad: int, n: int, share: float) -> float:
+        return comb(n, bad) * share**bad * (1 - share) ** (n - bad)
+
+    n = 40
+    for share, margin in ((0.05, 0.0), (0.1, 0.05), (0.5, 0.0)):
+        mean = 0.0
+        for ours in range(n + 1):
+            for theirs in range(n + 1):
+                evidence = worse(Tally(n, ours), Tally(n, theirs), margin)
+                if evidence > 0:
+                    mean += chance(ours, n, share + margin) * chance(theirs, n, share) * exp(evidence)
+        assert mean <= 1
+
+
 def test_losses_between_nought_and_one_raise_no_more_alarms() -> None:
     random, alarms = Random(3), 0
     for _ in range(200):

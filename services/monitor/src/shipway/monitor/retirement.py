@@ -2,8 +2,8 @@
 
 Three policies. *age-and-unused*: older than ``max_age``, and without an answer for ``unused_for``. *degraded*: it
 broke its service level and has been replaced. *continued-evaluation*: labels show that it is worse than the champion.
-None names a version that is needed: the champion, the last good one, or one in a release; and while a model has no
-champion none goes, so that its last is never named.
+None names a version that is needed: the champion, the last good one unless it is degraded, or one in a release; and
+while a model has no champion none goes, so that its last is never named.
 """
 
 from collections.abc import Iterable
@@ -59,7 +59,9 @@ def to_retire(versions: Iterable[ServedVersion], policy: Policy, now: datetime) 
         return []
     found = []
     for v in known:
-        if v.state in NEEDED or v.state not in SERVED or v.promoted_at is None or v.asked:
+        # A champion that failed and was succeeded is called the last good one, and is nothing to go back to.
+        failed = v.degraded and v.state == "last_good"
+        if (v.state not in SERVED and not failed) or v.promoted_at is None or v.asked:
             continue
         if v.degraded:
             found.append(Retire(v.version, "degraded", "it broke its service level and has been replaced"))
