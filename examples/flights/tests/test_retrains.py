@@ -1,10 +1,13 @@
-"""Retrains on real flights, judged as the evaluator does: a good one passes, each bad one fails for its own reason."""
+"""Retrains on real flights, judged as the evaluator does: a good one passes, each bad one fails for its own reason.
+
+Some pass, and fail live: those are rolled back by the releaser's rules, on the flights of the week after.
+"""
 
 import importlib.util
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,12 +18,21 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from shipway.bundle.features import encode_table
 from shipway.bundle.store import Bundle, read_bundle
 from shipway.contract.errors import Permanent
-from shipway.contract.spec import STAGES, parse_spec, parse_toml, to_builtins
+from shipway.contract.latency import BUCKETS, bucket
+from shipway.contract.spec import STAGES, Release, parse_spec, parse_toml, to_builtins
 from shipway.evaluator.facts import Champion, Evidence, Opened
 from shipway.evaluator.measuring.holdout import measure
 from shipway.evaluator.verdict import Verdict, judge
+from shipway.monitor.quality import Judge, Quality
+from shipway.predictor.distance import distances
+from shipway.predictor.scoring import Scorer
+from shipway.releaser.release import decide
+from shipway.releaser.state import ENDED, Instance, Limits, Loaded, Model, Version
+from shipway.releaser.state import Quality as Labelled
+from shipway.releaser.state import Release as Rollout
 from shipway.runtime.objects import FolderStore
 from shipway.runtime.settings import DataSettings
 from shipway.trainer.child import Hands
@@ -81,6 +93,7 @@ class Desk:
             "stage": "get-data",
             "spec": spec,
             "until": until.isoformat(),
+            "asked_at": until.isoformat(),
             "objects": {"url": f"file://{objects}"},
             "data": {"folders": "/"},
             "max_threads": 1,
@@ -192,3 +205,118 @@ def test_a_bad_retrain_is_rejected_for_its_reason(
 def test_too_few_rows_are_not_trained_on_at_all(desk: Desk, flights: pa.Table) -> None:
     with pytest.raises(Permanent, match=r"training\.min_rows: .* fewer than 5,000"):
         desk.train(flights, SECOND, data={"train": "1d"})
+
+
+def turned_round(flights: pa.Table) -> pa.Table:
+    """Delays as minutes ahead of time, and shares of what was in time, in the training data and in the holdout alike;
+    clients go on sending them as before.
+    """
+    for name in ("origin_delay_2h", "carrier_delay_2h", "origin_late_share_6h", "dest_late_share_6h"):
+        at, best = flights.column_names.index(name), 1.0 if "share" in name else 0.0
+        flights = flights.set_column(at, name, pc.subtract(best, flights[name]))
+    return flights
+
+
+def in_time(flights: pa.Table) -> pa.Table:
+    """The label says who was in time, in the training data and in the holdout alike; clients mean who is late."""
+    at = flights.column_names.index("late")
+    return flights.set_column(at, "late", pc.invert(flights["late"]))
+
+
+@dataclass
+class Live:
+    """Champion and candidate answer the same flights by LightGBM; the releaser's rules look after each batch."""
+
+    champion: Bundle
+    candidate: Bundle
+    policy: Release
+    slower_us: float = 0.0
+
+    def run(self, flights: pa.Table, batch: int = 250) -> Rollout:
+        """The candidate's release after these flights, or once it has ended; a minute and a look for each batch."""
+        model, now = Model("flights"), SECOND
+        for number in (1, 2):
+            version = Version(number, f"{number:064x}")
+            release = Rollout(f"flights-{number}", number, self.policy, now)
+            versions, releases = {**model.versions, number: version}, {**model.releases, number: release}
+            model = replace(model, versions=versions, releases=releases)
+            ready = {n: Loaded(f"{n:064x}", "ready", latency=(0,) * BUCKETS) for n in range(1, number + 1)}
+            ready[1] = replace(ready[1], answered=500, latency=(0, 500))  # what is slow is known by these
+            model = decide(model, [Instance("p", now, ready)], now, LIMITS).model
+        bundles = {1: self.champion, 2: self.candidate}
+        scorers = {n: Scorer(b.model_text, len(b.signature.features), 1) for n, b in bundles.items()}
+        judges = {n: Judge(b.signature) for n, b in bundles.items()}
+        qualities = {1: Quality(), 2: Quality()}
+        for start in range(0, len(flights), batch):
+            rows = flights.slice(start, batch)
+            truth = rows["late"].to_pylist()
+            scores = {n: scorers[n].score(encode_table(b.signature, rows)) for n, b in bundles.items()}
+            apart = float(distances("binary", scores[2], scores[1]).sum())
+            for n in bundles:
+                known, slow_us = ready[n], 60.0 + (self.slower_us if n == 2 else 0.0)
+                latency = list(known.latency)
+                latency[bucket(slow_us)] += len(rows)
+                ready[n] = replace(known, answered=known.answered + len(rows), latency=tuple(latency))
+                if n == 2:
+                    compared, distance = known.compared + len(rows), known.distance + apart
+                    ready[n] = replace(ready[n], compared=compared, distance=distance)
+                for row, label in zip(scores[n], truth, strict=True):
+                    if label is not None and (judged := judges[n].judge(row.tolist(), label)) is not None:
+                        qualities[n].count(judged, timedelta(0))
+                told = Labelled(qualities[n].labelled, qualities[n].loss_sum)
+                versions = {**model.versions, n: replace(model.versions[n], quality=told)}
+                model = replace(model, versions=versions)
+            now += timedelta(minutes=1)
+            model = decide(model, [Instance("p", SECOND, ready)], now, LIMITS).model
+            if model.releases[2].state in ENDED:
+                break
+        return model.releases[2]
+
+
+LIMITS = Limits(drain=timedelta(seconds=2), standby=10)
+CANARY = Release(canary=[0.5], step=timedelta(minutes=10), min_requests=2500)
+
+
+@pytest.fixture(scope="module")
+def week(flights: pa.Table) -> pa.Table:
+    """The flights of the nine days after the second training, of which no version has seen any."""
+    return flights.filter(pc.greater_equal(flights["scheduled_departure"], pa.scalar(SECOND)))
+
+
+@pytest.fixture(scope="module")
+def retrain(desk: Desk, champion: Bundle, flights: pa.Table) -> Bundle:
+    return desk.train(flights, SECOND)
+
+
+def approved(desk: Desk, flights: pa.Table) -> Bundle:
+    """A version that every gate approves, as the first one of its kind."""
+    made = desk.train(flights, SECOND)
+    verdict = desk.judge(made, None)
+    assert verdict.approved, verdict.reason
+    return made
+
+
+def test_a_good_retrain_passes_live_as_a_shadow_too(champion: Bundle, retrain: Bundle, week: pa.Table) -> None:
+    shadow = CANARY.model_copy(update={"shadow": 1.0, "max_distance": 0.05})
+    ended = Live(champion, retrain, shadow).run(week)
+    assert ended.state == "active", ended.reason
+
+
+def test_features_broken_at_serving_are_found_by_the_distance_of_a_shadow(
+    desk: Desk, champion: Bundle, flights: pa.Table, week: pa.Table
+) -> None:
+    shadow = CANARY.model_copy(update={"shadow": 1.0, "max_distance": 0.05})
+    ended = Live(champion, approved(desk, turned_round(flights)), shadow).run(week)
+    assert ended.state == "rolled_back" and "its scores lie" in ended.reason, ended.reason
+
+
+def test_a_version_that_is_wrong_live_is_found_by_matured_labels(
+    desk: Desk, champion: Bundle, flights: pa.Table, week: pa.Table
+) -> None:
+    ended = Live(champion, approved(desk, in_time(flights)), CANARY).run(week)
+    assert ended.state == "rolled_back" and "loss by labels" in ended.reason, ended.reason
+
+
+def test_a_version_that_is_slow_live_is_found_by_its_latency(champion: Bundle, retrain: Bundle, week: pa.Table) -> None:
+    ended = Live(champion, retrain, CANARY, slower_us=400.0).run(week)
+    assert ended.state == "rolled_back" and "were slow" in ended.reason, ended.reason
