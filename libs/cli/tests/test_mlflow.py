@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from shipway.client.errors import ShipwayError
-from shipway.client.registry import DIGEST, STATE, VERSION, VersionRecord, export
+from shipway.client.registry import DIGEST, STATE, VERSION, VersionRecord, export, fetch
 
 MODEL = "houses"
 
@@ -29,7 +29,7 @@ def record(version: int, state: str) -> VersionRecord:
         state,
         {"rounds": "3", "learning_rate": "0.1"},
         {"auc": 0.5 + version / 10, "gate.floor": 0.6},
-        {"report.json": b"{}", "report.html": b"<p>r</p>"},
+        {"report.json": b"{}", "report.html": b"<p>r</p>", "signature.json": b'{"features": []}'},
         booster(version).model_to_string().encode(),
         {"shipway.reason": "every gate passed", "shipway.gates_failed": ""},
     )
@@ -56,7 +56,7 @@ def test_a_version_is_a_run_and_a_model_that_mlflow_loads(uri: str, tmp_path: Pa
     assert run.data.metrics == {"auc": 0.7, "gate.floor": 0.6}
     assert (run.data.tags[VERSION], run.data.tags[STATE], run.info.status) == ("2", "active", "FINISHED")
     there = {item.path for item in client.list_artifacts(run.info.run_id)}
-    assert there == {"report.json", "report.html", "model"}
+    assert there == {"report.json", "report.html", "signature.json", "model"}
     states = {v.tags[VERSION]: v.tags[STATE] for v in client.search_model_versions(f"name = '{MODEL}'")}
     assert states == {"1": "retired", "2": "active"}
     champion = client.get_model_version_by_alias(MODEL, "champion")
@@ -86,3 +86,23 @@ def test_what_can_not_be_reached_and_what_is_missing_is_said() -> None:
     code += "try: registry.export([], 'm', 'x', 'x')\nexcept Exception as e: print(e)"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "pip install 'shipway[mlflow]'" in ran.stdout
+
+
+def test_what_is_registered_is_fetched_as_an_import_takes_it(uri: str) -> None:
+    import mlflow
+
+    export([record(1, "active")], "fetched", uri, "fetched")
+    for source in ("fetched/1", "fetched@champion"):
+        files = fetch(uri, source)
+        assert files == {"model.txt": booster(1).model_to_string().encode(), "signature.json": b'{"features": []}'}
+    client = mlflow.MlflowClient(uri, uri)
+    client.create_registered_model("pickled")
+    run = client.create_run("0")
+    client.log_dict(run.info.run_id, {"flavors": {"sklearn": {}}, "artifact_path": "m"}, "m/MLmodel")
+    client.create_model_version("pickled", f"{run.info.artifact_uri}/m", run.info.run_id)
+    with pytest.raises(ShipwayError, match="LightGBM's text format"):
+        fetch(uri, "pickled/1")
+    with pytest.raises(ShipwayError, match="NAME/VERSION or NAME@ALIAS"):
+        fetch(uri, "fetched")
+    with pytest.raises(ShipwayError, match="MLflow at"):
+        fetch(uri, "fetched/9")

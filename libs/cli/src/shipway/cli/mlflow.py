@@ -2,14 +2,17 @@
 
 import asyncio
 import dataclasses
+import tempfile
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from shipway.cli.importing import import_model
 from shipway.cli.output import console, print_json, table
-from shipway.cli.target import DEFAULT_FOLDER, AsJson, Folder, Monitor, addresses
-from shipway.client import AsyncShipway
-from shipway.client.registry import VersionRecord, collect
+from shipway.cli.target import DEFAULT_FOLDER, AsJson, Folder, Kafka, Monitor, addresses
+from shipway.client import AsyncShipway, ShipwayError
+from shipway.client.registry import VersionRecord, collect, fetch
 from shipway.client.registry import export as export_records
 
 app = typer.Typer(no_args_is_help=True)
@@ -43,3 +46,39 @@ def export(
     for one in done:
         shown.add_row(str(one.version), one.run_id, one.model_version or "", "new" if one.new else "was there")
     console.print(shown)
+
+
+@app.command("import")
+def import_registered(
+    model: Annotated[str, typer.Argument(help="the model's name in Shipway; it must be declared")],
+    source: Annotated[str, typer.Argument(help="NAME/VERSION or NAME@ALIAS of MLflow's registry")],
+    origin: Annotated[
+        str, typer.Option("--from", envvar="MLFLOW_TRACKING_URI", help="MLflow's address, or sqlite:///FILE", min=1)
+    ],
+    signature: Annotated[
+        Path | None, typer.Option(help="signature.json; default: the run's artifact of that name", exists=True)
+    ] = None,
+    golden: Annotated[
+        Path | None,
+        typer.Option(help="Parquet of features and of the scores that the model must give for them", exists=True),
+    ] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="follow it until the version serves, or will not")] = False,
+    as_json: AsJson = False,
+    data: Folder = DEFAULT_FOLDER,
+    kafka: Kafka = None,
+) -> None:
+    """Have a version made of a LightGBM model that is registered in MLflow: through every gate, as by shipway import.
+
+    Needs mlflow: pip install 'shipway[mlflow]'.
+    """
+    files = fetch(origin, source)
+    if signature is not None:
+        files["signature.json"] = signature.read_bytes()
+    if "signature.json" not in files:
+        raise ShipwayError(f"the run of {source} has no signature.json; give one with --signature (docs/import.md)")
+    with tempfile.TemporaryDirectory() as folder:
+        for name, content in files.items():
+            (Path(folder) / name).write_bytes(content)
+        text, columns = Path(folder) / "model.txt", Path(folder) / "signature.json"
+        reason = f"{source} of MLflow"
+        import_model(model, text, columns, golden, reason=reason, wait=wait, as_json=as_json, data=data, kafka=kafka)

@@ -116,6 +116,51 @@ def export(records: Sequence[VersionRecord], model: str, tracking_uri: str, expe
         raise ShipwayError(f"MLflow at {tracking_uri}: {err}") from err
 
 
+def fetch(tracking_uri: str, source: str) -> dict[str, bytes]:
+    """A registered model's files as ``shipway import`` takes them: model.txt, and signature.json where its run has one.
+
+    ``source`` is NAME/VERSION or NAME@ALIAS. Blocking.
+
+    Raises:
+        ShipwayError: mlflow is not installed, MLflow does not answer, or it is no model of LightGBM's text format.
+    """
+    try:
+        from mlflow import MlflowClient, artifacts
+        from mlflow.exceptions import MlflowException
+        from mlflow.models import Model
+    except ImportError as err:
+        raise ShipwayError("mlflow is not installed; pip install 'shipway[mlflow]'") from err
+    try:
+        client = MlflowClient(tracking_uri, tracking_uri)
+        found = _registered(client, source)
+        with tempfile.TemporaryDirectory() as folder:
+            where = Path(artifacts.download_artifacts(found.source, dst_path=folder, tracking_uri=tracking_uri))
+            flavour = Model.load(str(where)).flavors.get("lightgbm")
+            data = where / Path(str((flavour or {}).get("data", ""))).name
+            text = data.read_bytes() if flavour is not None and data.is_file() else b""
+        if not text.startswith(b"tree\n"):
+            wanted = "save it from a Booster, with mlflow.lightgbm.log_model"
+            raise ShipwayError(f"{source}: holds no model in LightGBM's text format; {wanted}")
+        files = {"model.txt": text}
+        if found.run_id and any(item.path == "signature.json" for item in client.list_artifacts(found.run_id)):
+            with tempfile.TemporaryDirectory() as folder:
+                path = client.download_artifacts(found.run_id, "signature.json", folder)
+                files["signature.json"] = Path(path).read_bytes()
+    except (MlflowException, OSError) as err:
+        raise ShipwayError(f"MLflow at {tracking_uri}: {err}") from err
+    return files
+
+
+def _registered(client: Any, source: str) -> Any:
+    name, at, alias = source.partition("@")
+    if at:
+        return client.get_model_version_by_alias(name, alias)
+    name, _, version = source.rpartition("/")
+    if not name or not version.isdigit():
+        raise ShipwayError(f"{source!r} must be NAME/VERSION or NAME@ALIAS of MLflow's registry")
+    return client.get_model_version(name, version)
+
+
 def _export(client: Any, experiment: str, model: str, record: VersionRecord) -> Exported:
     known = client.search_runs([experiment], f"tags.`{DIGEST}` = '{record.digest}' and attributes.status = 'FINISHED'")
     run_id = known[0].info.run_id if known else _run(client, experiment, model, record)
