@@ -46,19 +46,19 @@ def uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def test_a_version_is_a_run_and_a_model_that_mlflow_loads(uri: str, tmp_path: Path) -> None:
     import mlflow
 
-    first = export([record(1, "active")], MODEL, uri, f"shipway/{MODEL}")
-    again = export([record(1, "retired"), record(2, "active")], MODEL, uri, f"shipway/{MODEL}")
+    first = export([record(1, "champion")], MODEL, uri, f"shipway/{MODEL}")
+    again = export([record(1, "retired"), record(2, "champion")], MODEL, uri, f"shipway/{MODEL}")
     assert [(e.version, e.new) for e in first + again] == [(1, True), (1, False), (2, True)]
     assert first[0].run_id == again[0].run_id and first[0].model_version == again[0].model_version
     client = mlflow.MlflowClient(uri, uri)
     run = client.get_run(again[1].run_id)
     assert run.data.params == {"rounds": "3", "learning_rate": "0.1"}
     assert run.data.metrics == {"auc": 0.7, "gate.floor": 0.6}
-    assert (run.data.tags[VERSION], run.data.tags[STATE], run.info.status) == ("2", "active", "FINISHED")
+    assert (run.data.tags[VERSION], run.data.tags[STATE], run.info.status) == ("2", "champion", "FINISHED")
     there = {item.path for item in client.list_artifacts(run.info.run_id)}
     assert there == {"report.json", "report.html", "signature.json", "model"}
     states = {v.tags[VERSION]: v.tags[STATE] for v in client.search_model_versions(f"name = '{MODEL}'")}
-    assert states == {"1": "retired", "2": "active"}
+    assert states == {"1": "retired", "2": "champion"}
     champion = client.get_model_version_by_alias(MODEL, "champion")
     assert champion.tags[DIGEST] == f"{2:064x}"
     mlflow.set_tracking_uri(uri)
@@ -91,7 +91,7 @@ def test_what_can_not_be_reached_and_what_is_missing_is_said() -> None:
 def test_what_is_registered_is_fetched_as_an_import_takes_it(uri: str) -> None:
     import mlflow
 
-    export([record(1, "active")], "fetched", uri, "fetched")
+    export([record(1, "champion")], "fetched", uri, "fetched")
     for source in ("fetched/1", "fetched@champion"):
         files = fetch(uri, source)
         assert files == {"model.txt": booster(1).model_to_string().encode(), "signature.json": b'{"features": []}'}

@@ -173,7 +173,7 @@ def _export(client: Any, experiment: str, model: str, record: VersionRecord) -> 
         number = str(client.create_model_version(model, source, run_id, tags=tags).version)
     if number is not None:
         client.set_model_version_tag(model, number, STATE, record.state)
-        if record.state == "active":
+        if record.state == "champion":
             client.set_registered_model_alias(model, "champion", number)
     return Exported(record.version, run_id, number, not known)
 
