@@ -29,7 +29,7 @@ async def logged(world: World, model: str, days: dict[datetime, list[list[float]
             role="champion",
             outcome="answered",
             reason=None,
-            latency_us=100,
+            latency_us=5000,
             client_id=None,
             trace_id=None,
             features=row,
@@ -45,7 +45,8 @@ async def logged(world: World, model: str, days: dict[datetime, list[list[float]
 
 async def test_a_feature_whose_unit_changed_is_found_and_the_others_are_not(shipway_world: World) -> None:
     model = "watched"
-    await shipway_world.declare(model, monitoring={"lateness": "1s"})
+    levels = {"latency_p99": "1ms", "on_budget_spent": "hold"}
+    await shipway_world.declare(model, monitoring={"lateness": "1s"}, service_levels=levels)
     assert (await shipway_world.train(model)).succeeded
     rng = random.Random(3)
     async with httpx.AsyncClient() as client:
@@ -77,3 +78,14 @@ async def test_a_feature_whose_unit_changed_is_found_and_the_others_are_not(ship
     (alert,) = [one for one in await shipway_world.shipway.alerts(model) if one["subject"] == "size"]
     assert (alert["id"], alert["page"]) == (raised.alert_id, "docs/playbook.md#drift")
     await shipway_world.shipway.acknowledge_alert(alert["id"], "the unit of size was changed")
+
+    # Each answer took longer than it may: that budget is spent, and holds releases until a person lets them go on.
+    spent = await shipway_world.event(e.BudgetChanged, model=model, level="latency", state="spent")
+    assert spent.hold_releases and spent.left < -1
+    assert (await shipway_world.shipway.levels(model))["holds_releases"]
+
+    async def resumed() -> str | None:
+        answered = await shipway_world.shipway.command(model, "resume", reason="it is known")
+        return answered.answer if answered.done else None
+
+    assert f"though {spent.reason}" in (await eventually(resumed, "the releaser has heard of it") or "")
