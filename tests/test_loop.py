@@ -14,6 +14,7 @@ from world import T0, World, eventually, features_of, finite, make_rows, problem
 
 from shipway.cli.traffic import Traffic
 from shipway.client import KnownLabel, Refused
+from shipway.client.registry import collect
 from shipway.contract import events as e
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -330,6 +331,11 @@ async def test_labels_become_quality_by_version_and_the_next_training_set(shipwa
     assert (known["label"] == said).mean() > 0.75
     judged = (await shipway_world.shipway.evaluations(model)).to_pandas()
     assert judged["passed"].all() and (await shipway_world.shipway.versions(model)).to_pandas()["version"].max() == 1
+
+    (recorded,) = await collect(shipway_world.shipway, model)
+    assert (recorded.version, recorded.state) == (1, "champion") and recorded.model_text
+    assert {"report.json", "report.html", "signature.json"} == set(recorded.files)
+    assert recorded.metrics["auc"] > 0.6 and recorded.params["rounds"]
 
     lasted = f"{(until - asked_at[1]).total_seconds() * 1000:.3f}ms"
     await shipway_world.declare(
