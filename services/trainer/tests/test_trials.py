@@ -45,7 +45,7 @@ def asked(tmp_path: Any, raw_spec: Any) -> Asked:
         def tell(fraction: float, message: str, known: Any = None) -> None:
             told.append((fraction, message, known))
 
-        return Work(FolderStore(tmp_path), DataSettings(), spec, {}, {}, 1, tell, request_id), told
+        return Work(FolderStore(tmp_path), DataSettings(), spec, {}, {}, 1, tell, "search", request_id), told
 
     return ask
 

@@ -73,7 +73,8 @@ def _slices(found: Any) -> list[Mapping[str, Any]]:
     known = [s for s in found if isinstance(s, Mapping) and "figure" in s] if isinstance(found, list) else []
 
     def better_by(one: Mapping[str, Any]) -> float:
-        return float(_part(one, "better_by").get("figure") or 0.0)
+        figure = _part(one, "better_by").get("figure")
+        return float(figure) if isinstance(figure, int | float) else 0.0
 
     return sorted(known, key=better_by)[:MOST_SLICES]
 
@@ -85,8 +86,9 @@ def _roc(document: Mapping[str, Any]) -> list[Curve]:
 
 
 def _calibration(document: Mapping[str, Any]) -> list[Curve]:
-    bins = _part(document, "calibration").get("bins")
-    points: list[list[Any]] = [[b.get("predicted"), b.get("observed")] for b in bins or () if isinstance(b, Mapping)]
+    found = _part(document, "calibration").get("bins")
+    bins = [b for b in found if isinstance(b, Mapping)] if isinstance(found, list) else []
+    points: list[list[Any]] = [[b.get("predicted"), b.get("observed")] for b in bins]
     if not _points(points):
         return []
     ends = [value for point in points for value in point]
