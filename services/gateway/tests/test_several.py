@@ -100,7 +100,8 @@ async def test_places_to_wait_for_an_instance_are_each_models_own(gateway: Any) 
 
 
 async def test_each_takes_the_features_that_it_knows_and_no_field_is_nobodys(gateway: Any, predictors: Any) -> None:
-    gateway.wants((1, "champion", 1.0), model="n", generation=2, signature=VALUE | {"output": "regression"})
+    gateway.wants((2, "champion", 1.0), model="n", generation=2, signature=VALUE | {"output": "regression"})
+    await gateway.knows(predictors[0], 1, 2, models=TWO)
     answer = await ask(gateway, row=ROW | {"age": 4})
     assert [sorted(a["predictions"][0]) for a in answer.json()["answers"]] == [
         ["id", "label", "probability"],
