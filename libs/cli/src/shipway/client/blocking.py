@@ -6,7 +6,9 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
-from shipway.client.client import Addresses, AsyncShipway, KnownLabel, Predictions
+from shipway.client.addresses import Addresses
+from shipway.client.answers import KnownLabel, Predictions
+from shipway.client.client import AsyncShipway
 from shipway.client.frames import Frame
 from shipway.client.journey import Journey
 from shipway.contract.events import CommandAnswered, OperatorAction, SubjectForgotten
