@@ -1,13 +1,18 @@
 """One Shipway for all tests of the loop; tests that break it get one of their own."""
 
 from collections.abc import AsyncIterator, Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 import pytest_asyncio
 from docblocks import Guide, follow
 from otlp import Collector, collecting
 from world import QUICK, World, world
+
+# A model that nobody asks to train, half an hour beside everybody else's time.
+SCHEDULED, ELSEWHERE = "scheduled", ZoneInfo("Asia/Kolkata")
 
 
 @pytest.fixture(scope="session")
@@ -22,7 +27,13 @@ async def shipway_world(tmp_path_factory: pytest.TempPathFactory, collector: Col
     """A running Shipway, shared by the tests that leave it whole."""
     tracing = {"SHIPWAY__TRACING__ENDPOINT": collector.endpoint, "SHIPWAY__TRACING__SAMPLE": "0"}
     async with world(tmp_path_factory.mktemp("world"), env=QUICK | tracing) as running:
+        await running.declare(SCHEDULED, schedule={"cron": soon(), "timezone": ELSEWHERE.key})
         yield running
+
+
+def soon() -> str:
+    """A cron expression for a time that comes while other tests run."""
+    return f"{datetime.now(ELSEWHERE) + timedelta(minutes=2):%M %H} * * *"
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

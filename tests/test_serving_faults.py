@@ -16,11 +16,10 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
+from beside import beside
 from world import STACK, World, eventually, features_of, make_rows, world
 
 from shipway.cli.traffic import Traffic
-from shipway.embedded.ports import choose_ports
-from shipway.embedded.process import end, spawn
 
 OUTAGE_S = float(os.environ.get("SHIPWAY_TEST_OUTAGE_S", "10"))
 pytestmark = [
@@ -123,32 +122,10 @@ async def test_a_paused_predictor_is_out_in_time_and_costs_neither_model_a_reque
         assert all(one.counts.slowest_ms < 5000 for one in sending)
 
 
-@asynccontextmanager
-async def second_gateway(running: World) -> AsyncIterator[str]:
-    """Another gateway of the same Shipway, ready; its URL."""
-    spec, (port,) = running.supervisor.plan.process("gateway"), choose_ports(["gateway-2"], usual={}).values()
-    env = {
-        **os.environ,
-        **spec.env,
-        "SHIPWAY_GATEWAY__HTTP__PORT": str(port),
-        "SHIPWAY_GATEWAY__PREDICTION_LOG__FOLDER": str(running.folder / "prediction-log" / "gateway-2"),
-    }
-    process = await spawn(spec.argv, running.supervisor.plan.log_file("gateway-2"), env)
-    try:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
-
-            async def ready() -> bool:
-                return (await client.get("/readyz")).status_code == 200
-
-            await eventually(ready, "the second gateway is ready")
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        assert await end(process, signal.SIGTERM, 28) == 0
-
-
 async def test_two_gateways_answer_by_the_same_table_and_both_take_a_swap(serving_world: World) -> None:
     running = serving_world
-    async with second_gateway(running) as second, httpx.AsyncClient() as client:
+    spool = {"SHIPWAY_GATEWAY__PREDICTION_LOG__FOLDER": str(running.folder / "prediction-log" / "gateway-2")}
+    async with beside(running, "gateway", "gateway-2", **spool) as second, httpx.AsyncClient() as client:
         gateways = (running.gateway, second)
 
         async def of_both(path: str, **request: object) -> list[dict[str, Any]]:
