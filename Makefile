@@ -7,7 +7,7 @@ EDITABLE := $(foreach p,$(PACKAGES),-e $(p))
 UV_CACHE_ARGS := --quiet --python $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-upgrade test-compose test-dashboard screenshots compose chaos outage bench swaps canaries watched \
+.PHONY: help demo test test-slow test-upgrade test-compose test-dashboard screenshots compose chaos outage bench swaps canaries watched \
 	bench-peers fmt lint types unit audit e2e docs site lock clean dev asyncapi airflow
 
 help: ## list the targets
@@ -48,14 +48,18 @@ types: $(VENV)/.dev ## mypy --strict
 	@$(BIN)/mypy
 
 unit: $(VENV)/.dev ## fast tests, beside the code
-	@$(BIN)/pytest -n 4 --dist loadfile libs services examples
+	@$(BIN)/pytest -m "not slow" -n 4 --dist loadfile libs services examples
 
 audit: $(VENV)/.dev ## known vulnerabilities in what is locked (needs the advisories of PyPI)
 	@for lock in lock/runtime.txt lock/services.txt lock/dev.txt lock/docs.txt lock/browser.txt; do \
 	  $(BIN)/pip-audit --strict --disable-pip --require-hashes --progress-spinner off -r $$lock || exit 1; done
 
 e2e: $(VENV)/.dev ## the loop with real processes on the embedded stack, faults included
-	@$(BIN)/pytest tests --ignore tests/compose --ignore tests/upgrade --ignore tests/dashboard
+	@$(BIN)/pytest -m "not slow" tests --ignore tests/compose --ignore tests/upgrade --ignore tests/dashboard
+
+test-slow: $(VENV)/.dev ## what takes longer: bugs planted on purpose, seasons of flights, serving under faults
+	@$(BIN)/pytest -m slow -n 4 --dist loadfile libs services examples
+	@$(BIN)/pytest -m slow tests --ignore tests/compose --ignore tests/upgrade --ignore tests/dashboard
 
 .env:
 	@umask 077; sed "s/change-me-too/$$(openssl rand -hex 16)/; s/change-me/$$(openssl rand -hex 16)/" .env.example > .env

@@ -24,6 +24,9 @@ async def shipway(world: World | None, *arguments: str, cwd: Path | None = None,
     environment = dict(os.environ, COLUMNS="200")
     if world is not None:
         environment["SHIPWAY_DATA"] = str(world.folder)
+        if world.containers is not None:  # as whoever runs Shipway on parts of their own sets it
+            given = world.containers.external.objects or {}
+            environment |= {f"SHIPWAY__OBJECTS__{name}": value for name, value in given.items()}
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",

@@ -10,7 +10,7 @@ from world import STACK, World, eventually, features_of, make_rows, world
 
 from shipway.cli.traffic import Traffic
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 ROWS = [features_of(row) for row in make_rows("binary", n=100, seed=5)]
 PREDICTORS = ("predictor-1", "predictor-2")
 

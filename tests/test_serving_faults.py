@@ -23,6 +23,7 @@ from shipway.cli.traffic import Traffic
 
 OUTAGE_S = float(os.environ.get("SHIPWAY_TEST_OUTAGE_S", "10"))
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.asyncio(loop_scope="module"),
     pytest.mark.timeout(240 + 3 * OUTAGE_S),
     pytest.mark.skipif(STACK != "embedded", reason="make chaos does this to containers"),

@@ -37,6 +37,8 @@ from shipway.runtime.objects import FolderStore
 from shipway.runtime.settings import DataSettings
 from shipway.trainer.child import Hands
 
+pytestmark = pytest.mark.slow
+
 HERE = Path(__file__).parents[1]
 MONTHS = 3
 FIRST, SECOND = datetime(2013, 3, 8, tzinfo=UTC), datetime(2013, 3, 22, tzinfo=UTC)

@@ -10,6 +10,8 @@ import watched
 
 from shipway.contract.spec import ModelSpec, parse_toml
 
+pytestmark = pytest.mark.slow
+
 EXAMPLE = Path(__file__).parents[1]
 
 

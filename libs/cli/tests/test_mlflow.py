@@ -13,6 +13,8 @@ import pytest
 from shipway.client.errors import ShipwayError
 from shipway.client.registry import DIGEST, STATE, VERSION, VersionRecord, export, fetch
 
+pytestmark = pytest.mark.slow
+
 MODEL = "houses"
 
 

@@ -14,6 +14,8 @@ from shipway.releaser import departure, desired, evidence, proving, release, rel
 from shipway.releaser.answers import cause_of
 from shipway.releaser.state import IN_PROGRESS, Cause
 
+pytestmark = pytest.mark.slow
+
 Original = Callable[..., Any]
 BUDGET = settings(
     max_examples=600, stateful_step_count=40, deadline=None, derandomize=True, database=None, phases=[Phase.generate]

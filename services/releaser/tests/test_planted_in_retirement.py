@@ -14,6 +14,8 @@ from shipway.contract import events as e
 from shipway.monitor import retirement, views
 from shipway.releaser import departure, release, steps, version_orders
 
+pytestmark = pytest.mark.slow
+
 Original = Callable[..., Any]
 BUDGET = settings(
     max_examples=300, stateful_step_count=30, deadline=None, derandomize=True, database=None, phases=[Phase.generate]

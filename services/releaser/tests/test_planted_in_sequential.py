@@ -9,6 +9,8 @@ import test_sequential as checks
 from shipway.releaser import sequential
 from shipway.releaser.sequential import Tally
 
+pytestmark = pytest.mark.slow
+
 Original = Callable[..., Any]
 CHECKS: tuple[Callable[[], None], ...] = (
     checks.test_looking_at_every_step_raises_few_false_alarms_on_the_border,

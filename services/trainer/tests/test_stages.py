@@ -48,6 +48,11 @@ def test_other_data_and_other_outputs_run_again_what_is_made_of_them(raw_spec: R
     assert still_good([], spec) == 0
 
 
+def test_models_of_the_same_data_have_outputs_of_their_own(raw_spec: RawSpec) -> None:
+    one, other = (keys(to_builtins(parse_spec(raw_spec(name=name)))) for name in ("one", "other"))
+    assert not set(one) & set(other)
+
+
 def test_a_stage_reads_only_what_is_before_it() -> None:
     for at, stage in enumerate(STAGES):
         assert set(READS[stage]) <= set(STAGES[:at])

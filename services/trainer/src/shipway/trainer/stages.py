@@ -74,6 +74,7 @@ def key_of(stage: StageName, spec: Mapping[str, Any], order: Mapping[str, Any], 
     stage is told: for get-data what the source holds now, for an import its files, and the hash of own code.
     """
     parts = {
+        "model": spec["name"],  # what is kept is a model's own, also where two have the same data
         "stage": stage,
         "revision": _REVISION[stage],
         "spec": _looks_at(stage, spec),
