@@ -17,8 +17,6 @@ async def beside(running: World, service: str, name: str, *arguments: str, **env
     """One more process of ``service``, ready; its URL. It ends well at the end, or the test fails."""
     spec, (port,) = running.supervisor.plan.process(service), choose_ports([name], usual={}).values()
     settings: dict[str, str] = {**os.environ, **spec.env, f"SHIPWAY_{service.upper()}__HTTP__PORT": str(port), **env}
-    if settings.get("SHIPWAY__KAFKA__GROUP_INSTANCE"):
-        settings["SHIPWAY__KAFKA__GROUP_INSTANCE"] = name
     process = await spawn((*spec.argv, *arguments), running.supervisor.plan.log_file(name), settings)
     try:
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
