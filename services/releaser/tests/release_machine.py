@@ -277,8 +277,9 @@ class Releases(RuleBasedStateMachine):
         if before.champion is not None:
             held = {number for number, _ in after.desired.held}
             assert after.champion is not None, "a champion was dropped"
-            # One that failed and is retired may go as it is succeeded: while its successor baked, it drained.
-            failed = before.champion.degraded is not None and before.champion.retiring is not None
+            # One that failed is not kept as the last good one, and may go as it is succeeded: while its successor
+            # baked, it drained.
+            failed = before.champion.degraded is not None
             succeeded = after.champion.number != before.champion.number and ready(after.champion.number, instances)
             assert before.champion.number in held or (failed and succeeded), "a champion was dropped"
             if ready(before.champion.number, instances):
