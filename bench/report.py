@@ -106,12 +106,18 @@ def _tables(figures: Figures) -> list[str]:
                     ratios = [a.per_s / b.per_s for a, b in zip(ours, found, strict=True)]
                     lines.append(
                         f"| {c} | {name} | {median(f.per_s for f in found):,.0f} | "
-                        f"{median(f.p50_ms for f in found):.2f} | {median(f.p99_ms for f in found):.2f} | "
+                        f"{_ms(f.p50_ms for f in found)} | {_ms(f.p99_ms for f in found)} | "
                         f"{spread(ratios) if name != 'Shipway' else ''} | {median(f.memory_mb for f in found):,.0f} | "
                         f"{sum(f.errors for f in found)} |"
                     )
         lines.append("")
     return lines[:-1]
+
+
+def _ms(values: Iterable[float]) -> str:
+    """Where a request of a round took longer than the round, there is no such figure."""
+    found = median(values)
+    return "–" if math.isnan(found) else f"{found:.2f}"
 
 
 def _plot(figures: Figures) -> str:
