@@ -87,6 +87,7 @@ async def test_a_newer_release_s_schema_is_left_alone(database_url: str) -> None
     await database.close()
 
 
+@pytest.mark.slow
 async def test_the_way_back_is_a_command(database_url: str) -> None:
     database = Database(DatabaseSettings(url=SecretStr(database_url)), "monitor")
     await migrate(database, "shipway.monitor")

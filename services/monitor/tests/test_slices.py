@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -112,6 +113,7 @@ def test_a_score_that_moves_in_one_part_is_found_and_the_others_are_not() -> Non
     assert len(found) > 8
 
 
+@pytest.mark.slow
 def test_quiet_parts_are_not_called_drift() -> None:
     of, false = bins(), 0
     for seed in range(100):
