@@ -39,6 +39,7 @@ async def shipway(world: World | None, *arguments: str, cwd: Path | None = None,
     )
     out, err = await asyncio.wait_for(process.communicate(), 90)
     assert process.returncode == expect, (out + err).decode()
+    assert b"asynchronous generator" not in err, err.decode()
     return out.decode() + (err.decode() if expect else "")
 
 

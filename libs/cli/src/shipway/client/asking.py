@@ -1,7 +1,7 @@
 """Asking the trainer for a job until it has it, and following what becomes of it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from shipway.client.errors import Unreachable
@@ -14,7 +14,7 @@ ASK_AGAIN_S = 5.0
 
 async def asked_for(
     events: AsyncIterator[Followed], journey: Journey, send: Callable[[], Awaitable[None]], accept_within_s: float
-) -> AsyncIterator[Journey]:
+) -> AsyncGenerator[Journey, None]:
     """The journey at each step, until it ends.
 
     ``send`` publishes the request, under the same event id each time: only when the trainer says that it has it, it

@@ -3,7 +3,8 @@
 import asyncio
 import hashlib
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -57,14 +58,15 @@ class Training(Calls):
         Raises:
             Unreachable: the broker or the trainer does not answer.
         """
-        async for journey in self.train(model, until=until, reason=reason):
-            if journey.state != "requested":
-                return journey
+        async with aclosing(self.train(model, until=until, reason=reason)) as journeys:
+            async for journey in journeys:
+                if journey.state != "requested":
+                    return journey
         raise ShipwayError("the training's events ended")  # pragma: no cover  (train ends with an end state)
 
     async def train(
         self, model: str, *, until: datetime | None = None, reason: str = "asked for", accept_within_s: float = 30.0
-    ) -> AsyncIterator[Journey]:
+    ) -> AsyncGenerator[Journey, None]:
         """Publishes a TrainingRequested and gives the journey at each step, until it ends.
 
         The request is asked again, under the same event id, until the trainer says that it has it: only then
@@ -77,8 +79,9 @@ class Training(Calls):
         request = TrainingRequested(
             model=model, request_id=journey.request_id, until=until, reason=reason, requested_by=whoami()
         )
-        async for step in self._asked(request, journey, accept_within_s):
-            yield step
+        async with aclosing(self._asked(request, journey, accept_within_s)) as steps:
+            async for step in steps:
+                yield step
 
     async def search(
         self,
@@ -90,7 +93,7 @@ class Training(Calls):
         candidates: int | None = None,
         reason: str = "asked for",
         accept_within_s: float = 30.0,
-    ) -> AsyncIterator[Journey]:
+    ) -> AsyncGenerator[Journey, None]:
         """Asks for a search for better parameters, and gives its journey until it found some ("searched") or failed.
 
         The journey's ``candidates`` are then trained and judged, each by a request of its own, and wait for approval.
@@ -108,16 +111,18 @@ class Training(Calls):
             reason=reason,
             requested_by=whoami(),
         )
-        async for step in self._asked(request, journey, accept_within_s):
-            yield step
+        async with aclosing(self._asked(request, journey, accept_within_s)) as steps:
+            async for step in steps:
+                yield step
 
     async def _asked(
         self, request: TrainingRequested | SearchRequested, journey: Journey, accept_within_s: float
-    ) -> AsyncIterator[Journey]:
+    ) -> AsyncGenerator[Journey, None]:
         async with following(self.addresses.kafka, JOURNEY_TOPICS) as follower, self._producing() as producer:
             send = partial(publish, producer, request, request.request_id)
-            async for step in asked_for(aiter(follower), journey, send, accept_within_s):
-                yield step
+            async with aclosing(asked_for(aiter(follower), journey, send, accept_within_s)) as steps:
+                async for step in steps:
+                    yield step
 
     async def import_model(
         self,
@@ -128,7 +133,7 @@ class Training(Calls):
         until: datetime | None = None,
         reason: str = "asked for",
         accept_within_s: float = 30.0,
-    ) -> AsyncIterator[Journey]:
+    ) -> AsyncGenerator[Journey, None]:
         """Has a version made of a LightGBM model that was trained elsewhere, and gives its journey, until it ends.
 
         ``files`` are "model.txt" and "signature.json", and where there are golden rows "golden.parquet" (see
@@ -150,15 +155,19 @@ class Training(Calls):
             reason=reason,
             requested_by=whoami(),
         )
-        async for step in self._commanded(command, journey, accept_within_s):
-            yield step
+        async with aclosing(self._commanded(command, journey, accept_within_s)) as steps:
+            async for step in steps:
+                yield step
 
-    async def _commanded(self, command: Payload, journey: Journey, accept_within_s: float) -> AsyncIterator[Journey]:
+    async def _commanded(
+        self, command: Payload, journey: Journey, accept_within_s: float
+    ) -> AsyncGenerator[Journey, None]:
         message = self._signed(command)
         async with following(self.addresses.kafka, JOURNEY_TOPICS) as follower, self._producing() as producer:
             send = partial(send_command, producer, message)
-            async for step in asked_for(aiter(follower), journey, send, accept_within_s):
-                yield step
+            async with aclosing(asked_for(aiter(follower), journey, send, accept_within_s)) as steps:
+                async for step in steps:
+                    yield step
 
     async def cancel(self, model: str, request_id: str) -> None:
         """Asks for the end of a training; signed where there is an operator key."""
@@ -176,7 +185,7 @@ class Training(Calls):
 
     async def run_again(
         self, model: str, request_id: str, *, stage: str | None = None, accept_within_s: float = 30.0
-    ) -> AsyncIterator[Journey]:
+    ) -> AsyncGenerator[Journey, None]:
         """As retry, and gives the journey of the job that is run again at each step, until it ends. Raises as train."""
         command = TrainingRetryRequested(model=model, request_id=request_id, requested_by=whoami(), stage=stage or "")
         async for step in self._commanded(command, Journey(request_id=request_id, model=model), accept_within_s):
