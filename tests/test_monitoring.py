@@ -13,7 +13,7 @@ from shipway.contract.predictionlog import PredictionRecord, encode_batch
 from shipway.contract.topics import PREDICTION_LOG
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+ABOUT_TO_END = timedelta(seconds=30)  # a day so near its end is over before the test is: it is waited for
 
 
 async def logged(world: World, model: str, days: dict[datetime, list[list[float]]]) -> None:
@@ -61,8 +61,9 @@ async def test_a_feature_whose_unit_changed_is_found_and_the_others_are_not(ship
     def rows(factor: float) -> list[list[float]]:
         return [row(factor) for _ in range(800)]
 
+    today = (datetime.now(UTC) + ABOUT_TO_END).replace(hour=0, minute=0, second=0, microsecond=0)
     by_day = ((3, 1.0), (2, 2.54), (1, 2.54))
-    await logged(shipway_world, model, {TODAY - timedelta(days=days): rows(factor) for days, factor in by_day})
+    await logged(shipway_world, model, {today - timedelta(days=days): rows(factor) for days, factor in by_day})
 
     async def alarm() -> dict[str, Any] | None:
         found = await shipway_world.shipway.monitoring(model)
