@@ -10,7 +10,7 @@ import typer
 
 from shipway.cli import token
 from shipway.cli.commands import Commands
-from shipway.cli.output import errors
+from shipway.cli.output import bad, errors, line, strong
 from shipway.client.errors import Refused, ShipwayError, Unreachable
 from shipway.contract.errors import Permanent, Transient
 from shipway.contract.spec import InvalidSpec
@@ -33,22 +33,22 @@ def main() -> None:
     try:
         app()
     except InvalidSpec as err:
-        errors.print(f"[red]wrong model file[/red]: {len(err.problems)} to mend")
+        errors.print(line(bad("wrong model file"), f": {len(err.problems)} to mend"))
         for problem in err.problems:
-            errors.print(f"  [bold]{problem.field}[/bold]: {problem.problem}", highlight=False, markup=True)
+            errors.print(line("  ", strong(problem.field), f": {problem.problem}"))
         sys.exit(2)
     except Refused as err:
-        errors.print("[red]refused[/red]:", str(err), markup=True, highlight=False)
+        errors.print(line(bad("refused"), ":"), str(err))
         sys.exit(2)
     except Unreachable as err:
-        errors.print("[red]unreachable[/red]:", str(err), highlight=False)
+        errors.print(line(bad("unreachable"), ":"), str(err))
         errors.print("shipway doctor says what is missing and what to do")
         sys.exit(3)
     except Transient as err:
-        errors.print("[red]unreachable[/red]:", str(err), highlight=False)
+        errors.print(line(bad("unreachable"), ":"), str(err))
         sys.exit(3)
     except (ShipwayError, Permanent) as err:
-        errors.print("[red]error[/red]:", str(err), highlight=False)
+        errors.print(line(bad("error"), ":"), str(err))
         sys.exit(2)
     except KeyboardInterrupt:
         errors.print("interrupted")

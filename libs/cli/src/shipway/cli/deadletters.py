@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from shipway.cli.output import console, print_json, table
+from shipway.cli.output import console, line, print_json, strong, table
 from shipway.cli.target import DEFAULT_FOLDER, AsJson, Folder, Kafka, addresses
 from shipway.client.deadletters import Letter, read_letters, redrive
 from shipway.client.errors import ShipwayError
@@ -42,8 +42,8 @@ def show(
         print_json(described)
         return
     for name, value in described.items():
-        console.print(f"[bold]{name}[/bold]: ", end="")
-        console.print(str(value), markup=False, highlight=False)
+        console.print(line(strong(name), ": "), end="")
+        console.print(str(value))
 
 
 @app.command("redrive")

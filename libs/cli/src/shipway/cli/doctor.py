@@ -9,7 +9,7 @@ from pathlib import Path
 
 import typer
 
-from shipway.cli.output import console, print_json, table
+from shipway.cli.output import bad, console, good, print_json, table
 from shipway.cli.status import readiness, service_urls
 from shipway.cli.target import DEFAULT_FOLDER, AsJson, Folder, Gateway, Kafka, Monitor, addresses
 from shipway.client import Addresses
@@ -48,7 +48,7 @@ def doctor(
     else:
         shown = table("", "", "what", "found", "what to do")
         for f in findings:
-            shown.add_row("[green]ok[/green]" if f.well else "[red]no[/red]", f.what, f.found, f.remedy)
+            shown.add_row(good("ok") if f.well else bad("no"), f.what, f.found, f.remedy)
         console.print(shown)
     if not all(f.well for f in findings):
         raise typer.Exit(3)

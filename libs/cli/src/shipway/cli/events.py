@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from shipway.cli.output import console, errors, print_json_line
+from shipway.cli.output import console, dim, errors, print_json_line, strong
 from shipway.cli.target import DEFAULT_FOLDER, AsJson, Folder, Kafka, addresses
 from shipway.client import AsyncShipway
 from shipway.client.follow import Followed
@@ -65,11 +65,11 @@ def _show(message: Followed, as_json: bool) -> None:
         f"{k}={_short(v)}" for k, v in payload.items() if k not in _HIDDEN and v not in (None, "", [], {})
     )
     console.print(
-        f"[dim]{event.time:%H:%M:%S}.{event.time.microsecond // 1000:03d}[/dim]",
-        f"[bold]{name}[/bold]",
+        dim(f"{event.time:%H:%M:%S}.{event.time.microsecond // 1000:03d}"),
+        strong(name),
         payload.get("model", ""),
         details,
-        f"[dim]{trace_id[:8]}[/dim]",
+        dim(trace_id[:8]),
         soft_wrap=True,
     )
 

@@ -5,7 +5,7 @@ from typing import Annotated
 import msgspec
 import typer
 
-from shipway.cli.output import console, print_json
+from shipway.cli.output import console, good, line, print_json
 from shipway.cli.target import DEFAULT_FOLDER, AsJson, Folder, Kafka, addresses
 from shipway.client import Shipway
 
@@ -30,7 +30,7 @@ def forget(
     if as_json:
         print_json(msgspec.to_builtins(gone))
         return
-    console.print(f"[green]gone[/green]: {gone.records:,} predictions and {gone.labels:,} labels of {model}")
+    console.print(line(good("gone"), f": {gone.records:,} predictions and {gone.labels:,} labels of {model}"))
     if gone.versions:
         named = ", ".join(map(str, gone.versions))
         console.print(f"trained or judged on the history of that time, and still there: version {named}")

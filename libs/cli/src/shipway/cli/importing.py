@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from shipway.cli.output import console, errors, print_json
+from shipway.cli.output import bad, console, errors, line, print_json, strong
 from shipway.cli.target import DEFAULT_FOLDER, AsJson, ClientSettings, Folder, Kafka, addresses, compose
 from shipway.cli.train import ENDED_BADLY, journey_as_json, last_of, parse_time, show_journey
 from shipway.client import AsyncShipway, Journey
@@ -57,9 +57,9 @@ def import_model(
     if as_json:
         print_json(journey_as_json(journey))
     elif not wait and journey.state != "failed":
-        console.print(f"accepted as request [bold]{journey.request_id}[/bold]; follow it: shipway jobs list")
+        console.print(line("accepted as request ", strong(journey.request_id), "; follow it: shipway jobs list"))
     elif not wait:
-        errors.print("[red]failed[/red]:", journey.reason, markup=True, highlight=False)
+        errors.print(line(bad("failed"), f": {journey.reason}"))
     if journey.state in ENDED_BADLY:
         raise typer.Exit(1)
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from shipway.cli.output import console, print_json, share, table
+from shipway.cli.output import console, line, print_json, share, strong, table
 from shipway.cli.target import DEFAULT_FOLDER, AsJson, Folder, Kafka, Trainer, addresses
 from shipway.cli.train import show_journey
 from shipway.client import AsyncShipway, Journey, Shipway
@@ -53,9 +53,9 @@ def show(request: Request, as_json: AsJson = False, data: Folder = DEFAULT_FOLDE
     if as_json:
         print_json(job)
         return
-    console.print(f"[bold]{job['model']}[/bold] {job['request_id']}: {job['state']}", highlight=False)
+    console.print(line(strong(f"{job['model']}"), f" {job['request_id']}: {job['state']}"))
     if job["message"]:
-        console.print(f"  {job['message']}", highlight=False, markup=False)
+        console.print(f"  {job['message']}")
     shown = table("", "stage", "state", ">tries", ">seconds", "", "last word")
     for stage in job["stages"]:
         marks = [name for name in ("reused", "late") if stage[name]]
@@ -88,7 +88,7 @@ def logs(
     if as_json:
         print_json(found)
     else:
-        console.out(found["log"] or f"nothing was written in the stage {found['stage']}", highlight=False)
+        console.out(found["log"] or f"nothing was written in the stage {found['stage']}")
 
 
 @app.command("retry")
@@ -120,7 +120,7 @@ def retry(
     journey = asyncio.run(run())
     if journey is not None:
         raise typer.Exit(0 if journey.succeeded else 1)
-    console.print(f"asked for [bold]{request}[/bold] to be run again; follow it: shipway jobs show {request}")
+    console.print(line("asked for ", strong(request), f" to be run again; follow it: shipway jobs show {request}"))
 
 
 def _why(job: dict[str, Any]) -> str:

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from shipway.cli.output import console, print_json, table
+from shipway.cli.output import bad, console, line, print_json, table, warn
 from shipway.cli.target import DEFAULT_FOLDER, AsJson, Folder, Monitor, addresses
 from shipway.client import Shipway
 from shipway.contract.spec import format_duration
@@ -28,17 +28,17 @@ def levels(
     for one in found["levels"]:
         total = one["good"] + one["bad"]
         kept = f"{one['good']:,} of {total:,}" if total else "nothing yet"
-        left = f"[red]{one['left']:.0%}[/red]" if one["left"] <= 0 else f"{one['left']:.0%}"
+        left = bad(f"{one['left']:.0%}") if one["left"] <= 0 else f"{one['left']:.0%}"
         shown.add_row(one["name"], _target(one), one["of"], kept, _took(one), left, _pace(one))
     console.print(shown)
     for late in found["overdue"]:
         since = datetime.fromisoformat(late["begun_at"]).astimezone(UTC)
         target = format_duration(timedelta(seconds=late["target_s"]))
         words = f"{late['subject']}, since {since:%Y-%m-%d %H:%M:%S} UTC; {target} are allowed"
-        console.print(f"[yellow]overdue[/yellow]: {late['phase']}, {words}")
+        console.print(line(warn("overdue"), f": {late['phase']}, {words}"))
     if found["spent"]:
         does = "no release goes on until there is some again; shipway resume lets them" * found["holds_releases"]
-        console.print(f"[red]budget spent[/red]: {', '.join(found['spent'])}{'; ' if does else ''}{does}")
+        console.print(line(bad("budget spent"), f": {', '.join(found['spent'])}{'; ' if does else ''}{does}"))
 
 
 def _target(one: dict[str, Any]) -> str:

@@ -4,9 +4,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 
-from shipway.cli.output import console, figures, print_json, table
+from shipway.cli.output import bad, console, figures, good, line, print_json, strong, table
 from shipway.cli.target import DEFAULT_FOLDER, AsJson, Folder, Gateway, Kafka, Monitor, addresses
 from shipway.client import Shipway
 from shipway.client.errors import ShipwayError
@@ -51,9 +50,10 @@ def declare(
         return
     kinds = ", ".join(f"{n} {f.type}" for n, f in list(spec.features.items())[:4])
     done = "is fine" if check else "declared"
+    more = ", ..." if len(spec.features) > 4 else ""
+    rest = f"{len(spec.features)} features ({kinds}{more}), data {spec.data.source}"
     console.print(
-        f"[green]{spec.name}[/green] {done}: {spec.target.kind} target [bold]{spec.target.column}[/bold], "
-        f"{len(spec.features)} features ({kinds}{', ...' if len(spec.features) > 4 else ''}), data {spec.data.source}"
+        line(good(spec.name), f" {done}: {spec.target.kind} target ", strong(spec.target.column), f", {rest}")
     )
     if not check:
         console.print(f"next: shipway train {spec.name} --wait")
@@ -101,10 +101,10 @@ def show(
             figures(version.get("metrics") or {}),
             str(counts.get("answered", 0)),
             str(counts.get("failed", 0)),
-            escape(version.get("reason") or ""),
+            version.get("reason") or "",
         )
     console.print(shown)
     for version in model["versions"]:
         for gate in version.get("gates") or []:
-            mark = "[green]passed[/green]" if gate["passed"] else "[red]failed[/red]"
-            console.print(f"  version {version['version']}: {gate['name']} {mark}: {escape(gate['reason'])}")
+            mark = good("passed") if gate["passed"] else bad("failed")
+            console.print(line(f"  version {version['version']}: {gate['name']} ", mark, f": {gate['reason']}"))

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from shipway.cli.output import console, print_json, table
+from shipway.cli.output import bad, console, print_json, table
 from shipway.cli.target import DEFAULT_FOLDER, AsJson, Folder, Monitor, addresses
 from shipway.client import Shipway
 
@@ -29,9 +29,7 @@ def monitoring(
     for one in findings:
         version = str(one["version"]) if one["version"] else "model"
         named = f"{one['kind']} {one['subject']}".strip()
-        shown.add_row(
-            version, named, _windows(one), "[red]alarm[/red]" if one["alarm"] else one["state"], one["reason"]
-        )
+        shown.add_row(version, named, _windows(one), bad("alarm") if one["alarm"] else one["state"], one["reason"])
     if findings:
         console.print(shown)
     usual = len(found["findings"]) - sum(one["alarm"] for one in found["findings"])

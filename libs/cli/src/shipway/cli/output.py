@@ -6,10 +6,43 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 # Where there is no terminal to ask, lines are not broken at 80 characters.
-console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
-errors = Console(stderr=True, highlight=False)
+# What is printed comes from services, files and people as well, so no text is read as markup: styles are given by
+# the functions below.
+console = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else 140)
+errors = Console(stderr=True, highlight=False, markup=False)
+
+
+def good(text: str) -> Text:
+    """What is as it should be."""
+    return Text(text, style="green")
+
+
+def bad(text: str) -> Text:
+    """What failed, or was refused."""
+    return Text(text, style="red")
+
+
+def warn(text: str) -> Text:
+    """What wants a look."""
+    return Text(text, style="yellow")
+
+
+def strong(text: str) -> Text:
+    """What a line is about."""
+    return Text(text, style="bold")
+
+
+def dim(text: str) -> Text:
+    """What a line has besides."""
+    return Text(text, style="dim")
+
+
+def line(*parts: str | Text) -> Text:
+    """Texts, one after another, each in its style."""
+    return Text.assemble(*parts)
 
 
 def print_json(data: Any) -> None:

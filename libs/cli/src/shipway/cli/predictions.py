@@ -5,9 +5,8 @@ from datetime import datetime
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 
-from shipway.cli.output import console, errors, print_json, print_json_line, table
+from shipway.cli.output import bad, console, dim, errors, line, print_json, print_json_line, strong, table
 from shipway.cli.target import DEFAULT_FOLDER, AsJson, Folder, Gateway, Kafka, Monitor, addresses
 from shipway.client import AsyncShipway, Shipway
 
@@ -47,18 +46,18 @@ def tail(
 def _show(record: dict[str, Any]) -> None:
     at = record["at"]
     if record["outcome"] == "answered":
-        said = " ".join(_short(score) for score in record["scores"] or [])
+        said = line(" ".join(_short(score) for score in record["scores"] or []))
     else:
-        said = f"[red]{record['outcome']}[/red] {escape(record['reason'] or '')}"
+        said = line(bad(record["outcome"]), f" {record['reason'] or ''}")
     features = (record["features"] or {}).items()
     console.print(
-        f"[dim]{at:%H:%M:%S}.{at.microsecond // 1000:03d}[/dim]",
-        "" if record["version"] is None else f"[bold]v{record['version']}[/bold]",
+        dim(f"{at:%H:%M:%S}.{at.microsecond // 1000:03d}"),
+        "" if record["version"] is None else strong(f"v{record['version']}"),
         record["role"] or "",
         said,
-        f"[dim]{record['latency_us'] / 1000:.2f} ms[/dim]",
-        escape(" ".join(f"{name}={_short(value)}" for name, value in features if value is not None)),
-        f"[dim]{escape(record['prediction_id'][:8])}[/dim]",
+        dim(f"{record['latency_us'] / 1000:.2f} ms"),
+        " ".join(f"{name}={_short(value)}" for name, value in features if value is not None),
+        dim(record["prediction_id"][:8]),
         soft_wrap=True,
     )
 

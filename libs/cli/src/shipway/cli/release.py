@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 import typer
 
-from shipway.cli.output import console, errors, print_json
+from shipway.cli.output import bad, console, errors, good, line, print_json
 from shipway.cli.target import DEFAULT_FOLDER, AsJson, Folder, Kafka, addresses
 from shipway.client import AsyncShipway
 from shipway.contract.events import CommandAnswered, OperatorAction
@@ -29,16 +29,22 @@ def _command(action: OperatorAction, which: str, what: str) -> Callable[..., Non
         answer = asyncio.run(ask())
         if as_json:
             print_json(msgspec.to_builtins(answer))
-        elif answer.done:
-            console.print(f"[green]done[/green]: {answer.answer}")
         else:
-            errors.print(f"[red]refused[/red]: {answer.answer}")
+            show(answer)
         if not answer.done:
             raise typer.Exit(2)
 
     signature = "Signed with SHIPWAY__AUTH__OPERATOR_KEY where that is set; exit 2 where it is refused."
     run.__doc__ = f"{what}\n\n{signature}"
     return run
+
+
+def show(answer: CommandAnswered) -> None:
+    """Says what became of a command."""
+    if answer.done:
+        console.print(line(good("done"), f": {answer.answer}"))
+    else:
+        errors.print(line(bad("refused"), f": {answer.answer}"))
 
 
 def _whole_model(action: OperatorAction, what: str) -> Callable[..., None]:

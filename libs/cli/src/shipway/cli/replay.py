@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from shipway.cli.output import console, print_json, table
+from shipway.cli.output import console, line, print_json, strong, table
 from shipway.cli.target import DEFAULT_FOLDER, AsJson, Folder, Monitor, addresses, objects
 from shipway.client import Shipway
 from shipway.client.errors import ShipwayError
@@ -64,7 +64,7 @@ def _show(found: dict[str, Any]) -> None:
     answered = ", ".join(f"{count:,} by version {n}" for n, count in found["answered_by"].items())
     period = f"{found['from'][:16]} to {found['to'][:16]}"
     console.print(
-        f"[bold]{found['model']} version {found['version']}[/bold]: {found['rows']:,} predictions of {period}"
+        line(strong(f"{found['model']} version {found['version']}"), f": {found['rows']:,} predictions of {period}")
     )
     console.print(f"answered {answered}" + "".join(f"; left out: {n:,} {why}" for why, n in found["left_out"].items()))
     shown = table("", "", ">as answered", ">replayed")

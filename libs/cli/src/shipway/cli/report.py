@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
+from rich.text import Text
 
-from shipway.cli.output import console, print_json, table
+from shipway.cli.output import bad, console, good, line, print_json, strong, table, warn
 from shipway.cli.target import DEFAULT_FOLDER, AsJson, Folder, Monitor, addresses
 from shipway.client import Shipway
 from shipway.client.errors import ShipwayError
@@ -33,25 +33,25 @@ def report(
         found = shipway.report(model, version)
     if as_json:
         return print_json(found)
-    verdict = "[green]approved[/green]" if found["approved"] else "[red]rejected[/red]"
-    console.print(f"[bold]{model} version {version}[/bold]: {verdict}", highlight=False)
+    verdict = good("approved") if found["approved"] else bad("rejected")
+    console.print(line(strong(f"{model} version {version}"), ": ", verdict))
     for label in ("reason", "hold"):
         if found.get(label):
-            console.print(f"{label}: {found[label]}", markup=False, highlight=False)
+            console.print(f"{label}: {found[label]}")
     shown = table("gates", "gate", "", ">figure", ">limit", "why")
     for gate in found["gates"]:
         figures = _figure(gate["figure"]), _figure(gate["limit"])
-        shown.add_row(gate["name"], _passed(gate), *figures, escape(gate["reason"]))
+        shown.add_row(gate["name"], _passed(gate), *figures, gate["reason"])
     console.print(shown)
     for name, window in found.get("data", {}).get("windows", {}).items():
         words = f"{window['rows']:,} rows from {window['from'][:16]} to {window['to'][:16]}"
-        console.print(f"{name}: {words}, content {window['content'][:12]}", highlight=False)
+        console.print(f"{name}: {words}, content {window['content'][:12]}")
     if lived := found.get("data", {}).get("history", {}).get("train"):
         known = f"known {found['data']['as_of'][:16]}"
         labels = f"{lived['labelled']:,} labels of {lived['predictions']:,} predictions, {known}"
-        console.print(f"history: {labels}; {lived['exploration_share']:.1%} answered by a candidate", highlight=False)
+        console.print(f"history: {labels}; {lived['exploration_share']:.1%} answered by a candidate")
     if files := found.get("data", {}).get("files"):
-        console.print(f"source: {found['data']['source']}, {len(files)} files (--json has their hashes)", markup=False)
+        console.print(f"source: {found['data']['source']}, {len(files)} files (--json has their hashes)")
     return None
 
 
@@ -81,10 +81,10 @@ def compare(
     if found["slices"]:
         slices = table("slices", "slice", f">{a}", f">{b}", ">difference")
         for row in found["slices"][:_SLICES]:
-            slices.add_row(escape(row["name"]), *_pair(*(side and side["figure"] for side in (row["a"], row["b"]))))
+            slices.add_row(row["name"], *_pair(*(side and side["figure"] for side in (row["a"], row["b"]))))
         console.print(slices)
     if not found["same_holdout"]:
-        console.print("[yellow]they were not judged on the same rows[/yellow]: the figures are not of the same exam")
+        console.print(line(warn("they were not judged on the same rows"), ": the figures are not of the same exam"))
     return None
 
 
@@ -96,13 +96,13 @@ def _page(page: str, out: Path | None, open_page: bool) -> None:
         out.write_text(page, encoding="utf-8")
     except OSError as err:
         raise ShipwayError(f"{out}: {err.strerror}") from err
-    console.print(f"written to {out}", markup=False, highlight=False)
+    console.print(f"written to {out}")
     if open_page and not webbrowser.open(out.resolve().as_uri()):
         raise ShipwayError(f"no browser could be started here; the page is {out}")
 
 
-def _passed(gate: dict[str, Any] | None) -> str:
-    return "" if gate is None else "[green]passed[/green]" if gate["passed"] else "[red]failed[/red]"
+def _passed(gate: dict[str, Any] | None) -> Text:
+    return Text() if gate is None else good("passed") if gate["passed"] else bad("failed")
 
 
 def _gate_figure(gate: dict[str, Any] | None) -> str:

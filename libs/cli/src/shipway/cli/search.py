@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from shipway.cli.output import console, errors, print_json, table
+from shipway.cli.output import bad, console, errors, line, print_json, strong, table
 from shipway.cli.target import DEFAULT_FOLDER, AsJson, Folder, Kafka, addresses
 from shipway.cli.train import journey_as_json, last_of, parse_time, show_journey
 from shipway.client import AsyncShipway, Journey
@@ -55,9 +55,9 @@ def search(
     elif journey.candidates:
         _show(journey)
     elif journey.state != "failed":
-        console.print(f"accepted as request [bold]{journey.request_id}[/bold]; follow it: shipway jobs list")
+        console.print(line("accepted as request ", strong(journey.request_id), "; follow it: shipway jobs list"))
     elif not wait:
-        errors.print(f"[red]failed[/red]: {journey.reason}", highlight=False)
+        errors.print(line(bad("failed"), f": {journey.reason}"))
     if journey.state == "failed":
         raise typer.Exit(1)
 

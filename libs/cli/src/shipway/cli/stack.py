@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.table import Table
 
 from shipway.cli.dashboard import dashboard_url
-from shipway.cli.output import console, errors, print_json, table
+from shipway.cli.output import console, errors, good, line, print_json, table, warn
 from shipway.cli.target import DEFAULT_FOLDER, AsJson, Folder
 from shipway.client import ShipwayError
 from shipway.contract.topics import SERVICES
@@ -82,7 +82,7 @@ class running:  # noqa: N801  used as a context, like a function
             await self._supervisor.stop_all()
             raise
         seconds = time.monotonic() - self._begun
-        console.print(f"[green]ready[/green] in {seconds:.1f} s: {', '.join(self._supervisor.states())}")
+        console.print(line(good("ready"), f" in {seconds:.1f} s: {', '.join(self._supervisor.states())}"))
         return self._supervisor
 
     async def __aexit__(self, *_: object) -> None:
@@ -104,8 +104,7 @@ class running:  # noqa: N801  used as a context, like a function
     def _states(self) -> Table:
         shown = Table.grid(padding=(0, 2))
         for name, state in self._supervisor.states().items():
-            colour = "green" if state == "ready" else "yellow"
-            shown.add_row(f"  {name}", f"[{colour}]{state}[/{colour}]")
+            shown.add_row(f"  {name}", good(state) if state == "ready" else warn(state))
         return shown
 
 

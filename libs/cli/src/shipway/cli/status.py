@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import typer
 
-from shipway.cli.output import console, errors, print_json, share, table
+from shipway.cli.output import bad, console, errors, good, line, print_json, share, table
 from shipway.cli.target import DEFAULT_FOLDER, AsJson, Folder, Gateway, Monitor, addresses
 from shipway.client import Addresses, AsyncShipway, ShipwayError
 from shipway.embedded.state import read_state
@@ -22,10 +22,10 @@ def status(
     if as_json:
         print_json(found)
     else:
-        _show(found)
+        show(found)
     said = [found[part]["error"] for part in ("overview", "instances") if "error" in found[part]]
     for problem in dict.fromkeys(said):
-        errors.print("[red]incomplete[/red]:", problem, highlight=False)
+        errors.print(line(bad("incomplete"), f": {problem}"))
     if said or not all(s["ready"] for s in found["services"]):
         raise typer.Exit(3)
 
@@ -65,10 +65,11 @@ async def _look(where: Addresses, services: dict[str, str]) -> dict[str, Any]:
     return found
 
 
-def _show(found: dict[str, Any]) -> None:
+def show(found: dict[str, Any]) -> None:
+    """Prints what was found, as tables."""
     services = table("services", "service", "state", "address", "why")
     for s in found["services"]:
-        state = "[green]ready[/green]" if s["ready"] else "[red]not ready[/red]"
+        state = good("ready") if s["ready"] else bad("not ready")
         services.add_row(s["name"], state, s["url"], "; ".join(s["reasons"].values()))
     console.print(services)
     models = table("models", "model", ">champion", "release", "traffic")
@@ -81,6 +82,6 @@ def _show(found: dict[str, Any]) -> None:
     instances = table("instances", "instance", "address", "state", "holds")
     for i in found["instances"].get("instances", []):
         holds = ", ".join(f"{v['model']} {v['version']} {v['state']}" for v in i.get("versions", []))
-        routable = "[green]routable[/green]" if i.get("routable") else "[red]out[/red]"
+        routable = good("routable") if i.get("routable") else bad("out")
         instances.add_row(i["instance"], i.get("url", ""), routable, holds)
     console.print(instances)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from shipway.cli.output import console, table
+from shipway.cli.output import bad, console, good, line, strong, table
 from shipway.cli.traffic import Counts, Traffic, rows_after
 from shipway.cli.train import show_journey
 from shipway.client import AsyncShipway, Journey, ShipwayError
@@ -38,23 +38,26 @@ async def tell(
 
     ``started`` is when the demo began (time.monotonic), ``data`` the folder of the flights.
     """
-    console.rule("[bold]1. Declare the model", align="left")
+    console.rule(strong("1. Declare the model"), align="left")
     dropped_before = await _dropped(shipway)
     await shipway.declare(spec)
-    console.print(f"declared [bold]{spec.name}[/bold]: {spec.description}; {len(spec.features)} features")
+    console.print(line("declared ", strong(spec.name), f": {spec.description}; {len(spec.features)} features"))
 
-    console.rule("[bold]2. A training request, on the first months", align="left")
+    console.rule(strong("2. A training request, on the first months"), align="left")
     first = await show_journey(shipway.train(spec.name, until=FIRST_UNTIL, reason="demo: the first months"))
     _must_serve(first)
     rows = await asyncio.to_thread(rows_after, data, spec, FIRST_UNTIL, ROWS)
     answer = await shipway.predict(spec.name, rows[:1])
     seconds = time.monotonic() - started
     console.print(
-        f"[green]first prediction[/green] {seconds:.0f} s after the start: "
-        f"late with probability {answer.predictions[0].probability:.2f}, by version {answer.version}"
+        line(
+            good("first prediction"),
+            f" {seconds:.0f} s after the start: late with probability {answer.predictions[0].probability:.2f},"
+            f" by version {answer.version}",
+        )
     )
 
-    console.rule("[bold]3. Live predictions, and a second training on newer data", align="left")
+    console.rule(strong("3. Live predictions, and a second training on newer data"), align="left")
     console.print(f"replaying the flights of April at {per_second:.0f} requests a second, one a request, no retries")
     traffic = Traffic(shipway.addresses.gateway, spec.name, rows, per_second, shipway.addresses.headers())
     sending = asyncio.create_task(traffic.run())
@@ -68,7 +71,7 @@ async def tell(
         traffic.stop()
         await sending
 
-    console.rule("[bold]4. Every prediction accounted for", align="left")
+    console.rule(strong("4. Every prediction accounted for"), align="left")
     asked_before = 1  # the first prediction
     answered = asked_before + sum(traffic.counts.answered.values())
     account = await _settled(shipway, spec.name, dropped_before, answered)
@@ -115,7 +118,7 @@ def _close(model: str, first: Journey, second: Journey, counts: Counts, account:
         )
     total = sum(answered.values())
     logged = sum(account.logged.values())
-    failed = f"[red]{counts.failures}[/red]" if counts.failures else "[green]0[/green]"
+    failed = bad(str(counts.failures)) if counts.failures else good("0")
     closing.add_row(
         "all",
         f"{counts.sent + asked_before:,}",
@@ -127,8 +130,8 @@ def _close(model: str, first: Journey, second: Journey, counts: Counts, account:
     )
     console.print(closing)
     if counts.failures:
-        console.print(f"[red]failed[/red]: {dict(counts.failed)}")
+        console.print(line(bad("failed"), f": {dict(counts.failed)}"))
     whole = total == logged + account.dropped
     if not whole:
-        console.print(f"[red]{total - logged - account.dropped} answers are not accounted for[/red]")
+        console.print(bad(f"{total - logged - account.dropped} answers are not accounted for"))
     return not counts.failures and whole and counts.answered[first.version] > 0 and counts.answered[second.version] > 0

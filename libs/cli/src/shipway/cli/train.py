@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 import msgspec
 import typer
-from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
-from shipway.cli.output import console, errors, figures, print_json, share
+from shipway.cli.output import bad, console, errors, figures, good, line, print_json, share, strong, warn
 from shipway.cli.target import DEFAULT_FOLDER, AsJson, Folder, Kafka, addresses
 from shipway.client import AsyncShipway, Journey
 
@@ -42,9 +42,9 @@ def train(
     if as_json:
         print_json(journey_as_json(journey))
     elif not wait and journey.state != "failed":
-        console.print(f"accepted as request [bold]{journey.request_id}[/bold]; follow it: shipway events")
+        console.print(line("accepted as request ", strong(journey.request_id), "; follow it: shipway events"))
     elif not wait:
-        errors.print(f"[red]failed[/red]: {journey.reason}")
+        errors.print(line(bad("failed"), f": {journey.reason}"))
     if journey.state in ENDED_BADLY:
         raise typer.Exit(1)
 
@@ -62,7 +62,7 @@ def cancel(
             await shipway.cancel(model, request)
 
     asyncio.run(run())
-    console.print(f"asked for the end of request [bold]{request}[/bold]; follow it: shipway events")
+    console.print(line("asked for the end of request ", strong(request), "; follow it: shipway events"))
 
 
 def parse_time(text: str) -> datetime:
@@ -90,9 +90,9 @@ async def show_journey(journeys: AsyncIterator[Journey], first: str = "asking fo
     last = await anext(journeys)
     with Progress(
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=30),
-        TextColumn("{task.fields[message]}", style="dim"),
+        TextColumn("{task.fields[message]}", style="dim", markup=False),
         TimeElapsedColumn(),
         console=console,
         transient=True,
@@ -112,15 +112,18 @@ async def show_journey(journeys: AsyncIterator[Journey], first: str = "asking fo
     return last
 
 
-def news(before: Journey, after: Journey) -> list[str]:
-    """What is worth a line that stays, in rich's markup; what comes from data or people is no markup."""
-    lines = []
+def news(before: Journey, after: Journey) -> list[Text]:
+    """What is worth a line that stays."""
+    lines: list[Text] = []
     if after.state == "accepted":
-        lines.append(f"[green]accepted[/green]  request {after.request_id}")
+        lines.append(line(good("accepted"), f"  request {after.request_id}"))
     if after.state == "trained":
         lines.append(
-            f"[green]trained[/green]   version {after.version} on {after.training_rows:,} rows; "
-            f"on validation {figures(after.training_metrics)}"
+            line(
+                good("trained"),
+                f"   version {after.version} on {after.training_rows:,} rows; "
+                f"on validation {figures(after.training_metrics)}",
+            )
         )
     if after.gates and not before.gates:
         versus = (
@@ -128,19 +131,19 @@ def news(before: Journey, after: Journey) -> list[str]:
             if after.champion_version
             else ""
         )
-        lines.append(f"[green]judged[/green]    {figures(after.metrics)}{versus}")
+        lines.append(line(good("judged"), f"    {figures(after.metrics)}{versus}"))
         for gate in after.gates:
-            mark = "[green]passed[/green]" if gate.passed else "[red]failed[/red]"
-            lines.append(f"          {mark} {gate.name}: {escape(gate.reason)}")
+            mark = good("passed") if gate.passed else bad("failed")
+            lines.append(line("          ", mark, f" {gate.name}: {gate.reason}"))
         if after.hold:
-            lines.append(f"[yellow]held[/yellow]      {escape(after.hold)}; shipway approve {after.model}")
-    why = escape(after.reason)
+            lines.append(line(warn("held"), f"      {after.hold}; shipway approve {after.model}"))
+    why = after.reason
     if after.state == "releasing" and (before.stage, before.share) != (after.stage, after.share) and after.reason:
-        lines.append(f"[green]rollout[/green]   {after.stage}, {share(after.share)} of the traffic: {why}")
+        lines.append(line(good("rollout"), f"   {after.stage}, {share(after.share)} of the traffic: {why}"))
     if after.state == "searched":
-        lines.append(f"[green]searched[/green]  {escape(before.message)}")
+        lines.append(line(good("searched"), f"  {before.message}"))
     if after.state == "serving":
-        lines.append(f"[green]serving[/green]   version {after.version} is the champion: {why}")
+        lines.append(line(good("serving"), f"   version {after.version} is the champion: {why}"))
     if after.state in ENDED_BADLY:
-        lines.append(f"[red]{after.state}[/red]  {why}")
+        lines.append(line(bad(after.state), f"  {why}"))
     return lines
