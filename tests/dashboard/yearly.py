@@ -18,11 +18,13 @@ import sqlalchemy as sa
 
 from shipway.contract.events import Presence
 from shipway.contract.signature import Feature, Signature
+from shipway.monitor import latencies
 from shipway.monitor import tables as t
 from shipway.monitor.bins import Bins, cells_of, make_bins
 from shipway.monitor.packing import pack
 from shipway.monitor.quality import AGES, Quality
 from shipway.monitor.summary import LATENCIES, Summary
+from shipway.monitor.windows import begin_of
 from shipway.runtime.database import Database, Transaction
 
 FEATURES = ("origin_delay_2h", "hour", "distance", "temperature", "wind", "visibility", "carrier", "route")
@@ -130,6 +132,7 @@ async def _model(tx: Transaction, story: Story, days: int, now: datetime, rng: r
     await _insert(tx, t.events, sorted(events, key=lambda event: event["at"]))
     await _insert(tx, t.requests, asked)
     await _traffic(tx, story, number, champion, begin, now)
+    await _latencies(tx, story, number, champion, begin, now, rng)
     await _quality(tx, story, number, champion, begin, now, rng)
     await _watched(tx, story, champion, now, rng)
 
@@ -263,6 +266,24 @@ async def _traffic(tx: Transaction, story: Story, newest: int, champion: int, be
             latency_us_max from usage where model = :model and minute > :since and outcome = 'answered'
             on conflict do nothing""")
         await tx.execute(candidate, {"newest": newest, "model": story.name, "since": now - timedelta(hours=2)})
+
+
+async def _latencies(
+    tx: Transaction, story: Story, newest: int, champion: int, begin: datetime, now: datetime, rng: random.Random
+) -> None:
+    """An hour's and five minutes' answers, a half to a millisecond or two, the slowest up to twenty."""
+    rows: list[dict[str, Any]] = []
+    for width, keep in latencies.KEEP.items():
+        moment = begin_of(max(begin, now - keep), width)
+        while moment <= now:
+            version = max(1, min(champion, newest - math.ceil((now - moment) / story.every) + 1))
+            counts, slow = [0] * LATENCIES, round(rng.uniform(0, 2) + math.sin(moment.timestamp() / 90_000))
+            for place, part in ((18, 0.3), (19, 0.4), (20, 0.2), (22, 0.08), (26 + slow, 0.02)):
+                counts[place] += round(part * 50 * story.per_minute)
+            key = {"model": story.name, "width_s": int(width.total_seconds()), "begin": moment, "version": version}
+            rows.append(key | {"counts": msgspec.msgpack.encode(counts)})
+            moment += width
+    await _insert(tx, t.latencies, rows)
 
 
 async def _quality(

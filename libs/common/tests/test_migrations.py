@@ -61,7 +61,7 @@ def test_which_way_a_schema_goes(current: str | None, wanted: str, way: str) -> 
 @pytest.mark.parametrize(
     ("current", "wanted", "why"),
     [
-        ("monitor0002", "monitor0009", "known are base, monitor0001"),
+        ("monitor0002", "monitor0010", "known are base, monitor0001"),
         ("monitor0003", "monitor0001", "of a newer release"),
         ("monitor0003", "base", "of a newer release"),
         ("trainer0003", "head", "no release's"),

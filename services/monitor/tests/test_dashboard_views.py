@@ -23,7 +23,7 @@ from shipway.monitor.dashboard import charts, drifts, figures, flow, reports, se
 from shipway.monitor.dashboard.health import Facts, health_of
 from shipway.monitor.dashboard.stream import Stream
 from shipway.monitor.quality import Quality
-from shipway.monitor.summary import Summary
+from shipway.monitor.summary import LATENCIES, Summary
 from shipway.runtime.database import Database
 
 NOW = datetime(2026, 3, 1, 12, 0, 30, tzinfo=UTC)
@@ -174,18 +174,46 @@ def test_latency_and_quality_have_gaps_where_nothing_is_known() -> None:
     assert series.quality({}, {}, begin, NOW, width)[0].empty
 
 
+def counted(**at: int) -> Any:
+    counts = np.zeros(LATENCIES, np.int64)
+    for place, number in at.items():
+        counts[int(place[1:])] = number
+    return counts
+
+
+def test_percentiles_are_of_all_answers_of_a_part_and_of_the_busiest_versions() -> None:
+    begin, width = NOW - timedelta(minutes=20), timedelta(minutes=10)
+    at = NOW.replace(second=0) - timedelta(minutes=10)
+    counts = {
+        (1, at): counted(_20=500, _30=1),
+        (1, at + timedelta(minutes=5)): counted(_20=489, _30=10),
+        **{(version, at): counted(_10=10 * version) for version in range(2, 6)},
+    }
+    plot = series.percentiles(counts, begin, NOW, width)
+    assert [one.label for one in plot.series] == [
+        f"version {v}, {name}" for v in (5, 4, 1) for name in ("p50", "p99")
+    ], "those with the most answers"
+    assert [one.dashed for one in plot.series] == [False, True] * 3
+    half, slow = ([v for v in one.values if v is not None] for one in plot.series[-2:])
+    assert half == [pytest.approx(2 ** (19.5 / 2))]
+    assert slow == [pytest.approx(2 ** (29.5 / 2))], "11 of 1,000 were slow, in both slots together"
+    assert series.percentiles({}, begin, NOW, width).empty
+
+
 def test_versions_are_compared_where_chance_can_be_told_apart() -> None:
     good, bad = Quality(1000, 100.0, 20.0), Quality(1000, 300.0, 120.0)
     rows = [version(1, "champion", metrics={"auc": 0.8, "log_loss": 0.5}), version(2, "canary", metrics={"auc": 0.7})]
     served = versus.services([row(1, "answered", 90, 1, 900.0), row(1, "failed", 10, 1), row(2, "answered", 5, 1, 1e4)])
-    found = {line.name: line for line in versus.lines(rows, served, {1: good, 2: bad})}
+    found = {line.name: line for line in versus.lines(rows, served, {1: good, 2: bad}, {1: counted(_20=100)})}
+    assert found["p99 latency"].texts == ["861 µs", "–"]
     assert found["failed"].texts == ["10 %", "0 %"] and found["failed"].better is None
     assert found["loss by labels"].better == 0
     assert found["auc when judged"].better == 0
     assert found["log_loss when judged"].better is None, "the other has none"
-    same = {line.name: line for line in versus.lines(rows, served, {1: good, 2: good})}
+    same = {line.name: line for line in versus.lines(rows, served, {1: good, 2: good}, {})}
     assert same["loss by labels"].better is None
-    few = {line.name: line for line in versus.lines(rows, served, {1: Quality(5, 1.0, 1.0), 2: bad})}
+    few = {line.name: line for line in versus.lines(rows, served, {1: Quality(5, 1.0, 1.0), 2: bad}, {})}
+    assert "p99 latency" not in few
     assert few["loss by labels"].better is None
 
 

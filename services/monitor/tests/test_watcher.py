@@ -13,9 +13,10 @@ import sqlalchemy as sa
 from shipway.bundle.manifest import Windows
 from shipway.bundle.store import encode_golden, write_bundle
 from shipway.contract import events as e
-from shipway.monitor import findings
+from shipway.monitor import findings, latencies
 from shipway.monitor.quality import Quality
 from shipway.monitor.references import References
+from shipway.monitor.summary import quantile_us
 from shipway.monitor.tables import quality, reference_bins, watch_states, window_parts, windows
 from shipway.monitor.watch import Watch
 from shipway.monitor.watcher import Watcher
@@ -213,6 +214,27 @@ async def test_a_new_width_of_windows_begins_where_the_old_one_ended(
         state = (await tx.execute(sa.select(watch_states))).one()
     assert [(row.requests, row.late) for row in rows] == [(100, 0)] * 6
     assert (state.width_s, state.watched_to >= judged_to) == (600, True)
+
+
+async def test_latencies_are_counted_by_five_minutes_and_by_hour_until_they_are_old(
+    database: Database, watcher: Callable[[], Watcher], served: None, traffic: Put
+) -> None:
+    begin = NOW.replace(minute=0, second=0, microsecond=0) - 2 * HOUR
+    for part in range(2):  # the second adds to what the first has left
+        await traffic(begin + part * HOUR / 2, 600)
+        await traffic(begin, 7, outcome="refused")
+        await until_done(watcher())
+    async with database.begin() as tx:
+        hours = await latencies.since(tx, "m", latencies.COARSE, begin)
+        fine = await latencies.since(tx, "m", latencies.FINE, begin)
+    assert {key: int(counts.sum()) for key, counts in hours.items()} == {(1, begin): 900, (1, begin + HOUR): 300}
+    assert sorted(int(counts.sum()) for counts in fine.values()) == [50] * 12 + [100] * 6
+    assert quantile_us(hours[1, begin], 0.99) == pytest.approx(10, rel=0.2)
+    async with database.begin() as tx:
+        await latencies.forget_before(tx, begin + latencies.KEEP[latencies.FINE] + HOUR)
+        assert (await latencies.since(tx, "m", latencies.COARSE, begin)).keys() == hours.keys()
+        left = await latencies.since(tx, "m", latencies.FINE, begin)
+    assert min(at for _, at in left) == begin + HOUR
 
 
 async def test_a_champion_that_is_too_bad_by_its_labels_is_replaced_where_the_model_file_says(

@@ -19,6 +19,7 @@ from shipway.monitor import (
     filing,
     findings,
     judgement,
+    latencies,
     metrics,
     qualitywatch,
     retrainer,
@@ -83,6 +84,7 @@ class Watcher:
         if time.monotonic() >= self._swept_at + SWEEP_EVERY_S:
             async with self._database.begin() as tx:
                 await windows.forget_before(tx, datetime.now(UTC) - KEEP)
+                await latencies.forget_before(tx, datetime.now(UTC))
                 await findings.forget_before(tx, datetime.now(UTC) - KEEP)
                 await alerts.forget_before(tx, datetime.now(UTC) - KEEP_ALERTS)
                 await retrainer.forget_before(tx, datetime.now(UTC) - KEEP_ALERTS)

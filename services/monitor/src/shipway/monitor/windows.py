@@ -10,17 +10,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import numpy as np
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from shipway.contract.spec import ModelSpec
-from shipway.monitor import ledger
+from shipway.monitor import latencies, ledger
 from shipway.monitor.bins import Bins
 from shipway.monitor.budgets import Counts
 from shipway.monitor.ledger import SLOT
 from shipway.monitor.levels import serving_counts
 from shipway.monitor.packing import pack, unpack
-from shipway.monitor.summary import Key, Summary
+from shipway.monitor.summary import LATENCIES, Key, Summary
 from shipway.monitor.tables import reference_bins, signatures, watch_states, window_parts, windows
 from shipway.runtime.database import Transaction
 
@@ -53,19 +54,25 @@ async def add_parts(tx: Transaction, summaries: Mapping[Key, Summary]) -> None:
 
 
 async def fold(tx: Transaction, specs: Mapping[str, ModelSpec], usual: timedelta) -> int:
-    """Adds parts to the windows of their models' widths, and to the counts of their service levels; gives how many."""
+    """Adds parts to the windows of their models' widths, to the counts of their service levels and to latencies over
+    time; gives how many.
+    """
     oldest = sa.select(window_parts.c.seq).order_by(window_parts.c.seq).limit(PARTS_AT_ONCE)
     taken = sa.delete(window_parts).where(window_parts.c.seq.in_(oldest.with_for_update(skip_locked=True)))
     parts = (await tx.execute(taken.returning(window_parts))).all()
     sums: defaultdict[tuple[str, datetime, int, int], Summary] = defaultdict(Summary)
     levels: defaultdict[tuple[str, str, datetime], Counts] = defaultdict(Counts)
+    took: defaultdict[latencies.Slot, Any] = defaultdict(lambda: np.zeros(LATENCIES, np.int64))
     for part in parts:
         spec, summary = specs.get(part.model), unpack(part.data, Summary)
         width = spec.monitoring.window if spec is not None else usual
         sums[part.model, begin_of(part.slot, width), int(width.total_seconds()), part.version].add(summary)
         for level, counts in serving_counts(summary, spec).items() if spec is not None else ():
             levels[part.model, level, begin_of(part.slot, SLOT)] += counts
+        for slot in latencies.KEEP if summary.answered and part.version else ():
+            took[part.model, slot, begin_of(part.slot, slot), part.version] += summary.latencies
     await ledger.count(tx, levels)
+    await latencies.add(tx, took)
     states = {row.model: row for row in (await tx.execute(sa.select(watch_states))).all()}
     # In one order for all, so that no two monitors wait for each other.
     for (model, begin, width_s, version), more in sorted(sums.items(), key=lambda item: item[0]):

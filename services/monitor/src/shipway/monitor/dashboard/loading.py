@@ -4,7 +4,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from shipway.contract.spec import ModelSpec
-from shipway.monitor import alerts, measuring, reading, spending, store, windows
+from shipway.monitor import alerts, latencies, measuring, reading, spending, store, windows
+from shipway.monitor.bins import Counts
 from shipway.monitor.dashboard import charts, commands, drifts, flow, looking, promises, series, timeline, versus
 from shipway.monitor.dashboard.hand import hand_of
 from shipway.monitor.dashboard.health import Facts, health_of
@@ -148,7 +149,10 @@ async def _compared(tx: Transaction, name: str, rows: list[dict[str, Any]], now:
         return []
     served = versus.services(await looking.traffic(tx, name, now - COMPARED_OVER, COMPARED_OVER))
     totals = await looking.totals(tx, name, [row["version"] for row in rows])
-    return versus.lines(rows, served, totals)
+    took: dict[int, Counts] = {}
+    for (version, _), counts in (await latencies.since(tx, name, latencies.FINE, now - COMPARED_OVER)).items():
+        took[version] = took[version] + counts if version in took else counts
+    return versus.lines(rows, served, totals, took)
 
 
 async def _plots(tx: Transaction, name: str, span: str | None, now: datetime) -> dict[str, Any]:
@@ -161,6 +165,8 @@ async def _plots(tx: Transaction, name: str, span: str | None, now: datetime) ->
     begin = now - lasts
     rows = await looking.traffic(tx, name, begin, width)
     answered, troubled = series.traffic(rows, begin, now, width)
+    slot = latencies.FINE if lasts <= DAY else latencies.COARSE
+    times = series.percentiles(await latencies.since(tx, name, slot, begin), begin, now, max(width, slot))
     # Sums of labels are by the hour.
     wide = max(width, timedelta(hours=1))
     coarse = rows if wide == width else await looking.traffic(tx, name, begin, wide)
@@ -169,7 +175,8 @@ async def _plots(tx: Transaction, name: str, span: str | None, now: datetime) ->
     return {
         "spans": list(charts.RANGES),
         "span": chosen,
-        "plots": [answered, series.latency(rows, begin, now, width), troubled],
+        # Of the time before percentiles were kept there are sums.
+        "plots": [answered, times if not times.empty else series.latency(rows, begin, now, width), troubled],
         "quality_plots": [loss, coverage],
     }
 

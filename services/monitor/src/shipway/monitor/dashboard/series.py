@@ -5,10 +5,13 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from shipway.monitor.bins import Counts
 from shipway.monitor.dashboard.charts import Plot, Series, moments
 from shipway.monitor.quality import Quality, mean_loss
+from shipway.monitor.summary import quantile_us
 
 MOST = 6  # versions that a plot names; traffic of the others is one line
+MOST_PERCENTILES = 3
 TONES = 6
 
 
@@ -30,6 +33,32 @@ def traffic(rows: Iterable[Any], begin: datetime, end: datetime, width: timedelt
         for (outcome, of), tone in zip(troubled.items(), (3, 4), strict=True)
     ]
     return Plot("Predictions a second", at, series, "rate"), Plot("Not answered", at, bad, "count")
+
+
+def percentiles(
+    counts: Mapping[tuple[int, datetime], Counts], begin: datetime, end: datetime, width: timedelta
+) -> Plot:
+    """How long half of the answers took at most (p50), and all but one in a hundred (p99), by version.
+
+    ``counts``: Summary.latencies by version and moment.
+    """
+    at = moments(begin, end, width)
+    of: defaultdict[int, dict[datetime, Counts]] = defaultdict(dict)
+    for (version, slot), more in counts.items():
+        place = moments(slot, slot, width)[0]
+        of[version][place] = of[version][place] + more if place in of[version] else more
+    most = sorted(of, key=lambda version: -sum(int(part.sum()) for part in of[version].values()))[:MOST_PERCENTILES]
+    series = [
+        Series(
+            f"version {version}, {name}",
+            [quantile_us(of[version][m], share) if m in of[version] else None for m in at],
+            tone_of(version),
+            dashed=dashed,
+        )
+        for version in sorted(most, reverse=True)
+        for name, share, dashed in (("p50", 0.5, False), ("p99", 0.99, True))
+    ]
+    return Plot("Latency, p50 and p99", at, series, "us")
 
 
 def latency(rows: Iterable[Any], begin: datetime, end: datetime, width: timedelta) -> Plot:

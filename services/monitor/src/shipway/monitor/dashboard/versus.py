@@ -4,8 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from shipway.monitor.bins import Counts
 from shipway.monitor.dashboard import figures
 from shipway.monitor.quality import Quality, mean_loss
+from shipway.monitor.summary import quantile_us
 
 
 @dataclass(frozen=True)
@@ -55,9 +57,15 @@ _SMALLER_IS_BETTER = frozenset({"log_loss", "rmse", "mae", "mape", "calibration_
 
 
 def lines(
-    versions: Sequence[Mapping[str, Any]], in_service: Mapping[int, Service], totals: Mapping[int, Quality]
+    versions: Sequence[Mapping[str, Any]],
+    in_service: Mapping[int, Service],
+    totals: Mapping[int, Quality],
+    took: Mapping[int, Counts],
 ) -> list[Line]:
-    """The figures of some versions beside each other; in the order of ``versions``, rows of the monitor's table."""
+    """The figures of some versions beside each other; in the order of ``versions``, rows of the monitor's table.
+
+    ``took``: of each version how long answers took, as Summary.latencies.
+    """
     numbers = [int(row["version"]) for row in versions]
     of = [in_service.get(number, Service()) for number in numbers]
     found = [
@@ -65,6 +73,10 @@ def lines(
         Line("failed", [figures.share(s.error_share) for s in of]),  # which is better, chance may have decided
         Line("mean latency", [figures.latency(s.mean_us) for s in of]),
     ]
+    known = [took.get(number) for number in numbers]
+    if any(one is not None for one in known):
+        slowest = [quantile_us(one, 0.99) if one is not None else None for one in known]
+        found.append(Line("p99 latency", [figures.latency(us) for us in slowest]))
     losses = [mean_loss(totals[number]) if number in totals else None for number in numbers]
     if any(losses):
         texts = [

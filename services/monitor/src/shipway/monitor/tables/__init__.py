@@ -7,7 +7,7 @@ from shipway.monitor.tables.history import forgettings, history_files, history_s
 from shipway.monitor.tables.labels import label_counts, label_files, labels, quality, quality_totals
 from shipway.monitor.tables.levels import level_counts, level_states, phases, sightings
 from shipway.monitor.tables.models import events, models, requests, signatures, usage, versions
-from shipway.monitor.tables.windows import findings, reference_bins, watch_states, window_parts, windows
+from shipway.monitor.tables.windows import findings, latencies, reference_bins, watch_states, window_parts, windows
 
 __all__ = [
     "alerts",
@@ -21,6 +21,7 @@ __all__ = [
     "label_counts",
     "label_files",
     "labels",
+    "latencies",
     "level_counts",
     "level_states",
     "metadata",

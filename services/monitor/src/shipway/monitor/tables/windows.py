@@ -39,6 +39,17 @@ windows = sa.Table(
     sa.Column("data", sa.LargeBinary, nullable=False),
 )
 
+# How long answers took (the parts of monitor.summary.Summary.latencies), in slots of five minutes and of an hour.
+latencies = sa.Table(
+    "latencies",
+    metadata,
+    sa.Column("model", sa.Text, primary_key=True),
+    sa.Column("width_s", sa.Integer, primary_key=True),
+    sa.Column("begin", TIME, primary_key=True),
+    sa.Column("version", sa.Integer, primary_key=True),
+    sa.Column("counts", sa.LargeBinary, nullable=False),
+)
+
 # How far a model's windows are judged.
 watch_states = sa.Table(
     "watch_states",

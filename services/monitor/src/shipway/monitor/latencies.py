@@ -1,0 +1,54 @@
+"""How long answers took, counted by version and slot: what percentiles over time are read from. Within a transaction.
+
+Slots of five minutes for a look at the last day, and of an hour for a year: a plot reads some hundred rows of either.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+import msgspec
+import numpy as np
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+
+from shipway.monitor.bins import Counts
+from shipway.monitor.summary import LATENCIES
+from shipway.monitor.tables import latencies
+from shipway.runtime.database import Transaction
+
+FINE, COARSE = timedelta(minutes=5), timedelta(hours=1)
+KEEP = {FINE: timedelta(days=2), COARSE: timedelta(days=400)}
+Slot = tuple[str, timedelta, datetime, int]
+"""Model, width, begin, version."""
+_NONE = msgspec.msgpack.encode([0] * LATENCIES)
+
+
+async def add(tx: Transaction, found: Mapping[Slot, Counts]) -> None:
+    """Adds counts, as in Summary.latencies, to their slots."""
+    # In one order for all, so that no two monitors wait for each other.
+    for (model, width, begin, version), more in sorted(found.items(), key=lambda item: item[0]):
+        values = {"model": model, "width_s": int(width.total_seconds()), "begin": begin, "version": version}
+        await tx.execute(insert(latencies).values(**values, counts=_NONE).on_conflict_do_nothing())
+        this = sa.and_(*(latencies.c[name] == value for name, value in values.items()))
+        kept = (await tx.execute(sa.select(latencies.c.counts).where(this).with_for_update())).scalar_one()
+        total = msgspec.msgpack.encode((_counts(kept) + more).tolist())
+        await tx.execute(sa.update(latencies).where(this).values(counts=total))
+
+
+async def since(tx: Transaction, model: str, width: timedelta, begin: datetime) -> dict[tuple[int, datetime], Counts]:
+    """The counts of a model's slots of ``width`` (FINE or COARSE) that begin then or later, by version and begin."""
+    these = (latencies.c.model == model) & (latencies.c.width_s == int(width.total_seconds()))
+    columns = (latencies.c.version, latencies.c.begin, latencies.c.counts)
+    rows = (await tx.execute(sa.select(*columns).where(these, latencies.c.begin >= begin))).all()
+    return {(row.version, row.begin): _counts(row.counts) for row in rows}
+
+
+async def forget_before(tx: Transaction, now: datetime) -> None:
+    """Removes slots that are too old for their width."""
+    for width, keep in KEEP.items():
+        old = (latencies.c.width_s == int(width.total_seconds())) & (latencies.c.begin < now - keep)
+        await tx.execute(sa.delete(latencies).where(old))
+
+
+def _counts(data: bytes) -> Counts:
+    return np.asarray(msgspec.msgpack.decode(data, type=list[int]), np.int64)
