@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+import sqlalchemy as sa
 from fastapi import FastAPI
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,6 +23,7 @@ from shipway.monitor.api import add_routes
 from shipway.monitor.budgets import Counts
 from shipway.monitor.levels import serving_counts
 from shipway.monitor.summary import LATENCIES, Summary
+from shipway.monitor.tables import dead_letters
 from shipway.runtime.database import Database
 
 NOW = datetime.now(UTC)
@@ -31,11 +33,10 @@ Raw = Callable[..., dict[str, Any]]
 
 
 class World:
-    """A monitor's accountant over what instances say, and topics of dead letters that end where a test has them."""
+    """A monitor's accountant over what instances say."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
-        self.letters = {"shipway.dead-letters.trainer": 5}
         self.presence: Any = SimpleNamespace(values={}, envelopes={}, caught_up=asyncio.Event(), problem=None)
         self.presence.caught_up.set()
 
@@ -56,11 +57,7 @@ class World:
         parts: Any = SimpleNamespace(
             database=self.database, source="shipway/monitor", relay=SimpleNamespace(wake=lambda: None)
         )
-
-        async def ends() -> dict[str, int]:
-            return self.letters
-
-        await Accountant(parts, self.presence, 10.0, 1e-6, ends).step()
+        await Accountant(parts, self.presence, 10.0, 1e-6).step()
 
     async def open_alerts(self) -> set[tuple[str, int, str, str]]:
         async with self.database.begin() as tx:
@@ -246,14 +243,28 @@ async def test_a_retirement_that_is_put_off_for_long_is_an_alert(world: World, p
     assert await world.open_alerts() == set()
 
 
-async def test_dead_letters_and_restarts_are_alerts_of_no_model(world: World) -> None:
+def refused(service: str) -> e.DeadLettered:
+    where = {"topic": "shipway.training-requests", "partition": 0, "offset": 3, "at": NOW}
+    said = {"reason": "no such model", "error": "InvalidField", "key": None, "value": b"{}", "headers": []}
+    return e.DeadLettered(service=service, **where, **said)
+
+
+async def test_dead_letters_and_restarts_are_alerts_of_no_model(world: World, put: Put) -> None:
     for n in range(4):
         world.says("p", 1, started_at=NOW - n * MINUTE)
         world.says("q", 1)
         await world.look()
-    world.letters = {"shipway.dead-letters.trainer": 7}
+    for service, at in (("trainer", NOW), ("trainer", NOW), ("releaser", NOW - 2 * HOUR), ("<b>", NOW)):
+        await put(refused(service), at)
     await world.look()
-    assert await world.open_alerts() == {("*", 0, "dead letters", "trainer"), ("*", 0, "restarts", "p")}
+    letters = {("*", 0, "dead letters", "trainer"), ("*", 0, "dead letters", "unknown")}
+    assert await world.open_alerts() == letters | {("*", 0, "restarts", "p")}
+    async with world.database.begin() as tx:
+        [told] = [one for one in await alerts.listed(tx, None, ended=False) if one["subject"] == "trainer"]
+        await tx.execute(sa.update(dead_letters).values(at=NOW - 2 * HOUR))
+    assert told["reason"] == "trainer refused 2 messages in 1h"
+    await world.look()
+    assert await world.open_alerts() == {("*", 0, "restarts", "p")}, "an hour later it is over"
 
 
 async def test_a_budget_that_is_spent_is_told_once_and_told_back(

@@ -24,8 +24,9 @@ from shipway.contract.events import (
     TrainingRequested,
     TrainingRetryRequested,
 )
+from shipway.monitor import letters
 from shipway.monitor import tables as t
-from shipway.monitor.dashboard import commands, letters
+from shipway.monitor.dashboard import commands
 from shipway.monitor.dashboard.admission import COOKIE, csrf_of
 from shipway.monitor.dashboard.hand import Hand, hand_of
 from shipway.runtime.database import Database

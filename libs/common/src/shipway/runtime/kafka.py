@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from aiokafka import AIOKafkaClient, AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaClient, AIOKafkaProducer, TopicPartition
 from aiokafka.conn import collect_hosts, create_conn
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
@@ -91,27 +91,6 @@ async def partitions_of(settings: KafkaSettings, topics: Iterable[Topic]) -> lis
     finally:
         await stop_bounded(client.close(), 2)
     return [TopicPartition(t.name, p) for t in topics for p in sorted(cluster.partitions_for_topic(t.name) or ())]
-
-
-async def ends_of(settings: KafkaSettings, topics: Iterable[Topic]) -> dict[str, int]:
-    """How many messages were ever written to each of these topics, by name; of partitions of a topic all together.
-
-    Raises:
-        Transient: the broker does not answer.
-    """
-    consumer = AIOKafkaConsumer(**client_arguments(settings), enable_auto_commit=False)
-    try:
-        async with asyncio.timeout(4 * settings.request_timeout_ms / 1000):
-            await consumer.start()
-            ends = await consumer.end_offsets(await partitions_of(settings, topics))
-    except (KafkaError, OSError, TimeoutError) as err:
-        raise Transient(f"Kafka at {settings.bootstrap}: {err or type(err).__name__}") from err
-    finally:
-        await stop_bounded(consumer.stop(), 2)
-    found: dict[str, int] = {}
-    for place, end in ends.items():
-        found[place.topic] = found.get(place.topic, 0) + end
-    return found
 
 
 async def _refusal(settings: KafkaSettings) -> str | None:

@@ -6,12 +6,11 @@ record, so several monitors may look, and a look that was missed costs time and 
 
 import math
 import time
-from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 
 from shipway.contract import events as e
 from shipway.contract.spec import ModelSpec, recorded_spec
-from shipway.monitor import alerts, conditions, ledger, measuring, metrics, sightings, spending, store
+from shipway.monitor import alerts, conditions, ledger, letters, measuring, metrics, sightings, spending, store
 from shipway.monitor.alerting import BY_STATE, EVERY_MODEL, Rule
 from shipway.monitor.judgement import Finding
 from shipway.monitor.levels import phase_targets
@@ -22,30 +21,25 @@ from shipway.runtime.parts import Parts
 from shipway.runtime.tableview import TableView
 
 _log = log.get(__name__)
-Ends = Callable[[], Awaitable[Mapping[str, int]]]
 KEEP = timedelta(days=100)
-LETTERS_EVERY_S, SWEEP_EVERY_S = 60.0, 600.0
+SWEEP_EVERY_S = 600.0
 
 
 class Accountant:
-    """Steps over models; ``step`` is made for a Reconciler. ``letters`` says where topics of dead letters end."""
+    """Steps over models; ``step`` is made for a Reconciler."""
 
-    def __init__(
-        self, parts: Parts, presence: TableView[e.Presence], silent_after_s: float, beat_s: float, letters: Ends
-    ) -> None:
+    def __init__(self, parts: Parts, presence: TableView[e.Presence], silent_after_s: float, beat_s: float) -> None:
         self._parts = parts
         self._presence = presence
         self._silent_after = timedelta(seconds=silent_after_s)
         self._beat = timedelta(seconds=beat_s)
-        self._letters = letters
-        self._looked_at = self._swept_at = -math.inf
-        self._ends: Mapping[str, int] = {}
+        self._swept_at = -math.inf
 
     async def step(self) -> bool:
         """One look at everything.
 
         Raises:
-            Transient: the database, or the broker, is away.
+            Transient: the database is away.
         """
         now = datetime.now(UTC)
         await self._settle(now)
@@ -104,15 +98,10 @@ class Accountant:
 
     async def _look_at_all(self, now: datetime) -> int:
         """What no model is to blame for: instances that start again and again, messages that were refused."""
-        if time.monotonic() >= self._looked_at + LETTERS_EVERY_S:
-            self._ends = {name.rpartition(".")[2]: end for name, end in (await self._letters()).items()}
-            self._looked_at = time.monotonic()
         async with self._parts.database.begin() as tx:
             if not await spending.claim(tx, EVERY_MODEL, now, self._beat):
                 return 0
-            await sightings.note_letters(tx, self._ends, now)
-            grown = await sightings.letters_since(tx, now - conditions.LETTERS_WITHIN, self._ends)
-            found = conditions.of_letters(grown)
+            found = conditions.of_letters(await letters.counts_since(tx, now - conditions.LETTERS_WITHIN))
             found += conditions.of_starts(await sightings.starts_since(tx, now - conditions.RESTARTS_WITHIN))
             return await self._follow(tx, EVERY_MODEL, found, Rule({}), now)
 

@@ -1,11 +1,9 @@
 """Puts the monitor together."""
 
-from functools import partial
-
 import httpx
 
 from shipway.contract.events import Presence
-from shipway.contract.topics import DEAD_LETTERS, PREDICTION_LOG, PRESENCE
+from shipway.contract.topics import PREDICTION_LOG, PRESENCE
 from shipway.monitor.accountant import Accountant
 from shipway.monitor.api import add_routes
 from shipway.monitor.dashboard.room import add_dashboard
@@ -23,7 +21,6 @@ from shipway.monitor.watch import Watch
 from shipway.monitor.watcher import Watcher
 from shipway.runtime.commands import command_admission
 from shipway.runtime.guard import open_guard
-from shipway.runtime.kafka import ends_of
 from shipway.runtime.lifecycle import Body, Life
 from shipway.runtime.objects import open_store
 from shipway.runtime.parts import connected, consuming
@@ -56,13 +53,7 @@ def body(settings: MonitorSettings) -> Body:
                 stream, life.asgi = add_dashboard(life.app, parts, guard, presence, objects, settings)
             admit = command_admission(settings.auth)
             raw = raw_handlers(settings.batches.bounds(), 1_000_000 * settings.history.staging_mb)
-            counting = Accountant(
-                parts,
-                presence,
-                settings.silent_after_s,
-                settings.levels_beat_s,
-                partial(ends_of, settings.kafka, DEAD_LETTERS.values()),
-            )
+            counting = Accountant(parts, presence, settings.silent_after_s, settings.levels_beat_s)
             async with consuming(life, parts, settings.kafka, handlers(), raw=raw, admit=admit) as consumer:
                 progress = lambda: consumer.progress(PREDICTION_LOG)  # noqa: E731
                 watcher = Watcher(parts.database, references, parts.source, progress)

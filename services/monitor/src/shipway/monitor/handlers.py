@@ -15,8 +15,7 @@ from shipway.contract.errors import InvalidField, Permanent
 from shipway.contract.predictionlog import BOUNDS, decode_batch
 from shipway.contract.spec import NAME, parse_spec
 from shipway.contract.topics import OPERATOR_COMMANDS, PREDICTION_LOG, consumed_by
-from shipway.monitor import filing, forgetstore, labels, ledger, metrics, staging, store, windows
-from shipway.monitor.dashboard import letters
+from shipway.monitor import filing, forgetstore, labels, ledger, letters, metrics, staging, store, windows
 from shipway.monitor.labelling import Label, observed
 from shipway.monitor.phases import marks
 from shipway.monitor.summary import summarise

@@ -1,4 +1,4 @@
-"""Dead letters in PostgreSQL, as many and as long as the broker keeps them; and sending one again."""
+"""Dead letters in PostgreSQL, as long as the broker keeps them: listed, counted, and sent again."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -55,6 +55,13 @@ async def listed(tx: Transaction, service: str | None, before: int | None) -> li
         statement = statement.where(letters.c.id < before)
     rows = (await tx.execute(statement.order_by(letters.c.id.desc()).limit(SHOWN))).all()
     return [dict(row._mapping) for row in rows]
+
+
+async def counts_since(tx: Transaction, since: datetime) -> dict[str, int]:
+    """How many came since then, by the service that refused the message; a name that is no service's is "unknown"."""
+    service = sa.case((letters.c.service.in_(DEAD_LETTERS), letters.c.service), else_="unknown").label("service")
+    counting = sa.select(service, sa.func.count().label("number")).where(letters.c.at >= since)
+    return {row.service: int(row.number) for row in (await tx.execute(counting.group_by(service))).all()}
 
 
 async def one(tx: Transaction, letter_id: int) -> dict[str, Any] | None:

@@ -20,6 +20,7 @@ from shipway.monitor import (
     findings,
     judgement,
     latencies,
+    letters,
     metrics,
     qualitywatch,
     retrainer,
@@ -27,7 +28,6 @@ from shipway.monitor import (
     windows,
 )
 from shipway.monitor.bins import Bins, make_bins
-from shipway.monitor.dashboard import letters
 from shipway.monitor.references import References
 from shipway.monitor.summary import Summary
 from shipway.monitor.watermark import Look, Watermark, advance

@@ -13,8 +13,8 @@ from shipway.contract.errors import InvalidField
 from shipway.contract.events import OperatorCommand, Payload, TrainingRequested
 from shipway.contract.spec import AlertKind, parse_duration
 from shipway.contract.topics import topic_of
-from shipway.monitor import alerts, reading
-from shipway.monitor.dashboard import commands, letters, looking
+from shipway.monitor import alerts, letters, reading
+from shipway.monitor.dashboard import commands, looking
 from shipway.monitor.dashboard.door import Visitor
 from shipway.monitor.dashboard.forms import form_of
 from shipway.monitor.dashboard.pages import Name

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from shipway.contract.spec import ModelSpec
-from shipway.monitor import alerts, latencies, measuring, reading, spending, store, windows
+from shipway.monitor import alerts, latencies, letters, measuring, reading, spending, store, windows
 from shipway.monitor.bins import Counts
 from shipway.monitor.dashboard import charts, commands, drifts, flow, looking, promises, series, timeline, versus
 from shipway.monitor.dashboard.hand import hand_of
@@ -40,7 +40,7 @@ async def of_overview(tx: Transaction, parts: Parts) -> dict[str, Any]:
     return {
         "view": view,
         "recent": await looking.recent(tx, limit=RECENT),
-        "letters": await looking.letters_since(tx, now - DAY),
+        "letters": sum((await letters.counts_since(tx, now - DAY)).values()),
     }
 
 

@@ -206,12 +206,6 @@ async def drift_findings(tx: Transaction, name: str, version: int) -> list[dict[
     return [dict(row._mapping) for row in (await tx.execute(ordered)).all()]
 
 
-async def letters_since(tx: Transaction, since: datetime) -> int:
-    """How many dead letters came since then."""
-    these = sa.select(sa.func.count()).select_from(dead_letters).where(dead_letters.c.at >= since)
-    return int((await tx.execute(these)).scalar_one())
-
-
 async def champions_and_waiting(tx: Transaction) -> tuple[dict[str, dict[str, Any]], dict[str, list[int]]]:
     """Every model's champion, and which of its versions were approved and are not released, by model."""
     these = sa.select(versions).where(versions.c.state.in_(("champion", "approved"))).order_by(versions.c.version)

@@ -8,8 +8,8 @@ from fastapi.responses import Response
 from shipway.contract.envelope import text_headers
 from shipway.contract.events import EVENT_TYPES
 from shipway.contract.topics import DEAD_LETTERS, consumed_by
-from shipway.monitor import alerts
-from shipway.monitor.dashboard import letters, looking
+from shipway.monitor import alerts, letters
+from shipway.monitor.dashboard import looking
 from shipway.monitor.dashboard.pages import Before
 from shipway.monitor.dashboard.parts import Parts
 from shipway.monitor.instances import instances_now
