@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import httpx
 import uvicorn
 from fastapi import FastAPI
 from pydantic import SecretStr
@@ -32,20 +33,23 @@ def dashboard(
     tokens: Path | None = None,
     key: str = "",
     said: Mapping[str, Presence] | None = None,
+    trainer: FastAPI | None = None,
     **settings: Any,
 ) -> Asgi:
-    """The monitor's whole app; ``said`` is what instances say of themselves now."""
+    """The monitor's whole app; ``said`` is what instances say of themselves now, ``trainer`` what answers as one."""
     now = datetime.now(UTC)
     heard = {name: Envelope(name, "tests", now, one) for name, one in (said or {}).items()}
     presence: Any = SimpleNamespace(envelopes=heard, values=dict(said or {}), problem=None)
     auth = AuthSettings(operator_key=SecretStr(key))
+    settings |= {"trainer_url": "http://trainer"} if trainer is not None else {}
     monitor = MonitorSettings(auth=auth, dashboard=DashboardSettings(**settings), silent_after_s=3600)
     guard = Guard(auth, by_digest(read_lines(tokens).values()) if tokens is not None else None)
     app, store = FastAPI(), FolderStore(objects)
     service: Any = SimpleNamespace(database=database, relay=SimpleNamespace(wake=lambda: None))
     add_routes(app, database, presence, 3600)
     add_report_routes(app, database, store)
-    _, whole = add_dashboard(app, service, guard, presence, store, monitor)
+    client = httpx.AsyncClient(transport=httpx.ASGITransport(trainer)) if trainer is not None else httpx.AsyncClient()
+    _, whole = add_dashboard(app, service, guard, presence, store, monitor, client)
     return whole
 
 

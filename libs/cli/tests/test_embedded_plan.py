@@ -64,6 +64,8 @@ def test_the_whole_stack_has_every_service_after_its_database_and_broker() -> No
     assert second.argv[-1] == "shipway.predictor"
     assert second.env["SHIPWAY_PREDICTOR__INSTANCE"] == "predictor-2"
     assert second.env["SHIPWAY_PREDICTOR__HTTP__PORT"] == "1007"
+    trainer, monitor = plan.process("trainer"), plan.process("monitor")
+    assert monitor.env["SHIPWAY_MONITOR__DASHBOARD__TRAINER_URL"] == trainer.url
 
 
 def test_external_parts_are_left_out_and_their_addresses_used() -> None:

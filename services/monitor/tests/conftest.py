@@ -1,6 +1,6 @@
 """What the monitor's tests share: its database, a model file, events and batches as they come in."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
@@ -10,6 +10,8 @@ from typing import Any
 import msgspec
 import pytest
 import sqlalchemy as sa
+from dashboard import yearly
+from dashboard.pressing import Pressing, pressing
 
 from shipway.contract import events as e
 from shipway.contract.envelope import Envelope, Headers, decode
@@ -121,6 +123,14 @@ def said(outgoing: Callable[[], Awaitable[list[Envelope]]]) -> Callable[[type[An
         return [event.payload for event in await outgoing() if isinstance(event.payload, kind)]
 
     return of
+
+
+@pytest.fixture
+async def press(database: Database, tmp_path: Path) -> AsyncIterator[Pressing]:
+    """Presses buttons as a signed-in operator, of a dashboard with some history."""
+    await yearly.fill(database, days=2, stories=yearly.STORIES[:3])
+    async with pressing(database, tmp_path) as bob:
+        yield bob
 
 
 @pytest.fixture

@@ -1,10 +1,12 @@
 """The dashboard's pages over a real PostgreSQL: every one answers, says what is there, and escapes what it is told."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -12,10 +14,13 @@ from dashboard import yearly
 from dashboard.served import dashboard
 
 from shipway.bundle.evaluations import report_key
+from shipway.contract.predictionlog import PredictionRecord, decode_batch, encode_batch
+from shipway.monitor import staging
 from shipway.monitor import tables as t
 from shipway.runtime.database import Database
 from shipway.runtime.objects import FolderStore
 
+JOB = "\"'><b>job"
 HOSTILE = "\"><script>alert(1)</script>\u202e&'`{{7*7}}"
 
 REPORT = {
@@ -31,7 +36,11 @@ REPORT = {
 
 @pytest.fixture
 async def told(database: Database) -> yearly.Told:
-    return await yearly.fill(database, days=2)
+    found = await yearly.fill(database, days=2)
+    async with database.begin() as tx:
+        row = {"request_id": JOB, "model": "flights", "state": "failed", "stage": "train", "message": "out of memory"}
+        await tx.execute(t.requests.insert().values(**row, changed_at=datetime.now(UTC)))
+    return found
 
 
 @pytest.fixture
@@ -55,6 +64,13 @@ PAGES = (
     "/dashboard/dead-letters",
     "/dashboard/dead-letters?service=trainer",
     "/dashboard/dead-letters/1",
+    "/dashboard/jobs",
+    "/dashboard/jobs?model=flights&state=trained&skip=1",
+    f"/dashboard/jobs/{quote(JOB, safe='')}",
+    "/dashboard/models/flights/compare",
+    "/dashboard/models/flights/compare?a=1&b=2",
+    "/dashboard/models/flights/declared",
+    "/dashboard/models/flights/predictions",
 )
 
 
@@ -88,6 +104,11 @@ async def test_every_page_answers_with_nothing_inline(web: httpx.AsyncClient) ->
         "/dashboard/models/flights/versions/999",
         "/dashboard/models/flights/versions/1/report",
         "/dashboard/dead-letters/999",
+        "/dashboard/jobs/none",
+        "/dashboard/models/none/compare",
+        "/dashboard/models/flights/compare?a=1&b=999",
+        "/dashboard/models/none/declared",
+        "/dashboard/models/none/predictions",
     )
     for path in missing:
         answer = await web.get(path)
@@ -102,7 +123,9 @@ async def test_the_overview_has_the_worst_first(web: httpx.AsyncClient) -> None:
     assert "12 % of 41,000 requests failed" not in text, "the sentence names the alert, not its figures"
 
 
-async def test_names_that_are_markup_are_text(database: Database, web: httpx.AsyncClient) -> None:
+async def test_names_that_are_markup_are_text(
+    database: Database, web: httpx.AsyncClient, record: Callable[..., PredictionRecord]
+) -> None:
     async with database.begin() as tx:
         await tx.execute(t.versions.update().values(reason=HOSTILE, state=HOSTILE))
         await tx.execute(t.models.update().values(spec=t.models.c.spec.op("||")({"description": HOSTILE})))
@@ -118,6 +141,9 @@ async def test_names_that_are_markup_are_text(database: Database, web: httpx.Asy
         )
         await tx.execute(t.dead_letters.update().values(reason=HOSTILE, topic=HOSTILE, value=HOSTILE.encode()))
         await tx.execute(t.models.insert().values(name=HOSTILE))
+        said = {"prediction_id": HOSTILE, "reason": HOSTILE, "client_id": HOSTILE, "instance": HOSTILE, "role": HOSTILE}
+        batch = encode_batch([record("failed", model="flights", **said)], "tests", "i")
+        await staging.stage(tx, decode_batch(batch.value))
     for path in (
         *PAGES,
         f"/dashboard/models/{httpx.QueryParams({'a': HOSTILE})}".replace("a=", ""),

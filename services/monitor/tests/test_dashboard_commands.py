@@ -1,6 +1,6 @@
 """What buttons ask for: signed, in the name of the token, and nothing that no button asks for."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, get_args
@@ -10,6 +10,7 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 from dashboard import yearly
+from dashboard.pressing import OPERATOR_KEY
 from dashboard.served import dashboard
 
 from shipway.contract.commandseal import Unauthorised, check_seal
@@ -26,34 +27,13 @@ from shipway.contract.events import (
 )
 from shipway.monitor import letters
 from shipway.monitor import tables as t
-from shipway.monitor.dashboard import commands
+from shipway.monitor.dashboard import commands, wanted
 from shipway.monitor.dashboard.admission import COOKIE, csrf_of
 from shipway.monitor.dashboard.hand import Hand, hand_of
 from shipway.runtime.database import Database
-from shipway.runtime.tokens import create
 
-KEY = "k" * 40
 HOST = "127.0.0.1:8090"
 Press = Callable[..., Awaitable[httpx.Response]]
-
-
-@pytest.fixture
-async def press(database: Database, tmp_path: Path) -> AsyncIterator[Press]:
-    """Presses a button as a signed-in operator: ``await press("/models/flights/train", until="2026-03-01")``."""
-    await yearly.fill(database, days=2, stories=yearly.STORIES[:3])
-    tokens = tmp_path / "tokens"
-    token = create(tokens, "bob", ["read", "operate"])
-    app = dashboard(database, tmp_path, tokens=tokens, key=KEY)
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=f"http://{HOST}") as client:
-        await client.post("/dashboard/sign-in", data={"token": token})
-        mark = {"x-shipway-csrf": csrf_of(client.cookies[COOKIE])}
-
-        async def ask(path: str, **form: Any) -> httpx.Response:
-            if form.pop("look", False):
-                return await client.get(f"/dashboard{path}")
-            return await client.post(f"/dashboard{path}", data=form, headers=mark)
-
-        yield ask
 
 
 async def published(database: Database) -> list[tuple[str, Any, Any]]:
@@ -80,7 +60,7 @@ async def test_a_command_is_signed_and_says_whose_token_asked(press: Press, data
         said = event.payload
         assert (said.action, said.version, said.model) == (action, 2, "flights")
         assert (said.requested_by, said.reason) == ("bob (dashboard)", "because so")
-        check_seal(value, headers, KEY.encode(), given_at=event.time, now=now, window_s=60)
+        check_seal(value, headers, OPERATOR_KEY.encode(), given_at=event.time, now=now, window_s=60)
         with pytest.raises(Unauthorised):
             check_seal(value, headers, b"another key of thirty-two letters", given_at=event.time, now=now, window_s=60)
 
@@ -88,7 +68,7 @@ async def test_a_command_is_signed_and_says_whose_token_asked(press: Press, data
 async def test_the_page_waits_for_what_became_of_a_command(press: Press, database: Database, put: Any) -> None:
     asked = await press("/models/flights/commands/freeze")
     ((_, event, _),) = await published(database)
-    path = f"/models/flights/commands/{event.payload.command_id}"
+    path = f"/models/flights/outcomes/command/{event.payload.command_id}"
     assert path in asked.text
     assert "waiting" in (await press(path, look=True)).text
     said = {"model": "flights", "command_id": event.payload.command_id, "action": "freeze", "version": None}
@@ -255,4 +235,4 @@ def test_each_state_offers_what_the_releaser_would_obey() -> None:
 
 def test_a_job_is_cancelled_or_retried() -> None:
     with pytest.raises(InvalidField):
-        commands.job("m", "r", "explode", by="b")
+        wanted.job("m", "r", "explode", {}, by="b")

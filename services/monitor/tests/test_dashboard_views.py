@@ -19,7 +19,7 @@ from shipway.contract import events as e
 from shipway.contract.events import EVENT_TYPES
 from shipway.contract.signature import Feature, Signature
 from shipway.monitor.bins import cells_of, make_bins
-from shipway.monitor.dashboard import charts, drifts, figures, flow, reports, series, timeline, versus, wording
+from shipway.monitor.dashboard import charts, drifts, figures, flow, reports, series, sides, timeline, versus, wording
 from shipway.monitor.dashboard.health import Facts, health_of
 from shipway.monitor.dashboard.stream import Stream
 from shipway.monitor.quality import Quality
@@ -215,6 +215,26 @@ def test_versions_are_compared_where_chance_can_be_told_apart() -> None:
     few = {line.name: line for line in versus.lines(rows, served, {1: Quality(5, 1.0, 1.0), 2: bad}, {})}
     assert "p99 latency" not in few
     assert few["loss by labels"].better is None
+
+
+def test_two_versions_are_compared_gate_by_gate_and_slice_by_slice() -> None:
+    def judged(content: str, auc: float, *slices: tuple[str, float]) -> dict[str, Any]:
+        listed = [{"column": "k", "value": value, "figure": figure} for value, figure in slices]
+        return {"data": {"windows": {"holdout": {"content": content}}}, "slices": listed}
+
+    gate = {"name": "floor", "passed": True, "figure": 0.8, "limit": 0.7}
+    rows = [version(1, "champion", gates=[gate]), version(2, "rejected", gates=[gate | {"passed": False}])]
+    found = sides.sides(rows, [judged("x", 0.8, ("a", 0.5), ("b", 0.4)), judged("y", 0.7, ("a", 0.6))])
+    assert [(one.name, one.passed, one.texts) for one in found.gates] == [("floor", (True, False), ("0.8", "0.8"))]
+    assert [(one.name, one.texts) for one in found.slices] == [
+        ("k = a", ("0.5", "0.6", "+0.1")),
+        ("k = b", ("0.4", "–", "–")),
+    ]
+    assert found.same_holdout is False
+    same = judged("x", 0.8)
+    assert sides.sides(rows, [same, same]).same_holdout is True
+    for odd in (None, [], {"slices": {"a": 1}, "data": {"windows": 3}}, {"slices": [1, {"figure": "high"}]}):
+        assert sides.sides(rows, [odd, same]).same_holdout is None
 
 
 def test_drift_shows_both_histograms_and_what_waits() -> None:

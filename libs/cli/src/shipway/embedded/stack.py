@@ -163,7 +163,7 @@ def build(
     }
     parts = tuple(name for name in names if name in ("postgres", "broker"))
     specs = [_part(name, data_folder, ports[name], durable) for name in parts]
-    specs += [_service(name, data_folder, ports[name], shared, parts) for name in names if name not in parts]
+    specs += [_service(name, data_folder, ports, shared, parts) for name in names if name not in parts]
     return StackPlan(data_folder, tuple(specs), kafka, database_url, objects["URL"], secret, durable)
 
 
@@ -227,13 +227,17 @@ def _part(name: str, data_folder: Path, port: int, durable: bool) -> ProcessSpec
     )
 
 
-def _service(name: str, data_folder: Path, port: int, shared: Mapping[str, str], after: tuple[str, ...]) -> ProcessSpec:
-    service = name.partition("-")[0]
+def _service(
+    name: str, data_folder: Path, ports: Mapping[str, int], shared: Mapping[str, str], after: tuple[str, ...]
+) -> ProcessSpec:
+    service, port = name.partition("-")[0], ports[name]
     prefix = f"SHIPWAY_{service.upper()}__"
     env = {**shared, f"{prefix}HTTP__HOST": HOST, f"{prefix}HTTP__PORT": str(port)}
     if service in _ANSWERING:
         env[f"{prefix}PREDICTION_LOG__FOLDER"] = str(data_folder / "prediction-log" / name)
     if service == "predictor":
         env[f"{prefix}INSTANCE"] = name
+    if service == "monitor" and "trainer" in ports:
+        env[f"{prefix}DASHBOARD__TRAINER_URL"] = f"http://{HOST}:{ports['trainer']}"
     niceness = YIELDS if service in _YIELDING else 0
     return ProcessSpec(name, (sys.executable, "-m", f"shipway.{service}"), env, after, port=port, niceness=niceness)

@@ -48,6 +48,7 @@ class Guard:
         self._known = known
         self._clock = clock
         self._due: dict[str, float] = {}
+        self._allowed: dict[str, int] = {}
 
     def knows(self, known: Mapping[bytes, Token]) -> None:
         """Takes other tokens from now on."""
@@ -97,7 +98,8 @@ class Guard:
     async def _with_whole_body(self, app: Asgi, scope: AsgiScope, receive: Receive, send: Send) -> None:
         """Reads the body, within the limit, before the app has it: FastAPI would read one of any size."""
         try:
-            body = await read_body(receive, dict(scope["headers"]), self._body_bytes)
+            most = next((n for below, n in self._allowed.items() if scope["path"].startswith(below)), self._body_bytes)
+            body = await read_body(receive, dict(scope["headers"]), most)
         except Problem as problem:
             REFUSED.labels(str(problem.status)).inc()
             return await respond_problem(send, problem, path=scope["path"])
@@ -109,6 +111,10 @@ class Guard:
             return messages.pop() if messages else await receive()
 
         return await app(scope, replay, send)
+
+    def allow(self, below: str, body_bytes: int) -> None:
+        """Lets requests to paths that begin so have a larger body than others."""
+        self._allowed[below] = body_bytes
 
     @property
     def asks(self) -> bool:

@@ -50,7 +50,7 @@ def body(settings: MonitorSettings) -> Body:
             add_training_routes(life.app, parts.database, parts.relay.wake)
             stream = None
             if settings.dashboard.on:
-                stream, life.asgi = add_dashboard(life.app, parts, guard, presence, objects, settings)
+                stream, life.asgi = add_dashboard(life.app, parts, guard, presence, objects, settings, client)
             admit = command_admission(settings.auth)
             raw = raw_handlers(settings.batches.bounds(), 1_000_000 * settings.history.staging_mb)
             counting = Accountant(parts, presence, settings.silent_after_s, settings.levels_beat_s)

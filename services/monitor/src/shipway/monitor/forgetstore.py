@@ -82,6 +82,12 @@ async def answer(tx: Transaction, seq: int) -> Any:
     return row
 
 
+async def answered(tx: Transaction, command_id: str) -> Any:
+    """A command's row once it is done, with what went; None before."""
+    this = (forgettings.c.command_id == command_id) & forgettings.c.answered_at.is_not(None)
+    return (await tx.execute(sa.select(forgettings).where(this))).one_or_none()
+
+
 async def versions_of(tx: Transaction, model: str, first: datetime | None, last: datetime | None) -> list[int]:
     """The versions that were trained or judged on the history of that time."""
     if first is None or last is None:

@@ -70,6 +70,15 @@ async def one(tx: Transaction, letter_id: int) -> dict[str, Any] | None:
     return dict(row._mapping) | {"headers": _headers(row.headers)} if row is not None else None
 
 
+async def refusal_of(tx: Transaction, event_id: str) -> Any:
+    """Who refused an event, and why (a row with service, reason), where it is among the newest letters; None else."""
+    newest = sa.select(letters.c.service, letters.c.reason, letters.c.headers).order_by(letters.c.id.desc())
+    for row in (await tx.execute(newest.limit(SHOWN))).all():
+        if text_headers(_headers(row.headers)).get("ce_id") == event_id:
+            return row
+    return None
+
+
 async def send_again(tx: Transaction, letter: dict[str, Any], by: str) -> None:
     """Sends a message again, unchanged, to the topic where it was. Who has handled it passes it over by its id.
 

@@ -96,6 +96,22 @@ class DashboardSettings(BaseModel):
         description="names that browsers call it by, comma-separated, where there are no tokens; "
         "addresses and names without a dot always do",
     )
+    trainer_url: str = Field(
+        default="", description="a trainer's URL, http://...: jobs are shown with their stages and logs, which it has"
+    )
+    trainer_token: SecretStr = Field(
+        default=SecretStr(""), description="API token with the scope read, where the trainer asks for one"
+    )
+    import_bytes: int = Field(
+        default=50_000_000, ge=1000, description="bytes in a file of a model that is imported by browser"
+    )
+
+    @field_validator("trainer_url")
+    @classmethod
+    def _address(cls, url: str) -> str:
+        if url and urlsplit(url).scheme not in ("http", "https"):
+            raise ValueError("must be an address with http:// or https://, or empty")
+        return url
 
 
 class BatchSettings(BaseModel):

@@ -55,6 +55,12 @@ async def records_of(tx: Transaction, file_id: int) -> list[pa.Table]:
     return [_from_stream(data) for data in (await tx.execute(statement)).scalars()]
 
 
+async def newest(tx: Transaction, model: str, limit: int) -> list[pa.Table]:
+    """A model's last staged batches, at most so many. Raises Permanent where they are damaged."""
+    statement = sa.select(staged.c.data).where(staged.c.model == model).order_by(staged.c.seq.desc()).limit(limit)
+    return [_from_stream(data) for data in (await tx.execute(statement)).scalars()]
+
+
 def _to_stream(records: pa.Table) -> bytes:
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, records.schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as writer:

@@ -1,25 +1,9 @@
-"""What the dashboard can ask for: the buttons, and what each becomes when it is pressed. Pure.
+"""The buttons over a model's releases: which are offered, and what each does. Pure."""
 
-Nothing else leaves the monitor in a person's name, and each says whose token it was asked with: what a form says of
-that does not count.
-"""
-
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import get_args
 
-from shipway.contract.errors import InvalidField
-from shipway.contract.events import (
-    OperatorAction,
-    OperatorCommand,
-    TrainingCancelRequested,
-    TrainingRequested,
-    TrainingRetryRequested,
-)
+from shipway.contract.events import OperatorAction
 from shipway.monitor.dashboard.hand import Hand
-
-MAX_REASON = 500
 
 
 @dataclass(frozen=True)
@@ -69,69 +53,3 @@ def of_model(hand: Hand) -> Button:
         return Button("unfreeze", "Unfreeze", "Releases of the model go on.")
     says = "No release of the model starts or goes on. Going back stays possible."
     return Button("freeze", "Freeze", says, grave=True)
-
-
-def operator_command(model: str, action: str, form: Mapping[str, str], *, command_id: str, by: str) -> OperatorCommand:
-    """A command over a model's releases, as it was asked for.
-
-    Raises:
-        InvalidField: there is no such command, or a field is wrong.
-    """
-    actions: Sequence[OperatorAction] = get_args(OperatorAction)
-    known = next((one for one in actions if one == action), None)
-    if known is None:
-        raise InvalidField("action", f"{action[:50]!r} is none of {', '.join(actions)}")
-    version = form.get("version", "")
-    if version and not (version.isascii() and version.isdigit() and 0 < int(version[:11]) < 2**31):
-        raise InvalidField("version", "must be a version's number")
-    return OperatorCommand(
-        model=model,
-        command_id=command_id,
-        action=known,
-        version=int(version) if version else None,
-        reason=reason_of(form),
-        requested_by=by,
-    )
-
-
-def training(model: str, form: Mapping[str, str], *, request_id: str, by: str) -> TrainingRequested:
-    """A training request.
-
-    Raises:
-        InvalidField: a field is wrong.
-    """
-    until = form.get("until", "")
-    try:
-        moment = datetime.fromisoformat(until) if until else None
-    except ValueError as err:
-        raise InvalidField("until", "must be a day or a moment such as 2026-03-01") from err
-    if moment is not None and moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return TrainingRequested(model=model, request_id=request_id, until=moment, reason=reason_of(form), requested_by=by)
-
-
-def job(model: str, request_id: str, what: str, *, by: str) -> TrainingCancelRequested | TrainingRetryRequested:
-    """The end of a training job, or another run of it.
-
-    Raises:
-        InvalidField: it is neither.
-    """
-    match what:
-        case "cancel":
-            return TrainingCancelRequested(model=model, request_id=request_id, requested_by=by)
-        case "retry":
-            return TrainingRetryRequested(model=model, request_id=request_id, requested_by=by)
-        case _:
-            raise InvalidField("what", f"{what[:50]!r} is neither cancel nor retry")
-
-
-def reason_of(form: Mapping[str, str]) -> str:
-    """Why, for the record.
-
-    Raises:
-        InvalidField: it is too long.
-    """
-    reason = " ".join(form.get("reason", "").split())
-    if len(reason) > MAX_REASON:
-        raise InvalidField("reason", f"has {len(reason)} characters; {MAX_REASON} are allowed")
-    return reason or "no reason given"

@@ -6,7 +6,18 @@ from typing import Any
 from shipway.contract.spec import ModelSpec
 from shipway.monitor import alerts, latencies, letters, measuring, reading, spending, store, windows
 from shipway.monitor.bins import Counts
-from shipway.monitor.dashboard import charts, commands, drifts, flow, looking, promises, series, timeline, versus
+from shipway.monitor.dashboard import (
+    charts,
+    commands,
+    drifts,
+    flow,
+    looking,
+    outcomes,
+    promises,
+    series,
+    timeline,
+    versus,
+)
 from shipway.monitor.dashboard.hand import hand_of
 from shipway.monitor.dashboard.health import Facts, health_of
 from shipway.monitor.dashboard.overview import overview, rate_of, ready
@@ -17,7 +28,6 @@ from shipway.runtime.database import Transaction
 RECENT = 14
 COMPARED_OVER = timedelta(hours=24)
 DAY = timedelta(days=1)
-RUNNING = frozenset({"requested", "accepted", "training"})
 
 
 async def of_overview(tx: Transaction, parts: Parts) -> dict[str, Any]:
@@ -82,6 +92,7 @@ async def of_model(
         len(open_alerts),
     )
     spec = await store.spec_of(tx, name)
+    watched = await looking.other_findings(tx, name)
     lanes = [v["version"] for v in newest[: looking.LANES]]
     return {
         "model": model,
@@ -103,7 +114,8 @@ async def of_model(
         "before": before,
         "timeline": timeline.timeline(await looking.on_the_timeline(tx, name, lanes), now),
         "requests": requests,
-        "running": RUNNING,
+        "running": outcomes.RUNNING,
+        "watched": watched,
         "alerts": open_alerts,
         "drift": await _drift(tx, name, spec, champion, now),
         **await _plots(tx, name, span, now),
@@ -136,6 +148,20 @@ async def of_version(tx: Transaction, parts: Parts, name: str, number: int) -> d
         "progress": await looking.progress_of(tx, name, number),
         "events": await looking.recent(tx, model=name, version=number, limit=30),
     }
+
+
+async def of_comparison(tx: Transaction, name: str, a: int | None, b: int | None) -> dict[str, Any] | None:
+    """Two versions side by side, of those that are named; None: there is no such model, or no such version."""
+    if not await reading.overview(tx, name):
+        return None
+    listed = await looking.newest_versions(tx, name, None, 50)
+    chosen = [number for number in (a, b) if number is not None]
+    known = await looking.these_versions(tx, name, chosen)
+    if set(chosen) - known.keys():
+        return None
+    rows = [known[number] for number in chosen] if len(chosen) == 2 else []
+    lines = await _compared(tx, name, rows, datetime.now(UTC))
+    return {"model": name, "versions": [v["version"] for v in listed], "a": a, "b": b, "rows": rows, "lines": lines}
 
 
 def _buttons(version: dict[str, Any], hand: Any, candidate: int | None) -> list[commands.Button]:

@@ -28,7 +28,8 @@ from shipway.monitor.tables import (
 from shipway.runtime.database import Transaction
 
 ANSWERED = "shipway.CommandAnswered.v1"
-VERSIONS, REQUESTS, EVENTS, LANES = 15, 8, 50, 12
+PROGRESSED = "shipway.TrainingProgressed.v1"
+VERSIONS, REQUESTS, EVENTS, LANES, JOBS = 15, 8, 50, 12, 50
 _EPOCH = sa.text("timestamptz '1970-01-01 00:00:00+00'")
 
 
@@ -128,6 +129,23 @@ async def newest_requests(tx: Transaction, name: str) -> list[dict[str, Any]]:
     return [dict(row._mapping) for row in rows]
 
 
+async def jobs(tx: Transaction, name: str | None, state: str | None, skip: int) -> list[dict[str, Any]]:
+    """Requests of all models, or of one, the last changed first; ``skip``: without the first so many."""
+    statement = sa.select(requests)
+    for column, value in ((requests.c.model, name), (requests.c.state, state)):
+        if value is not None:
+            statement = statement.where(column == value)
+    ordered = statement.order_by(requests.c.changed_at.desc(), requests.c.request_id)
+    return [dict(row._mapping) for row in (await tx.execute(ordered.offset(skip).limit(JOBS))).all()]
+
+
+async def progress_of_job(tx: Transaction, request_id: str) -> list[dict[str, Any]]:
+    """What a job said on its way (TrainingProgressed), the oldest first, each with when it was."""
+    this = (events.c.type == PROGRESSED) & (events.c.payload["request_id"].astext == request_id)
+    newest = sa.select(events.c.at, events.c.payload).where(this).order_by(events.c.id.desc()).limit(EVENTS)
+    return [{**row.payload, "at": row.at} for row in reversed((await tx.execute(newest)).all())]
+
+
 async def failed_requests(tx: Transaction) -> dict[str, str]:
     """Of each model whose newest training request failed: why."""
     newest = sa.select(requests).ext(distinct_on(requests.c.model))
@@ -204,6 +222,17 @@ async def drift_findings(tx: Transaction, name: str, version: int) -> list[dict[
     these = (findings.c.model == name) & (findings.c.version == version) & (findings.c.kind == "drift")
     ordered = sa.select(findings).where(these).order_by(findings.c.figure.desc().nulls_last(), findings.c.subject)
     return [dict(row._mapping) for row in (await tx.execute(ordered)).all()]
+
+
+async def other_findings(tx: Transaction, name: str) -> list[dict[str, Any]]:
+    """What is found of a model beside drift: traffic, errors, latency, answers, inputs; what is an alarm first."""
+    these = (findings.c.model == name) & (findings.c.kind != "drift")
+    ordered = (
+        sa.select(findings)
+        .where(these)
+        .order_by(findings.c.alarm.desc(), findings.c.version.desc(), findings.c.kind, findings.c.subject)
+    )
+    return [dict(row._mapping) for row in (await tx.execute(ordered.limit(EVENTS))).all()]
 
 
 async def champions_and_waiting(tx: Transaction) -> tuple[dict[str, dict[str, Any]], dict[str, list[int]]]:

@@ -1,23 +1,33 @@
 """The pages that show models: the overview, a model, a version with its report."""
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import msgspec
 from fastapi import FastAPI, Path, Query, Request
 from fastapi.responses import Response
 
 from shipway.contract.errors import Permanent
-from shipway.monitor.dashboard import loading, looking, reports
+from shipway.monitor import reading
+from shipway.monitor.dashboard import loading, looking, reports, sides
 from shipway.monitor.dashboard.parts import Parts
 from shipway.monitor.reports import REPORT_HEADERS, read_report
 
 Name = Annotated[str, Path(max_length=256, pattern=r"^[^\x00]*$")]
 Number = Annotated[int, Path(ge=1, le=2**31 - 1)]
+Version = Annotated[int | None, Query(ge=1, le=2**31 - 1)]
 Before = Annotated[int | None, Query(ge=1, le=2**62)]
 
 
 def add_model_pages(app: FastAPI, parts: Parts) -> None:
     """Adds the pages."""
+
+    async def report_of(row: Mapping[str, Any]) -> Any:
+        """The report on a version as it was written; None where there is none."""
+        try:
+            return msgspec.json.decode(await read_report(parts.objects, row["digest"], "json"))
+        except (Permanent, msgspec.DecodeError):
+            return None
 
     @app.get("/dashboard", include_in_schema=False)
     async def start(request: Request) -> Response:
@@ -41,11 +51,26 @@ def add_model_pages(app: FastAPI, parts: Parts) -> None:
             values = await loading.of_version(tx, parts, model, version)
         if values is None:
             return parts.pages.page(request, "missing.html", {"what": f"version {version} of {model}"}, 404)
-        try:
-            found = msgspec.json.decode(await read_report(parts.objects, values["row"]["digest"], "json"))
-        except (Permanent, msgspec.DecodeError):
-            found = {}
+        found = await report_of(values["row"])
         return parts.pages.page(request, "version.html", values | {"report": reports.report(found)})
+
+    @app.get("/dashboard/models/{model}/compare", include_in_schema=False)
+    async def compare_page(request: Request, model: Name, a: Version = None, b: Version = None) -> Response:
+        async with parts.database.begin() as tx:
+            values = await loading.of_comparison(tx, model, a, b)
+        if values is None:
+            return parts.pages.page(request, "missing.html", {"what": f"such pair of versions of {model}"}, 404)
+        documents = [await report_of(row) for row in values["rows"]]
+        shown = sides.sides(values["rows"], documents) if values["rows"] else None
+        return parts.pages.page(request, "compare.html", values | {"sides": shown})
+
+    @app.get("/dashboard/models/{model}/declared", include_in_schema=False)
+    async def declared_page(request: Request, model: Name) -> Response:
+        async with parts.database.begin() as tx:
+            known = await reading.model(tx, model)
+        if known is None:
+            return parts.pages.page(request, "missing.html", {"what": f"model {model}"}, 404)
+        return parts.pages.page(request, "declared.html", {"model": model, "spec": known["spec"]})
 
     @app.get("/dashboard/models/{model}/versions/{version}/report", include_in_schema=False)
     async def report_page(request: Request, model: Name, version: Number) -> Response:

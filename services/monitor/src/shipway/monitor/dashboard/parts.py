@@ -8,6 +8,7 @@ from shipway.contract.events import Presence
 from shipway.monitor.dashboard.door import Door
 from shipway.monitor.dashboard.rendering import Pages
 from shipway.monitor.dashboard.stream import Stream
+from shipway.monitor.dashboard.trainerjobs import TrainerJobs
 from shipway.runtime.database import Database
 from shipway.runtime.guard import Guard
 from shipway.runtime.objects import ObjectStore
@@ -30,3 +31,4 @@ class Parts:
     commands: bool
     session: timedelta
     wake: Callable[[], None]
+    trainer: TrainerJobs

@@ -4,13 +4,14 @@ import hashlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib import resources
-from typing import Any
+from typing import Any, get_args
 from urllib.parse import quote
 
 import jinja2
 from fastapi import Request
 from fastapi.responses import HTMLResponse
 
+from shipway.contract.spec import AlertKind
 from shipway.monitor.dashboard import figures, wording
 from shipway.monitor.dashboard.door import Visitor
 
@@ -74,6 +75,7 @@ class Pages:
             "part": lambda text: quote(str(text), safe=""),
         }
         self._environment.globals |= {"static": self.assets.url, "sentence": wording.sentence, "tone": wording.tone}
+        self._environment.globals["alert_kinds"] = get_args(AlertKind)
 
     def page(self, request: Request, name: str, values: Mapping[str, Any], status: int = 200) -> HTMLResponse:
         """A template with these values, for this visitor."""

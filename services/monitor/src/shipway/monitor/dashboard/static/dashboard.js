@@ -97,18 +97,40 @@
     document.getElementById("ask-yes").classList.toggle("grave", "grave" in asked);
     form.querySelectorAll("[data-field]").forEach((one) => { one.hidden = !fields.includes(one.dataset.field); });
     form.reset();
+    document.getElementById("ask-stage").replaceChildren(...["", ...(asked.stages || "").split(" ").filter(Boolean)].map((name) => new Option(name || "that failed", name)));
     dialog.showModal();
   });
   document.getElementById("ask-no").addEventListener("click", () => dialog.close());
-  form.addEventListener("submit", () => {
+  // A model's files go first, each by itself; the command then names them by what the server made of each.
+  async function sent(files) {
     const values = {};
+    for (const input of files) {
+      const file = input.files[0];
+      if (!file) continue;
+      tell(`sending ${input.dataset.file} …`, "wait");
+      const headers = JSON.parse(document.body.getAttribute("hx-headers"));
+      const answer = await fetch("/dashboard/imports/" + input.dataset.file, { method: "PUT", body: file, headers });
+      const said = await answer.json().catch(() => ({}));
+      if (!answer.ok) throw new Error(said.detail || "not done: " + answer.status);
+      values[input.dataset.file] = said.sha256;
+    }
+    return values;
+  }
+  form.addEventListener("submit", async () => {
+    const what = asked, values = {};
     for (const [name, value] of new FormData(form)) if (!form.querySelector(`[data-field=${name}]`).hidden) values[name] = value;
-    for (const name of ["version", "model", "kind"]) if (asked[name]) values[name] = asked[name];
-    htmx.ajax("POST", asked.ask, { source: document.body, target: told, swap: "innerHTML", values });
+    for (const name of ["version", "model", "kind"]) if (what[name]) values[name] = what[name];
+    try {
+      if ((what.fields || "").split(" ").includes("files")) Object.assign(values, await sent(form.querySelectorAll("[data-file]")));
+    } catch (error) {
+      tell(error instanceof TypeError ? "not done: the monitor does not answer" : error.message);
+      return;
+    }
+    htmx.ajax("POST", what.ask, { source: document.body, target: told, swap: "innerHTML", values });
   });
-  const tell = (text) => {
+  const tell = (text, tone = "bad") => {
     const line = document.createElement("p");
-    line.className = "told bad";
+    line.className = "told " + tone;
     line.textContent = text;
     told.replaceChildren(line);
   };
