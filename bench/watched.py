@@ -2,7 +2,7 @@
 
 Versions are trained on 75 days each, and what follows is judged by the rule of the example's model file. Quiet windows
 are made of days that a version was trained on, drawn anew as whole days, as flights of a day share its weather; breaks
-are planted in such days; and the days that really came are judged as they were.
+are planted in such days. Those that happened are known by what the model is never asked (see breaks).
 """
 
 import argparse
@@ -10,44 +10,28 @@ import importlib.util
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
-import lightgbm
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from breaks import PLANTED, Change, Known, schedule_changes, storms
+from watching import Subject, Version, Watch, days_from, rows_of, train
 
-from shipway.bundle.features import encode_table, encode_target, learn_signature
-from shipway.contract.signature import Signature
 from shipway.contract.spec import ModelSpec, parse_toml
-from shipway.monitor.bins import Bins, Matrix, cells_of, make_bins
-from shipway.monitor.drift import Drift, alarmed, judge
-from shipway.monitor.judgement import rule_of
+from shipway.monitor.bins import Matrix
 
 ROOT = Path(__file__).parents[1]
 EXAMPLE = ROOT / "examples" / "flights"
 PAGE = ROOT / "docs" / "monitoring.md"
 BEGIN, END = "<!-- watched: made by `make watched WATCHED=--write` -->\n", "<!-- end of watched -->\n"
-Change = Callable[["Watched", Matrix, int], None]
-"""Breaks a day's rows, the so-and-so-many-th since it began."""
-TRAINED_DAYS, REFERENCE_ROWS = 75, 5000
-WEEKS = 4  # that a version is watched
-QUIET = 23  # windows a version: more than 200 of nine versions
+QUIET = 67  # windows a version: 603 of nine, which are 20 months
 UNTIL = [date(2013, month, 17) for month in range(3, 12)]
-
-
-@dataclass(frozen=True)
-class Watched:
-    """A version: how it is counted, what it answers, and the rows of the days that it was trained on."""
-
-    until: date
-    signature: Signature
-    bins: Bins
-    answer: Callable[[Matrix], Matrix]
-    days: list[Matrix]
+BEFORE = 7  # days that a version is watched before the break that it is to find
+STILL_FOUND = {"storm": 2, "schedule": 14}  # days from its last on
 
 
 def main() -> None:
@@ -57,8 +41,9 @@ def main() -> None:
     options = parser.parse_args()
     spec = parse_toml((EXAMPLE / "flights.toml").read_text())
     with tempfile.TemporaryDirectory() as folder:
-        flights = read_flights(Path(folder))
-    lines = list(report(spec, flights, UNTIL, QUIET))
+        source, flights = read_flights(Path(folder))
+    known = [*storms(source), *schedule_changes(source)]
+    lines = [*quiet_and_planted(spec, flights, known), "", *happened(spec, flights, known)]
     print("\n".join(lines))
     if options.write:
         page = PAGE.read_text()
@@ -66,169 +51,129 @@ def main() -> None:
         PAGE.write_text(before + "\n".join(lines) + "\n" + after)
 
 
-def read_flights(folder: Path) -> pa.Table:
-    """The year, made by the example's recipe."""
+def read_flights(folder: Path) -> tuple[Any, pa.Table]:
+    """The year as it is in the source, and as the example's recipe makes it."""
     found = importlib.util.spec_from_file_location("flights_recipe", EXAMPLE / "make_data.py")
     assert found is not None and found.loader is not None
     module = importlib.util.module_from_spec(found)
     sys.modules[found.name] = module
     found.loader.exec_module(module)
     module.build(folder)
-    return pq.read_table(folder)
+    return module.read_source().flights, pq.read_table(folder)
 
 
-def report(spec: ModelSpec, flights: pa.Table, until: Iterable[date], quiet: int) -> Iterator[str]:
-    """The page's lines."""
-    versions = [train(spec, flights, day) for day in until]
-    weekly = int(spec.monitoring.drift_window / timedelta(days=1))
+def quiet_and_planted(spec: ModelSpec, flights: pa.Table, known: Sequence[Known]) -> Iterator[str]:
+    """How often nothing is an alarm, and how soon what is planted is one."""
+    versions = [train(spec, flights, day) for day in UNTIL]
     rng = np.random.default_rng(7)
-    singles, alarms, as_if, windows = 0, 0, 0, 0
-    for version in versions:
-        drawn = [resampled(version, weekly, rng) for _ in range(quiet)]
-        states = judged(spec, version, drawn)
-        windows += quiet
-        singles += sum(state == "drift" for found in states.values() for state in found)
-        alarms += sum(first_alarm(spec, found) is not None for found in states.values())
-        alone = judged(spec, version, [[np.concatenate(window)] for window in drawn])
-        as_if += sum(first_alarm(spec, found) is not None for found in alone.values())
-    months = windows * weekly / 30
+    calm = [calm_days(version, known) for version in versions]
+    singles, alarms, as_if = 0, 0, 0
+    for version, days in zip(versions, calm, strict=True):
+        watch, alone = Watch(spec, version), Watch(spec, version, alone=True)
+        for _ in range(QUIET):
+            window = drawn(days, spec, rng)
+            alarms += len(watch.see(window))
+            as_if += len(alone.see(window))
+        singles += watch.singles
+    windows, days_each = QUIET * len(versions), days_of(spec)
+    months = windows * days_each / 30
     columns = len(versions[0].bins.features) + 1
-    yield f"{windows} quiet windows of {weekly} days, {columns} columns, {len(versions)} versions: {singles} times a"
-    a_month = f"{alarms / months:.2f} a model-month"
-    yield f"column drifted in a window, and {alarms} became alarms: {a_month}. Were each flight"
-    yield f"taken for one of its own, and not for one of its day, {as_if} columns would have alarmed."
+    of_days = f"{days_each} day{'s' * (days_each > 1)}"
+    yield f"{windows} quiet windows of {of_days}, {columns} columns, {len(versions)} versions: {singles} times a column"
+    yield f"drifted or had gaps in a window, and {alarms} became alarms: {alarms / months:.2f} a"
+    yield f"model-month. Were each flight taken for one of its own, and not for one of its day, it would be {as_if}."
     yield ""
     yield "| planted | found by | in versions | flights until the alarm, median (most) |"
     yield "|---|---|---|---|"
     for name, column, change in PLANTED:
-        took = [flights_until(spec, version, column, change, weekly, rng) for version in versions]
-        known = sorted(t for t in took if t is not None)
-        until_found = f"{known[len(known) // 2]:,} ({known[-1]:,})" if known else "not found"
-        yield f"| {name} | `{column}` | {len(known)} of {len(took)} | {until_found} |"
-    yield ""
-    came: Counter[str] = Counter()
-    for version in versions:
-        days = [rows_of(version.signature, flights, day) for day in days_from(version.until, weekly * WEEKS)]
-        weeks = [days[i : i + weekly] for i in range(0, len(days), weekly)]
-        states = judged(spec, version, [week for week in weeks if all(len(day) for day in week)])
-        came.update(name for name, found in states.items() if first_alarm(spec, found) is not None)
-    said = ", ".join(f"`{name}` {times}" for name, times in came.most_common()) or "none"
-    yield f"Of the {WEEKS} weeks that really followed each of the {len(versions)} versions, alarms by column: {said}."
-    yield "Nobody planted those: flights are later in summer than in spring, and storms last for days."
+        pairs = zip(versions, calm, strict=True)
+        took = [flights_until(spec, version, days, column, change, rng) for version, days in pairs]
+        ended = sorted(t for t in took if t is not None)
+        until_found = f"{ended[len(ended) // 2]:,} ({ended[-1]:,})" if ended else "not found"
+        yield f"| {name} | `{column}` | {len(ended)} of {len(took)} | {until_found} |"
 
 
-def train(spec: ModelSpec, flights: pa.Table, until: date) -> Watched:
-    """A version of the days before, quickly."""
-    days = [of_day(flights, day) for day in days_from(until - timedelta(days=TRAINED_DAYS), TRAINED_DAYS)]
-    table = pa.concat_tables(days)
-    signature = learn_signature(spec, table)
-    rows, (labels, known) = encode_table(signature, table), encode_target(signature, table)
-    settings = {"objective": "binary", "learning_rate": 0.05, "min_data_in_leaf": 200, "num_threads": 1, "verbose": -1}
-    model = lightgbm.train(settings, lightgbm.Dataset(rows[known], labels[known].ravel()), 60)
-    pick = np.random.default_rng(1).choice(len(rows), min(REFERENCE_ROWS, len(rows)), replace=False)
-
-    def answer(matrix: Matrix) -> Matrix:
-        return np.asarray(model.predict(matrix))[:, None]
-
-    bins = make_bins(signature, rows[pick], answer(rows[pick]))
-    return Watched(until, signature, bins, answer, [encode_table(signature, day) for day in days])
+def calm_days(version: Version, known: Sequence[Known]) -> list[Matrix]:
+    """The days that a version was trained on, without storms."""
+    stormy = {day for one in known if one.kind == "storm" for day in days_of_break(one)}
+    return [rows for day, rows in version.days.items() if day not in stormy]
 
 
-def days_from(begin: date, count: int) -> list[date]:
-    """So many days."""
-    return [begin + timedelta(days=n) for n in range(count)]
+def days_of_break(one: Known) -> list[date]:
+    """The UTC days that a day of New York reaches into."""
+    return days_from(one.begin, (one.end - one.begin).days + 2)
 
 
-def of_day(flights: pa.Table, day: date) -> pa.Table:
-    """A UTC day's flights."""
-    at = flights["scheduled_departure"].to_numpy().astype("datetime64[D]")
-    return flights.filter(pa.array(at == np.datetime64(day)))
+def days_of(spec: ModelSpec) -> int:
+    """Of a drift window."""
+    return int(spec.monitoring.drift_window / timedelta(days=1))
 
 
-def rows_of(signature: Signature, flights: pa.Table, day: date) -> Matrix:
-    """A day's flights as the model is asked."""
-    return encode_table(signature, of_day(flights, day))
-
-
-def resampled(version: Watched, days: int, rng: np.random.Generator) -> list[Matrix]:
-    """Days that the version was trained on, drawn anew."""
-    return [version.days[i] for i in rng.integers(0, len(version.days), days)]
-
-
-def judged(spec: ModelSpec, version: Watched, windows: Iterable[list[Matrix]]) -> dict[str, list[str]]:
-    """The states of each column in windows of days."""
-    states: dict[str, list[str]] = {}
-    for window in windows:
-        for one in judge_window(spec, version, window):
-            states.setdefault(one.column, []).append(one.state)
-    return states
-
-
-def judge_window(spec: ModelSpec, version: Watched, window: list[Matrix]) -> list[Drift]:
-    """A window of days, as the monitor judges it."""
-    bins = version.bins
-    cells = [np.concatenate([cells_of(c, day[:, i]) for i, c in enumerate(bins.features)]) for day in window]
-    scores = [cells_of(bins.score, version.answer(day)[:, 0]) for day in window]
-    by_day = list(zip(cells, scores, strict=True))
-    return judge(bins, np.sum(cells, axis=0), np.sum(scores, axis=0), rule_of(spec), days=by_day)
-
-
-def first_alarm(spec: ModelSpec, states: Sequence[str]) -> int | None:
-    """After how many windows a column's alarm is raised."""
-    rule = rule_of(spec)
-    return next((n for n in range(1, len(states) + 1) if alarmed(states[:n], rule)), None)
+def drawn(days: Sequence[Matrix], spec: ModelSpec, rng: np.random.Generator) -> list[Matrix]:
+    """A window of days, drawn anew."""
+    return [days[i].copy() for i in rng.integers(0, len(days), days_of(spec))]
 
 
 def flights_until(
-    spec: ModelSpec,
-    version: Watched,
-    column: str,
-    change: Change,
-    days: int,
-    rng: np.random.Generator,
+    spec: ModelSpec, version: Version, days: Sequence[Matrix], column: str, change: Change, rng: np.random.Generator
 ) -> int | None:
-    """How many flights pass between a planted break and its alarm; None: it is not found in twelve windows."""
-    states, passed = [], 0
-    for window in range(12):
-        broken = [day.copy() for day in resampled(version, days, rng)]
-        for n, day in enumerate(broken):
-            change(version, day, window * days + n)
-        passed += sum(map(len, broken))
-        states.append(next(one.state for one in judge_window(spec, version, broken) if one.column == column))
-        if first_alarm(spec, states) is not None:
+    """How many flights pass between a planted break and its alarm; None: it is not found in twelve weeks."""
+    watch, passed, day = Watch(spec, version), 0, 0
+    while day < 84:
+        window = drawn(days, spec, rng)
+        for rows in window:
+            change(version, rows, day)
+            passed, day = passed + len(rows), day + 1
+        if any(subject == column for _, subject in watch.see(window)):
             return passed
     return None
 
 
-def _at(version: Watched, name: str) -> int:
-    return next(i for i, feature in enumerate(version.signature.features) if feature.name == name)
+def happened(spec: ModelSpec, flights: pa.Table, known: Sequence[Known]) -> Iterator[str]:
+    """Which of the breaks that happened were found, when and by what; and what else was."""
+    marked = {day for one in known for day in watched_days(one)}
+    others: Counter[str] = Counter()
+    quiet = 0
+    yield "| happened | found on | after flights | by |"
+    yield "|---|---|---|---|"
+    for one in known:
+        version, passed, found = train(spec, flights, one.begin - timedelta(days=BEFORE)), 0, ""
+        watch, most = Watch(spec, version), (0.0, "")
+        mine = set(watched_days(one)) - {day for other in known if other is not one for day in storm_of(other)}
+        for day in days_from(version.until, BEFORE + len(watched_days(one))):
+            rows = rows_of(version, flights, day)
+            begun = watch.see([rows])
+            passed += len(rows) if day >= one.begin else 0
+            if day in mine and not found:
+                mattered = {key for key in begun if one.shows_in(key[1])}
+                found = f"{day:%B} {day.day} | {passed:,} | {named(mattered)}" if mattered else ""
+                most = max([most, *((share, name) for name, share in watch.moved.items() if one.shows_in(name))])
+            if day not in marked:
+                quiet += 1
+                others.update(subject for _, subject in begun)
+        yield f"| {one.name} | {found or f'not found | | at most {most[0]:.0%} of `{most[1]}` lay elsewhere'} |"
+    said = ", ".join(f"`{name}` {times}" for name, times in others.most_common()) or "none"
+    yield ""
+    yield f"On the {quiet} days on which they watched and nothing of this happened {others.total()} alarms began:"
+    yield f"{said}."
 
 
-def _unit(version: Watched, rows: Matrix, _day: int) -> None:
-    rows[:, _at(version, "distance_miles")] *= 1.609
+def storm_of(one: Known) -> list[date]:
+    """The days of a storm; a change of the schedule has none."""
+    return watched_days(one) if one.kind == "storm" else []
 
 
-def _dropped(version: Watched, rows: Matrix, _day: int) -> None:
-    rows[:, _at(version, "carrier_delay_2h")] = np.nan
+def watched_days(one: Known) -> list[date]:
+    """The days on which an alarm counts as this break's."""
+    return days_from(one.begin, (one.end - one.begin).days + STILL_FOUND[one.kind])
 
 
-def _shuffled(version: Watched, rows: Matrix, _day: int) -> None:
-    place = _at(version, "carrier")
-    count = len(version.signature.features[place].categories)
-    rows[:, place] = np.random.default_rng(3).permutation(count)[rows[:, place].astype(int)]
+def named(begun: set[Subject]) -> str:
+    """What was found, in words."""
+    columns = sorted({column for _, column in begun})
+    kinds = {column: sorted(kind for kind, of in begun if of == column) for column in columns}
+    return ", ".join(f"`{column}` ({', '.join(kinds[column])})" for column in columns)
 
-
-def _decay(version: Watched, rows: Matrix, day: int) -> None:
-    """A sensor that reads a fiftieth less each day."""
-    rows[:, _at(version, "departures_in_hour")] *= 0.98**day
-
-
-PLANTED: list[tuple[str, str, Change]] = [
-    ("miles become kilometres", "distance_miles", _unit),
-    ("a column is dropped", "carrier_delay_2h", _dropped),
-    ("codes of a category are shuffled", "carrier", _shuffled),
-    ("a number reads 2 % less each day", "departures_in_hour", _decay),
-]
 
 if __name__ == "__main__":
     main()

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shipway.contract.signature import Feature, Signature
-from shipway.monitor.bins import Bins, Matrix, cells_of, make_bins
-from shipway.monitor.drift import Rule, alarmed, compare, design_effect, discoveries, judge
+from shipway.monitor.bins import Bins, Counts, Matrix, cells_of, make_bins
+from shipway.monitor.dayspread import spread_of
+from shipway.monitor.drift import Comparison, Days, Rule, alarmed, compare, discoveries, judge
 from shipway.monitor.packing import pack, unpack
 
 FEATURES = [
@@ -167,10 +168,16 @@ def test_rows_that_share_their_day_are_no_drift_and_a_break_in_every_day_is() ->
 
     quiet = [week() for _ in range(200)]
     alone = [compare(days.sum(axis=0).astype(np.int64), reference) for days in quiet]
-    known = [compare(days.sum(axis=0).astype(np.int64), reference, days) for days in quiet]
+    known = [beside(days, reference) for days in quiet]
     assert np.mean([one.p < 0.01 for one in alone]) > 0.9
     assert np.mean([one.p < 0.01 for one in known]) < 0.03
     broken = week(change=0.5)
-    found = compare(broken.sum(axis=0).astype(np.int64), reference, broken)
+    found = beside(broken, reference)
     assert found.p < 1e-4 and found.effect > 0.1
-    assert design_effect(np.array([rng.multinomial(900, [0.1] * 10) for _ in range(7)], float)) < 2
+
+
+def beside(days: Matrix, reference: Counts) -> Comparison:
+    """A window by what its own days differ by, as of a version that does not know its reference's days."""
+    spread = spread_of(days)
+    assert spread is not None
+    return compare(days.sum(axis=0).astype(np.int64), reference, Days(spread, days.sum(axis=1).tolist(), None))

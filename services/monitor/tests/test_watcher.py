@@ -53,7 +53,7 @@ async def served(put: Put, store: FolderStore, raw_spec: Callable[..., dict[str,
     rng = np.random.default_rng(1)
     rows = rng.normal(size=(2000, 1))
     small = dict.fromkeys(["model.txt", "signature.json", "golden.parquet", "report.json", "spec.json"], b"{}")
-    reference = encode_golden(rows, 1 / (1 + np.exp(-rows)))
+    reference = encode_golden(rows, 1 / (1 + np.exp(-rows)), [200] * 10)
     made = Windows(DAY0, DAY0, DAY0, DAY0)
     bundle = write_bundle(store, small | {"reference.parquet": reference}, model="m", library_versions={}, windows=made)
     await put(e.ModelDeclared(model="m", spec=raw_spec(), declared_by="ann"))
@@ -115,6 +115,18 @@ async def test_drift_of_two_days_in_three_is_an_alarm_and_ends_with_the_predicti
     async with database.begin() as tx:
         states = (await tx.execute(sa.select(watch_states.c.watched_to))).scalar_one()
     assert NOW - 2 * HOUR < states <= NOW
+
+
+async def test_what_lies_far_off_on_one_day_is_an_alarm_with_that_day(
+    database: Database, watcher: Callable[[], Watcher], served: None, traffic: Put, said: Put
+) -> None:
+    await until_done(watcher())
+    await traffic(DAY0, 600)
+    await traffic(DAY0 + DAY, 600, shift=2.0)
+    await traffic(DAY0 + 2 * DAY, 600)
+    await until_done(watcher())
+    drifted = [told for told in await said(e.AlertChanged) if (told.kind, told.subject) == ("drift", "n")]
+    assert [(told.state, told.changed_at) for told in drifted][:1] == [("raised", DAY0 + 2 * DAY)]
 
 
 async def test_errors_and_missing_traffic_are_found_in_their_window(

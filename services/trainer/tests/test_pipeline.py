@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from shipway.bundle.modelfile import check_model_text
+from shipway.bundle.referencedays import read_days
 from shipway.bundle.store import Bundle, read_bundle
 from shipway.contract.errors import InvalidField, Permanent
 from shipway.contract.events import TrainingCompleted
@@ -192,6 +193,15 @@ def test_other_kinds_of_target(case: Case, kind: str) -> None:
     bundle = read_bundle(case.store, case.train(target={"column": column, "kind": kind}, features=features)["digest"])
     assert bundle.golden_scores.shape[1] == {"regression": 1, "multiclass": 3}[kind]
     np.testing.assert_array_equal(scores(bundle, bundle.golden_rows), bundle.golden_scores)
+
+
+def test_the_reference_knows_of_which_days_its_rows_are(case: Case) -> None:
+    found = case.train()
+    data = read_bundle(case.store, found["digest"]).files["reference.parquet"]
+    rows = pq.read_metadata(pa.BufferReader(data)).num_rows
+    days = read_days(data, rows)
+    assert len(days) in (30, 31) and sum(days) == rows
+    assert max(days) <= 48, "a row in half an hour"
 
 
 def test_without_an_end_all_data_is_used(case: Case) -> None:

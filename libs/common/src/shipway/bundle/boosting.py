@@ -27,11 +27,14 @@ OnLoss = Callable[[int, float], None]
 
 @dataclass(frozen=True)
 class Prepared:
-    """Rows in the order of time: features (rows, features), labels (rows,); the last ones validate."""
+    """Rows in the order of time: features (rows, features), labels (rows,); the last ones validate. ``days``: how many
+    are of each UTC day, one after another; none where that is not known.
+    """
 
     features: Matrix
     labels: Matrix
     validation_rows: int
+    days: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ All calls are blocking; async code calls them with ``asyncio.to_thread``.
 """
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -27,6 +27,7 @@ from shipway.bundle.manifest import (
     encode_manifest,
     sha256,
 )
+from shipway.bundle.referencedays import metadata_of
 from shipway.contract.errors import Permanent
 from shipway.contract.signature import MAX_SIGNATURE_BYTES, Signature, parse_signature
 from shipway.contract.spec import ModelSpec, recorded_spec
@@ -166,12 +167,16 @@ def read_file(store: ObjectStore, digest: str, name: str, *, limits: Limits | No
     return _checked(store, digest, name, read_manifest(store, digest).files[name], limits or Limits())
 
 
-def encode_golden(rows: Matrix, scores: Matrix) -> bytes:
-    """``golden.parquet``: encoded rows as columns f0, f1, ..., and their scores as score0, score1, ..."""
+def encode_golden(rows: Matrix, scores: Matrix, days: Sequence[int] = ()) -> bytes:
+    """``golden.parquet``: encoded rows as columns f0, f1, ..., and their scores as score0, score1, ...
+
+    ``days``: of ``reference.parquet``, how many of the rows are of each day (see referencedays).
+    """
     columns = {f"f{i}": rows[:, i] for i in range(rows.shape[1])}
     columns |= {f"score{i}": scores[:, i] for i in range(scores.shape[1])}
     sink = io.BytesIO()
-    pq.write_table(pa.table({name: pa.array(values, pa.float64()) for name, values in columns.items()}), sink)
+    table = pa.table({name: pa.array(values, pa.float64()) for name, values in columns.items()})
+    pq.write_table(table.replace_schema_metadata(metadata_of(days)), sink)
     return sink.getvalue()
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from shipway.contract.signature import Feature, Signature
+from shipway.monitor.dayspread import Spread, spread_of
 from shipway.monitor.slices import Slicing, make_slicings
 
 Matrix = npt.NDArray[np.float64]
@@ -28,13 +29,15 @@ _OUTER = (0.01, 0.99)
 @dataclass(frozen=True)
 class Column:
     """How one column is counted. ``edges``: a number's cell is by how many of them it reaches; ``codes``: a category's
-    cell is by its code. ``reference``: the counts of the reference's rows, cell by cell.
+    cell is by its code. ``reference``: the counts of the reference's rows, cell by cell; ``spread``: how its days
+    differ, where it has days.
     """
 
     name: str
     reference: Counts
     edges: Matrix
     codes: Counts | None = None
+    spread: Spread | None = None
 
 
 @dataclass(frozen=True)
@@ -56,13 +59,17 @@ class Bins:
     sureness: tuple[float, float] = (0.0, 0.0)
 
 
-def make_bins(signature: Signature, rows: Matrix, scores: Matrix, slices: Sequence[str] = ()) -> Bins:
+def make_bins(
+    signature: Signature, rows: Matrix, scores: Matrix, slices: Sequence[str] = (), days: Sequence[int] = ()
+) -> Bins:
     """The bins of a version whose reference has these rows (rows, features) and scores (rows, outputs).
 
-    ``slices``: names of the features that it is sliced by.
+    ``slices``: names of the features that it is sliced by. ``days``: how many of the rows, one after another, are of
+    each day; none where that is not known.
     """
-    features = [_column(feature, rows[:, i]) for i, feature in enumerate(signature.features[:MAX_FEATURES])]
-    score = _numbers("score", main_score(scores))
+    of_day = np.repeat(np.arange(len(days)), days)
+    features = [_column(feature, rows[:, i], of_day) for i, feature in enumerate(signature.features[:MAX_FEATURES])]
+    score = _numbers("score", main_score(scores), of_day)
     edges = np.zeros(0) if signature.classes else np.quantile(scores[:, 0], _OUTER)
     names = list(signature.classes) or ["below the usual", "usual", "above the usual"]
     answers = np.bincount(answers_of(scores, signature.output, edges), minlength=len(names))
@@ -132,30 +139,35 @@ def hashes(rows: Matrix) -> npt.NDArray[np.uint64]:
     return mixed
 
 
-def _column(feature: Feature, values: Matrix) -> Column:
+def _column(feature: Feature, values: Matrix, of_day: Counts) -> Column:
     if feature.type == "category":
-        return _category(feature, values)
-    return _numbers(feature.name, values)
+        return _category(feature, values, of_day)
+    return _numbers(feature.name, values, of_day)
 
 
-def _numbers(name: str, values: Matrix) -> Column:
+def _numbers(name: str, values: Matrix, of_day: Counts) -> Column:
     known = values[np.isfinite(values)]
     different = np.unique(known)
     if len(different) <= CELLS:
         edges = (different[1:] + different[:-1]) / 2
     else:
         edges = np.unique(np.quantile(known, np.linspace(0, 1, CELLS + 1)[1:-1]))
-    return _counted(Column(name, np.zeros(VALUES + len(edges) + 1, np.int64), edges), values)
+    return _counted(Column(name, np.zeros(VALUES + len(edges) + 1, np.int64), edges), values, of_day)
 
 
-def _category(feature: Feature, values: Matrix) -> Column:
+def _category(feature: Feature, values: Matrix, of_day: Counts) -> Column:
     counts = np.bincount(values[values >= 0].astype(np.int64), minlength=len(feature.categories))
     frequent = np.sort(np.argsort(-counts, kind="stable")[:MOST_CATEGORIES])
     codes = np.full(len(feature.categories), VALUES + len(frequent))
     codes[frequent] = VALUES + np.arange(len(frequent))
     cells = VALUES + len(frequent) + (len(frequent) < len(feature.categories))
-    return _counted(Column(feature.name, np.zeros(cells, np.int64), np.zeros(0), codes), values)
+    return _counted(Column(feature.name, np.zeros(cells, np.int64), np.zeros(0), codes), values, of_day)
 
 
-def _counted(column: Column, values: Matrix) -> Column:
-    return replace(column, reference=cells_of(column, values))
+def _counted(column: Column, values: Matrix, of_day: Counts) -> Column:
+    cells, spread = len(column.reference), None
+    if len(of_day):
+        places = of_day * cells + places_of(column, values).astype(np.int64)
+        days = int(of_day[-1]) + 1
+        spread = spread_of(np.bincount(places, minlength=days * cells).reshape(days, cells).astype(float))
+    return replace(column, reference=cells_of(column, values), spread=spread)

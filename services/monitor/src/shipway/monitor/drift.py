@@ -4,8 +4,9 @@ A fixed limit on PSI is noise: without any drift it grows as rows get fewer. So:
 the cells, whose p-value is calibrated for all sizes; Benjamini-Hochberg over the columns that were tested together; an
 effect large enough to matter; and so many windows of the last few before it is called drift.
 
-That takes rows for independent, and rows of a day often are not: they share its weather. So where a window has several
-days, what they differ by among each other is not counted as drift (the design effect of Rao and Scott 1981).
+That takes rows for independent, and rows of a day often are not: they share its weather. So what days differ by among
+each other is not counted as drift (see dayspread): as it was in the version's training, or, of a version that does not
+know that, in the window itself where it has several days.
 """
 
 import math
@@ -16,22 +17,26 @@ from typing import Literal
 import numpy as np
 from scipy.special import chdtrc, fdtrc
 
-from shipway.monitor.bins import Bins, Counts, Matrix
+from shipway.monitor.bins import Bins, Column, Counts
+from shipway.monitor.dayspread import Spread, design, spread_of
 from shipway.monitor.slices import Sliced
 
 State = Literal["ok", "drift", "insufficient"]
-LEAST_DAYS = 5  # fewer say too little of how days differ
 LEAST_EXPECTED = 5.0  # of a cell; rarer cells are put together (Cochran 1954)
 SCORE = "score"
+SURE_AT_ONCE = 1e-3  # by chance, of any column of a window
 LEAST_OF_SLICE = 200  # rows, of the reference too
 
 
 @dataclass(frozen=True)
 class Rule:
-    """When a column counts as drifted. ``effect``: the share of predictions that lie elsewhere, 0 to 1."""
+    """When a column counts as drifted. ``effect``: the share of predictions that lie elsewhere, 0 to 1; of ``at_once``
+    one window is enough for an alarm.
+    """
 
     min_rows: int = 500
     effect: float = 0.1
+    at_once: float = 0.25
     false_discoveries: float = 0.01
     windows: int = 3
     at_least: int = 2
@@ -48,22 +53,33 @@ class Comparison:
 
 
 @dataclass(frozen=True)
+class Days:
+    """What is known of a window's days: how such days differ, how many rows each of these has, and of how many days the
+    reference is, where it has days.
+    """
+
+    spread: Spread
+    sizes: Sequence[float]
+    of_reference: int | None
+
+
+@dataclass(frozen=True)
 class Drift:
-    """What a window says of a column. ``drift`` of one window is not an alarm yet: see alarmed."""
+    """What a window says of a column. ``drift`` of one window is not an alarm yet (see alarmed), if not ``sudden``."""
 
     column: str
     state: State
     rows: int
     p: float | None = None
     effect: float | None = None
+    sudden: bool = False
 
 
-def compare(seen: Counts, reference: Counts, days: Matrix | None = None) -> Comparison:
+def compare(seen: Counts, reference: Counts, days: Days | None = None) -> Comparison:
     """Two samples over the same cells. Pearson's chi-squared; cells too rare for it are taken together.
 
-    ``days`` (days, cells) are the counts that ``seen`` is the sum of, where they are LEAST_DAYS or more. Then the
-    statistic is taken by their design effect, against the F distribution, as that is estimated of few days; and of the
-    effect only what is beyond chance.
+    With ``days`` the statistic is taken by their design effect, against the F distribution, as that is estimated; and
+    of the effect only what is beyond chance.
     """
     total = seen + reference
     share = len_of(seen) / len_of(total)
@@ -79,19 +95,9 @@ def compare(seen: Counts, reference: Counts, days: Matrix | None = None) -> Comp
     degrees = len(a) - 1
     if days is None:
         return Comparison(float(chdtrc(degrees, statistic)), effect)
-    design = design_effect(days)
-    p = float(fdtrc(degrees, degrees * (len(days) - 1), statistic / design / degrees))
-    return Comparison(p, max(effect - math.sqrt(design) * by_chance(seen, reference), 0.0))
-
-
-def design_effect(days: Matrix) -> float:
-    """How much more the days' shares of the cells vary than those of independent rows would: 1 where they don't."""
-    whole = days.sum(axis=0)
-    known = whole > 0
-    expected = np.outer(days.sum(axis=1), whole[known] / whole.sum())
-    statistic = float(((days[:, known] - expected) ** 2 / np.maximum(expected, 1e-9)).sum())
-    degrees = (len(days) - 1) * max(int(known.sum()) - 1, 1)
-    return max(statistic / degrees, 1.0)
+    found = design(days.spread, days.sizes, len_of(reference), days.of_reference, degrees)
+    p = float(fdtrc(found.degrees, found.known_by, statistic / found.effect / degrees))
+    return Comparison(p, max(effect - math.sqrt(found.effect) * by_chance(seen, reference), 0.0))
 
 
 def len_of(counts: Counts) -> int:
@@ -124,27 +130,34 @@ def judge(
 
     ``days``: cells and score of each day of the window, for those that have predictions.
     """
-    columns: list[tuple[str, Counts, Counts]] = []
-    by_day: dict[str, Matrix] = {}
+    columns: list[tuple[Column, Counts, Days | None]] = []
     place = 0
     for column in bins.features:
         width = len(column.reference)
         if column.name not in hidden:
             seen = cells[place : place + width] if len(cells) else np.zeros(width, np.int64)
-            columns.append((column.name, seen, column.reference))
-            by_day[column.name] = np.array([of[place : place + width] for of, _ in days if len(of)], float)
+            columns.append((column, seen, days_of(column, [of[place : place + width] for of, _ in days if len(of)])))
         place += width
-    by_day[SCORE] = np.array([of for _, of in days if len(of)], float)
-    reference = bins.score.reference
-    columns.append((SCORE, score if len(score) else np.zeros_like(reference), reference))
+    whole = score if len(score) else np.zeros_like(bins.score.reference)
+    columns.append((bins.score, whole, days_of(bins.score, [of for _, of in days if len(of)])))
     tested = {
-        name: compare(seen, reference, by_day[name] if len(by_day[name]) >= LEAST_DAYS else None)
-        for name, seen, reference in columns
-        if min(len_of(seen), len_of(reference)) >= rule.min_rows
+        column.name: compare(seen, column.reference, known)
+        for column, seen, known in columns
+        if min(len_of(seen), len_of(column.reference)) >= rule.min_rows
     }
     names = list(tested)
     found = dict(zip(names, discoveries([tested[n].p for n in names], rule.false_discoveries), strict=True))
-    return [_drift(name, len_of(seen), tested.get(name), found, rule) for name, seen, _ in columns]
+    by_days = frozenset(column.name for column, _, known in columns if known is not None)
+    return [_drift(of.name, len_of(seen), tested, found, rule, of.name in by_days) for of, seen, _ in columns]
+
+
+def days_of(column: Column, days: Sequence[Counts]) -> Days | None:
+    """What is known of a window's days, by a column's counts of each; None: nothing, so rows count as independent."""
+    known = [day for day in days if len_of(day)]
+    spread = column.spread or spread_of(np.array(known, float)) if known else None
+    if spread is None:
+        return None
+    return Days(spread, [len_of(day) for day in known], spread.days if column.spread else None)
 
 
 def judge_slices(
@@ -164,11 +177,9 @@ def judge_slices(
         pairs = zip(cut.names, sums.score.reshape(-1, width), cut.score.reshape(-1, width), strict=True)
         for part, (name, seen, reference) in enumerate(pairs):
             if len_of(seen) >= LEAST_OF_SLICE and len_of(reference) >= LEAST_OF_SLICE:
-                by_day = np.array([of[part] for of in scores if len_of(of[part])], float)
-                if len(by_day) >= LEAST_DAYS:
-                    found = compare(seen, reference, by_day)
-                else:
-                    found = compare(seen, reference)
+                known = days_of(bins.score, [of[part] for of in scores])
+                found = compare(seen, reference, known)
+                if known is None:
                     found = replace(found, effect=max(found.effect - by_chance(seen, reference), 0.0))
                 tested[f"{SCORE} where {cut.name}={name}"] = (len_of(seen), found)
     moved = discoveries([of.p for _, of in tested.values()], rule.false_discoveries)
@@ -185,11 +196,21 @@ def by_chance(a: Counts, b: Counts) -> float:
     return 0.5 * float(np.sqrt(2 / np.pi) * deviations.sum())
 
 
-def _drift(name: str, rows: int, compared: Comparison | None, found: Mapping[str, bool], rule: Rule) -> Drift:
-    if compared is None:
+def _drift(
+    name: str,
+    rows: int,
+    tested: Mapping[str, Comparison],
+    found: Mapping[str, bool],
+    rule: Rule,
+    by_days: bool,
+) -> Drift:
+    if name not in tested:
         return Drift(name, "insufficient", rows)
-    moved = found[name] and compared.effect >= rule.effect
-    return Drift(name, "drift" if moved else "ok", rows, compared.p, compared.effect)
+    p, effect = tested[name].p, tested[name].effect
+    moved = found[name] and effect >= rule.effect
+    # Who does not know how days differ can't tell a break from a day.
+    sudden = moved and by_days and effect >= rule.at_once and p * len(tested) <= SURE_AT_ONCE
+    return Drift(name, "drift" if moved else "ok", rows, p, effect, sudden)
 
 
 def alarmed(states: Sequence[str], rule: Rule) -> bool:

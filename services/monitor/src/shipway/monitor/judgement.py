@@ -55,6 +55,7 @@ def rule_of(spec: ModelSpec) -> drift.Rule:
         false_discoveries=rule.drift_false_discoveries,
         windows=rule.drift_of,
         at_least=rule.drift_at_least,
+        at_once=rule.drift_at_once,
     )
 
 
@@ -92,11 +93,10 @@ def drifts(
     """What a drift window says of a version; ``recent``: the states of the windows before, by column, newest last.
     ``days``: what ``summary`` is made of, day by day.
     """
-    found = [_finding(version, s) for s in signals.gaps(summary, bins, limits, hidden)]
     by_day = [(day.cells, day.score) for day in days]
+    found = [_finding(version, s) for s in signals.gaps(summary, bins, limits, hidden, [cells for cells, _ in by_day])]
     for one in drift.judge(bins, summary.cells, summary.score, rule, hidden, by_day):
-        states = [*recent.get(one.column, ()), one.state]
-        alarm = drift.alarmed(states, rule)
+        alarm = one.sudden or drift.alarmed([*recent.get(one.column, ()), one.state], rule)
         found.append(
             Finding(version, DRIFT, one.column, one.state, alarm, one.effect, rule.effect, one.p, _words(one, rule))
         )

@@ -1,11 +1,13 @@
 """What versions looked like when they were trained: ``reference.parquet`` of their bundles, read when it is needed."""
 
 import asyncio
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 import sqlalchemy as sa
 
+from shipway.bundle.referencedays import read_days
 from shipway.bundle.store import decode_golden, read_file
 from shipway.contract.errors import Permanent, Transient
 from shipway.contract.signature import Signature
@@ -28,8 +30,9 @@ class References:
         self._store = store
         self._scales: dict[str, float] = {}
 
-    async def read(self, model: str, version: int) -> tuple[Signature, Matrix, Matrix]:
-        """The version's signature, and a sample of its training: rows (rows, features) and scores (rows, outputs).
+    async def read(self, model: str, version: int) -> tuple[Signature, Matrix, Matrix, Sequence[int]]:
+        """The version's signature, and a sample of its training: rows (rows, features), scores (rows, outputs), and how
+        many rows are of each day, one after another (none where that is not known).
 
         Raises:
             Permanent: there is no such bundle, or it is damaged.
@@ -43,7 +46,7 @@ class References:
             raise Transient(f"{model} version {version}: its approval has not been read yet")
         data = await asyncio.to_thread(read_file, self._store, digest, "reference.parquet")
         rows, scores = await asyncio.to_thread(decode_golden, data, signature, MAX_ROWS)
-        return signature, rows, scores
+        return signature, rows, scores, read_days(data, len(rows))
 
     async def loss_scale(self, model: str, version: int) -> float:
         """The error of a model's regression that is a loss of 1: how far the reference scores of its first version
@@ -54,7 +57,7 @@ class References:
         """
         if model not in self._scales:
             try:
-                _, _, scores = await self.read(model, version)
+                _, _, scores, _ = await self.read(model, version)
                 proposed = float(np.ptp(scores)) or 1.0
             except Permanent as err:
                 _log.warning("reference not read", model=model, version=version, reason=str(err)[:300])

@@ -12,7 +12,8 @@ from typing import Literal
 import numpy as np
 from scipy.special import bdtrc
 
-from shipway.monitor.bins import MISSING, NOT_KNOWN, Bins
+from shipway.monitor.bins import MISSING, NOT_KNOWN, Bins, Counts
+from shipway.monitor.dayspread import rows_worth
 from shipway.monitor.slices import Slicing
 from shipway.monitor.summary import LATENCIES, Summary
 
@@ -122,8 +123,13 @@ def repeats(window: Summary, bins: Bins, limits: Limits) -> Signal:
     return Signal("same input", "", "alarm" if share > min(limit, 1) else "ok", share, limit, words)
 
 
-def gaps(window: Summary, bins: Bins, limits: Limits, hidden: frozenset[str]) -> list[Signal]:
-    """Features that are missing, or hold unknown categories, more often than in the reference."""
+def gaps(
+    window: Summary, bins: Bins, limits: Limits, hidden: frozenset[str], days: Sequence[Counts] = ()
+) -> list[Signal]:
+    """Features that are missing, or hold unknown categories, more often than in the reference. ``days``: the cells that
+    the window's are the sum of; the more days differ in the reference, the less their rows say (see dayspread).
+    """
+    sizes = [int(day[: len(bins.features[0].reference)].sum()) for day in days if len(day)] if bins.features else []
     found, place = [], 0
     for column in bins.features:
         cells = window.cells[place : place + len(column.reference)]
@@ -134,16 +140,29 @@ def gaps(window: Summary, bins: Bins, limits: Limits, hidden: frozenset[str]) ->
         for kind, cell in kinds[: 1 if column.codes is None else 2]:
             usual = (column.reference[cell] + 1) / (bins.rows + 2)
             times = int(cells[cell]) if len(cells) else 0
-            limit = usual + limits.gap_rise
-            found.append(_share(kind, column.name, times, window.rows, usual, limit, limits.min_requests))
+            limit, worth = usual + limits.gap_rise, float(window.rows)
+            if column.spread is not None and any(sizes):
+                worth = rows_worth(column.spread, cell, sizes)
+            found.append(_share(kind, column.name, times, window.rows, usual, limit, limits.min_requests, worth))
     return found
 
 
-def _share(kind: str, subject: str, times: int, rows: int, usual: float, limit: float, least: int) -> Signal:
+def _share(
+    kind: str,
+    subject: str,
+    times: int,
+    rows: int,
+    usual: float,
+    limit: float,
+    least: int,
+    worth: float | None = None,
+) -> Signal:
+    """``worth``: as how many independent rows they count."""
     if rows < least:
         return Signal(kind, subject, "insufficient", None, limit, f"{rows} predictions are too few")
     share = times / rows
-    unusual = share > limit and float(bdtrc(times - 1, rows, min(usual, 1.0))) < SIGNIFICANT
+    known = max(round(rows if worth is None else worth), 1)
+    unusual = share > limit and float(bdtrc(round(share * known) - 1, known, min(usual, 1.0))) < SIGNIFICANT
     words = f"{times} of {rows} predictions ({share:.1%}); {usual:.1%} are usual"
     return Signal(kind, subject, "alarm" if unusual else "ok", share, limit, words)
 

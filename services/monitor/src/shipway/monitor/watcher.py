@@ -102,9 +102,9 @@ class Watcher:
         for model, version in wanted:
             bins, problem = None, None
             try:
-                signature, rows, scores = await self._references.read(model, version)
+                signature, rows, scores, days = await self._references.read(model, version)
                 slices = specs[model].watched_slices if model in specs else []
-                bins = make_bins(signature, rows, scores, slices)
+                bins = make_bins(signature, rows, scores, slices, days)
             except Permanent as err:
                 problem = str(err)[:1000]
                 _log.warning("no drift without a reference", model=model, version=version, reason=problem)

@@ -14,6 +14,7 @@ from shipway.bundle.boosting import Prepared, Trained, booster_of
 from shipway.bundle.features import encode_table, encode_target
 from shipway.bundle.manifest import check_digest, sha256
 from shipway.bundle.modelfile import check_model_text
+from shipway.bundle.referencedays import days_of
 from shipway.bundle.store import Limits, open_golden
 from shipway.bundle.trial import try_in_child
 from shipway.contract.arrowbounds import check_schema
@@ -51,9 +52,10 @@ def preprocess(work: Work, table: pa.Table) -> tuple[tuple[Signature, Prepared],
     labels, known = encode_target(signature, table)
     if not known.any():
         raise InvalidField("signature.classes", f"no row of the data has one of them as {signature.target!r}")
-    prepared = Prepared(encode_table(signature, table.filter(pa.array(known))), labels[known], 0)
-    validation = int(len(prepared.labels) * work.spec.training.validation)
-    rows = Prepared(prepared.features, prepared.labels, validation)
+    table, labels = table.filter(pa.array(known)), labels[known]
+    validation = int(len(labels) * work.spec.training.validation)
+    days = days_of(table.column(work.spec.data.time_column))
+    rows = Prepared(encode_table(signature, table), labels, validation, days)
     return (signature, rows), {"rows": len(rows.labels), "validation_rows": validation}
 
 

@@ -71,6 +71,7 @@ def _prepared_bytes(value: tuple[Signature, Prepared]) -> bytes:
     signature, prepared = value
     columns = {f"f{i}": prepared.features[:, i] for i in range(prepared.features.shape[1])}
     told = {"signature": signature_to_builtins(signature), "validation_rows": prepared.validation_rows}
+    told |= {"days": prepared.days}
     table = pa.table(columns | {"label": prepared.labels})
     return _table_bytes(table.replace_schema_metadata({"shipway": msgspec.json.encode(told)}))
 
@@ -80,7 +81,9 @@ def _prepared(data: bytes) -> tuple[Signature, Prepared]:
     told = msgspec.json.decode(table.schema.metadata[b"shipway"])
     columns = [column.to_numpy() for column in table.columns]
     features = np.ascontiguousarray(np.column_stack(columns[:-1]))
-    return parse_signature(told["signature"]), Prepared(features, columns[-1], told["validation_rows"])
+    return parse_signature(told["signature"]), Prepared(
+        features, columns[-1], told["validation_rows"], tuple(told.get("days", ()))
+    )
 
 
 class _Model(msgspec.Struct):

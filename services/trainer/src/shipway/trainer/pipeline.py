@@ -14,6 +14,7 @@ import pyarrow as pa
 from shipway.bundle.boosting import Prepared, Trained, boost
 from shipway.bundle.datasets import describe_window, fingerprint, newest_time, read_rows, windows_of
 from shipway.bundle.features import encode_table, encode_target, learn_signature
+from shipway.bundle.referencedays import days_of
 from shipway.bundle.store import write_bundle
 from shipway.contract.errors import InvalidField
 from shipway.contract.signature import Signature
@@ -92,7 +93,8 @@ def preprocess(work: Work, table: pa.Table) -> tuple[tuple[Signature, Prepared],
     signature = learn_signature(spec, table)
     labels, _ = encode_target(signature, table)
     validation = int(len(labels) * spec.training.validation)
-    prepared = Prepared(encode_table(signature, table), labels, validation)
+    days = days_of(table.column(spec.data.time_column)) if spec.data.time_column in table.column_names else ()
+    prepared = Prepared(encode_table(signature, table), labels, validation, days)
     found = np.unique(prepared.labels[: len(labels) - validation])
     if signature.output != "regression" and len(found) < 2:
         only = signature.classes[int(found[0])]

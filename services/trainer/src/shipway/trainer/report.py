@@ -8,6 +8,7 @@ import numpy as np
 from shipway.bundle.boosting import Matrix, Prepared, Trained
 from shipway.bundle.manifest import Windows
 from shipway.bundle.metrics import score_metrics
+from shipway.bundle.referencedays import days_of_sample
 from shipway.bundle.store import encode_golden
 from shipway.contract.signature import UNSEEN, Signature
 from shipway.contract.spec import ModelSpec
@@ -61,10 +62,12 @@ def golden_file(spec: ModelSpec, signature: Signature, prepared: Prepared, model
 
 
 def reference_file(spec: ModelSpec, prepared: Prepared, model: Trained) -> bytes:
-    """``reference.parquet``: a sample of the training rows and their scores, in the order of time."""
+    """``reference.parquet``: a sample of the training rows and their scores, in the order of time; and of which
+    days they are.
+    """
     chosen = _sample(np.random.default_rng(spec.training.seed), np.arange(len(prepared.labels)), REFERENCE_ROWS)
     rows = np.ascontiguousarray(prepared.features[chosen])
-    return encode_golden(rows, model.scores(rows))
+    return encode_golden(rows, model.scores(rows), days_of_sample(prepared.days, chosen))
 
 
 def _sample(rng: np.random.Generator, indices: Any, size: int) -> Any:

@@ -84,7 +84,7 @@ class Monitoring(Section):
     drift_window: Duration = Field(
         default=timedelta(days=1),
         le=timedelta(days=31),
-        description="drift is judged over this, a multiple of window; a day, where days are alike and hours are not",
+        description="drift is judged over this, a multiple of window; a day, as hours differ by more than days",
     )
     drift_min_rows: int = Field(default=500, ge=50, description="fewer predictions in a window are no evidence")
     drift_effect: Share = Field(
@@ -92,6 +92,9 @@ class Monitoring(Section):
     )
     drift_false_discoveries: float = Field(
         default=0.01, gt=0, le=0.5, description="share of columns found that may be found by chance"
+    )
+    drift_at_once: Share = later(
+        0.25, description="share of predictions elsewhere at which one window is an alarm; 1: never one alone"
     )
     drift_at_least: int = Field(default=2, ge=1, le=30, description="windows of the last drift_of that must drift")
     drift_of: int = Field(default=3, ge=1, le=30, description="see drift_at_least")

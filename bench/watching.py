@@ -1,0 +1,114 @@
+"""Versions of the flights' model, quickly trained, and windows of days judged as the monitor judges them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+
+import lightgbm
+import numpy as np
+import pyarrow as pa
+
+from shipway.bundle.features import encode_table, encode_target, learn_signature
+from shipway.contract.signature import Signature
+from shipway.contract.spec import ModelSpec
+from shipway.monitor.bins import Bins, Matrix, cells_of, make_bins
+from shipway.monitor.judgement import Finding, drifts, limits_of, rule_of
+from shipway.monitor.summary import Summary
+
+TRAINED_DAYS, REFERENCE_ROWS = 75, 5000
+Subject = tuple[str, str]
+"""Kind and column of an alarm."""
+
+
+@dataclass(frozen=True)
+class Version:
+    """How it is counted, what it answers, and the rows of the days that it was trained on, by date."""
+
+    until: date
+    signature: Signature
+    bins: Bins
+    answer: Callable[[Matrix], Matrix]
+    days: dict[date, Matrix]
+
+    def place(self, name: str) -> int:
+        """Where a feature is among the rows' columns."""
+        return next(i for i, feature in enumerate(self.signature.features) if feature.name == name)
+
+
+def train(spec: ModelSpec, flights: pa.Table, until: date) -> Version:
+    """A version of the days before, of as many as the year has, quickly."""
+    first = max(until - timedelta(days=TRAINED_DAYS), date(2013, 1, 2))
+    dates = days_from(first, (until - first).days)
+    tables = [of_day(flights, day) for day in dates]
+    table = pa.concat_tables(tables)
+    signature = learn_signature(spec, table)
+    rows, (labels, known) = encode_table(signature, table), encode_target(signature, table)
+    settings = {"objective": "binary", "learning_rate": 0.05, "min_data_in_leaf": 200, "num_threads": 1, "verbose": -1}
+    model = lightgbm.train(settings, lightgbm.Dataset(rows[known], labels[known].ravel()), 60)
+    chosen = np.sort(np.random.default_rng(1).choice(len(rows), min(REFERENCE_ROWS, len(rows)), replace=False))
+    sizes = [day.num_rows for day in tables]
+    of_days = np.bincount(np.repeat(np.arange(len(sizes)), sizes)[chosen], minlength=len(sizes))
+
+    def answer(matrix: Matrix) -> Matrix:
+        return np.asarray(model.predict(matrix))[:, None]
+
+    bins = make_bins(signature, rows[chosen], answer(rows[chosen]), days=of_days.tolist())
+    cut = np.split(rows, np.cumsum(sizes)[:-1])
+    return Version(until, signature, bins, answer, dict(zip(dates, cut, strict=True)))
+
+
+def days_from(begin: date, count: int) -> list[date]:
+    """So many days."""
+    return [begin + timedelta(days=n) for n in range(count)]
+
+
+def of_day(flights: pa.Table, day: date) -> pa.Table:
+    """A UTC day's flights."""
+    at = flights["scheduled_departure"].to_numpy().astype("datetime64[D]")
+    return flights.filter(pa.array(at == np.datetime64(day)))
+
+
+def rows_of(version: Version, flights: pa.Table, day: date) -> Matrix:
+    """A day's flights as the version is asked."""
+    return encode_table(version.signature, of_day(flights, day))
+
+
+@dataclass
+class Watch:
+    """The windows of a version one after another. ``alone``: each flight counts for one of its own, not of its day.
+    ``moved``: the share of the last window's flights that lie elsewhere, by column.
+    """
+
+    spec: ModelSpec
+    version: Version
+    alone: bool = False
+    recent: dict[str, list[str]] = field(default_factory=dict)
+    on: set[Subject] = field(default_factory=set)
+    singles: int = 0
+    moved: dict[str, float] = field(default_factory=dict)
+
+    def see(self, window: Sequence[Matrix]) -> set[Subject]:
+        """Judges a window of days; gives what begins to be an alarm."""
+        days = [self._counted(day) for day in window]
+        whole = Summary()
+        for day in days:
+            whole.add(day)
+        found = self._judged(whole, [] if self.alone else days)
+        for one in found:
+            if one.kind == "drift":
+                self.recent.setdefault(one.subject, []).append(one.state)
+        self.moved = {one.subject: one.figure for one in found if one.kind == "drift" and one.figure is not None}
+        self.singles += sum(one.state in ("drift", "alarm") for one in found)
+        now = {(one.kind, one.subject) for one in found if one.alarm}
+        begun, self.on = now - self.on, now
+        return begun
+
+    def _counted(self, day: Matrix) -> Summary:
+        bins = self.version.bins
+        cells = np.concatenate([cells_of(column, day[:, i]) for i, column in enumerate(bins.features)])
+        score = cells_of(bins.score, self.version.answer(day)[:, 0])
+        return Summary(answered=len(day), binned=len(day), rows=len(day), cells=cells, score=score)
+
+    def _judged(self, whole: Summary, days: Sequence[Summary]) -> list[Finding]:
+        rule, limits = rule_of(self.spec), limits_of(self.spec)
+        return drifts(1, whole, self.version.bins, rule, limits, frozenset(), self.recent, days)
