@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from itertools import permutations
 from typing import Any
 
 import pytest
@@ -61,6 +62,22 @@ async def test_promotions_that_come_late_leave_one_champion(database: Database, 
     assert await shown(database) == (2, 1, {1: "last_good", 2: "champion"})
 
 
+@pytest.mark.parametrize("order", list(permutations(range(4)))[::3])
+async def test_a_broker_that_lost_its_data_and_is_told_all_again_leaves_one_champion(
+    database: Database, put: Put, order: tuple[int, ...]
+) -> None:
+    release = RELEASE | {"generation": 3}
+    told = [
+        promoted(1, None),
+        promoted(2, 1),
+        e.ReleaseRolledBack(version=2, champion_version=1, champion_digest="d", **release),
+        promoted(4, 1),
+    ]
+    for n in order:
+        await put(told[n], T0 + n * HOUR)
+    assert await shown(database) == (4, 1, {1: "last_good", 2: "rolled_back", 4: "champion"})
+
+
 async def test_a_releaser_whose_clock_was_set_back_is_believed(database: Database, put: Put) -> None:
     """By its generations; and an old event that is sent again is none the newer for it."""
     loading = e.ReleaseProgressed(
@@ -85,7 +102,8 @@ async def test_a_releaser_whose_clock_was_set_back_is_believed(database: Databas
 async def test_a_rolled_back_champion_gives_the_last_good_its_place(database: Database, put: Put) -> None:
     await put(promoted(1, None), T0)
     await put(promoted(2, 1), T0 + HOUR)
-    await put(e.ReleaseRolledBack(version=2, champion_version=1, champion_digest="d", **RELEASE), T0 + 2 * HOUR)
+    release = RELEASE | {"generation": 3}
+    await put(e.ReleaseRolledBack(version=2, champion_version=1, champion_digest="d", **release), T0 + 2 * HOUR)
     await put(e.ModelRetired(model="m", version=1, policy="p", reason="too late"), T0 + 3 * HOUR)
     assert await shown(database) == (1, None, {1: "champion", 2: "rolled_back"})
     async with database.begin() as tx:

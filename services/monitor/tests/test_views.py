@@ -12,9 +12,7 @@ from shipway.contract import events as e
 from shipway.monitor.views import (
     RANK,
     REQUEST_RANK,
-    Champion,
     VersionChange,
-    champion_change,
     may_become,
     request_change,
     request_may_become,
@@ -58,37 +56,6 @@ def test_an_older_word_of_a_release_changes_nothing_but_what_training_said(now: 
 @given(st.sampled_from(sorted(RANK)), moments)
 def test_the_first_word_always_counts(new: str, at: datetime) -> None:
     assert may_become(None, None, VersionChange(1, new, True), at)
-
-
-@given(st.permutations(range(1, 5)))
-def test_promotions_in_any_order_end_at_the_newest(order: list[int]) -> None:
-    now = Champion(None, None)
-    for version in order:
-        now, _ = champion_change(promoted(version, version - 1 or None), now, T0 + version * HOUR)
-    assert (now.champion, now.last_good) == (4, 3)
-
-
-def test_a_promotion_moves_the_champion_to_last_good_and_that_one_to_standby() -> None:
-    now, states = champion_change(promoted(3, 2), Champion(2, 1, T0), T0 + HOUR)
-    assert now == Champion(3, 2, T0 + HOUR)
-    assert states == {2: "last_good", 1: "standby"}
-
-
-def test_a_repeated_promotion_changes_nothing() -> None:
-    now = Champion(3, 2, T0)
-    assert champion_change(promoted(3, 2), now, T0) == (now, {})
-
-
-def test_a_champion_that_is_rolled_back_gives_way() -> None:
-    now, states = champion_change(rolled_back(2, 1), Champion(2, 1, T0), T0 + HOUR)
-    assert (now.champion, now.last_good, states) == (1, None, {1: "champion"})
-    now, states = champion_change(rolled_back(2, None), Champion(2, None, T0), T0 + HOUR)
-    assert (now.champion, states) == (None, {})
-
-
-def test_a_candidate_that_is_rolled_back_leaves_the_champion() -> None:
-    now = Champion(1, None, T0)
-    assert champion_change(rolled_back(2, 1), now, T0 + HOUR) == (now, {})
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """One event, one transaction: the history and what it changes."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 
@@ -24,8 +25,6 @@ from shipway.monitor.watcher import KnownBins
 from shipway.runtime.consumer import Handler, RawHandler
 from shipway.runtime.database import Transaction
 
-ORDERED = (e.ReleaseProgressed, e.ReleasePromoted, e.ReleaseRolledBack)
-
 
 async def on_event(tx: Transaction, payload: e.Event, event: Envelope) -> None:
     """Any event of a model: into the history and the views."""
@@ -37,10 +36,14 @@ async def on_event(tx: Transaction, payload: e.Event, event: Envelope) -> None:
     if (of_request := request_change(payload)) is not None:
         await store.change_request(tx, payload.model, of_request, event.time)
     if (of_version := version_change(payload)) is not None:
-        # The releaser's events are in order by generation also when its clock was set back in between.
-        newest = isinstance(payload, ORDERED) and await store.is_newest(tx, payload)
+        newest = False
         if isinstance(payload, e.ReleasePromoted | e.ReleaseRolledBack):
-            await store.change_champion(tx, payload.model, payload, event.time, newest=newest)
+            place = (await store.stand(tx, payload.model)).places[payload.version]
+            known = of_version.columns if place.generation == payload.generation else {"digest": payload.digest}
+            of_version = replace(of_version, state=None, columns=known)
+        elif isinstance(payload, e.ReleaseProgressed):
+            # The releaser's events are in order by generation also when its clock was set back in between.
+            newest = await store.is_newest(tx, payload)
         await store.change_version(tx, payload.model, of_version, event.time, event.traceparent, newest=newest)
 
 

@@ -14,15 +14,9 @@ from shipway.contract.envelope import Envelope
 from shipway.contract.spec import ModelSpec, recorded_spec
 from shipway.monitor.quality import Quality, watched_loss
 from shipway.monitor.retirement import ServedVersion
+from shipway.monitor.standing import Standing, Told, standing, takes
 from shipway.monitor.tables import events, models, quality_totals, requests, usage, versions
-from shipway.monitor.views import (
-    Champion,
-    RequestChange,
-    VersionChange,
-    champion_change,
-    may_become,
-    request_may_become,
-)
+from shipway.monitor.views import RequestChange, VersionChange, may_become, request_may_become
 from shipway.runtime import trace
 from shipway.runtime.database import Transaction
 
@@ -57,7 +51,7 @@ async def declare(tx: Transaction, name: str, spec: dict[str, Any], at: datetime
     await tx.execute(statement.on_conflict_do_update(index_elements=["name"], set_=values, where=newer))
 
 
-async def is_newest(tx: Transaction, event: e.ReleaseProgressed | e.ReleasePromoted | e.ReleaseRolledBack) -> bool:
+async def is_newest(tx: Transaction, event: e.ReleaseProgressed) -> bool:
     """Whether the history has nothing of a later generation of the model's desired state."""
     generation = sa.cast(events.c.payload["generation"].astext, sa.BigInteger)
     of_releases = events.c.type.in_([e.ReleaseProgressed.type, e.ReleasePromoted.type, e.ReleaseRolledBack.type])
@@ -84,12 +78,8 @@ async def change_version(
     columns = {k: msgspec.to_builtins(v) for k, v in change.columns.items()}
     if row.traceparent is None and traceparent is not None:
         columns["traceparent"] = traceparent
-    if change.state == "champion":
-        columns["promoted_at"] = min(row.promoted_at or at, at)
     if may_become(row.state, row.changed_at, change, at):
         columns |= {"state": change.state, "changed_at": at}
-        if change.state == "rolled_back" and row.state == "champion":
-            columns |= {"left_at": at}
     elif change.state is not None:
         columns.pop("reason", None)
         columns.pop("share", None)
@@ -97,23 +87,37 @@ async def change_version(
         await _set_version(tx, model, change.version, columns)
 
 
-async def change_champion(tx: Transaction, model: str, event: e.Payload, at: datetime, *, newest: bool = False) -> None:
-    """Applies what an event says of who is champion. ``newest`` as of change_version."""
+async def stand(tx: Transaction, model: str) -> Standing:
+    """Gives the model its champion, and each version its place, by all that the releaser told."""
     await tx.execute(insert(models).values(name=model).on_conflict_do_nothing())
-    row = (await tx.execute(sa.select(models).where(models.c.name == model).with_for_update())).one()
-    this = (versions.c.model == model) & (versions.c.version == row.champion)
-    since = (await tx.execute(sa.select(versions.c.changed_at).where(this))).scalar_one_or_none()
-    if newest:
-        at = max(at, since or at)
-    now, states = champion_change(event, Champion(row.champion, row.last_good, since), at)
-    for version, state in states.items():
-        await _version_for_update(tx, model, version)
-        columns: dict[str, Any] = {"state": state, "changed_at": at, "share": float(state == "champion")}
-        if state == "last_good":
-            columns["left_at"] = at
-        await _set_version(tx, model, version, columns)
-    values = {"champion": now.champion, "last_good": now.last_good}
+    (await tx.execute(sa.select(models.c.name).where(models.c.name == model).with_for_update())).one()
+    found = standing(await _told(tx, model))
+    known = {row.version: row for row in (await tx.execute(sa.select(versions).where(versions.c.model == model))).all()}
+    for version, place in sorted(found.places.items()):
+        row = known.get(version)
+        if row is not None and not takes(row.state, row.changed_at, place):
+            continue
+        row = await _version_for_update(tx, model, version)
+        if takes(row.state, row.changed_at, place):
+            columns: dict[str, Any] = {"state": place.state, "changed_at": place.at}
+            columns |= {"share": float(place.state == "champion"), "left_at": place.left_at or row.left_at}
+            if place.promoted_at is not None:
+                columns["promoted_at"] = min(row.promoted_at or place.promoted_at, place.promoted_at)
+            await _set_version(tx, model, version, columns)
+    values = {"champion": found.champion, "last_good": found.last_good}
     await tx.execute(sa.update(models).where(models.c.name == model).values(**values))
+    return found
+
+
+async def _told(tx: Transaction, model: str) -> list[Told]:
+    of_champions = events.c.type.in_([e.ReleasePromoted.type, e.ReleaseRolledBack.type])
+    rows = (await tx.execute(sa.select(events).where(events.c.model == model, of_champions))).all()
+    return [
+        Told(row.payload["generation"], row.at, "promoted", row.version, row.payload["previous_version"])
+        if row.type == e.ReleasePromoted.type
+        else Told(row.payload["generation"], row.at, "rolled back", row.version, row.payload["champion_version"])
+        for row in rows
+    ]
 
 
 async def change_request(tx: Transaction, model: str, change: RequestChange, at: datetime) -> None:

@@ -50,7 +50,7 @@ class RequestChange:
 
 
 def version_change(event: e.Payload) -> VersionChange | None:
-    """What the event says of the version that it is about, but for who is champion (see champion_change)."""
+    """What the event says of the version that it is about, but for who is champion (see standing)."""
     match event:
         case e.TrainingCompleted():
             columns = {"digest": event.digest, "request_id": event.request_id, "training_rows": event.training_rows}
@@ -101,34 +101,6 @@ def may_become(now: str | None, since: datetime | None, change: VersionChange, a
     if change.forward_only or RANK[now] < RANK["loading"]:
         return RANK[change.state] > RANK[now]
     return at >= since
-
-
-@dataclass(frozen=True)
-class Champion:
-    """A model's champion (``since`` when, where there is one) and last good version."""
-
-    champion: int | None
-    last_good: int | None
-    since: datetime | None = None
-
-
-def champion_change(event: e.Payload, now: Champion, at: datetime) -> tuple[Champion, dict[int, str]]:
-    """Who is champion after the event of ``at``, and the states of the other versions that thereby change."""
-    if now.since is not None and at < now.since:
-        return now, {}
-    match event:
-        case e.ReleasePromoted() if event.version != now.champion:
-            states = {}
-            if now.last_good is not None and now.last_good != event.previous_version:
-                states[now.last_good] = "standby"
-            if event.previous_version is not None:
-                states[event.previous_version] = "last_good"
-            return Champion(event.version, event.previous_version, at), states
-        case e.ReleaseRolledBack() if event.version == now.champion:
-            states = {} if event.champion_version is None else {event.champion_version: "champion"}
-            return Champion(event.champion_version, None, at), states
-        case _:
-            return now, {}
 
 
 def request_may_become(now: str, since: datetime, state: str, at: datetime) -> bool:
