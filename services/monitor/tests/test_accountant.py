@@ -202,8 +202,26 @@ async def test_what_the_rules_end_another_way_is_not_counted(world: World, put: 
     assert (counts["released"], counts["serving"], counts["trained"]) == ((0, 0), (0, 0), (2, 0))
 
 
+@pytest.mark.parametrize("first", [0, 1, 2])
+async def test_a_search_that_fails_is_no_training_that_missed_its_target(
+    world: World, put: Put, declare: Put, first: int
+) -> None:
+    await declare()
+    told = [
+        e.SearchRequested(model="m", request_id="s"),
+        e.TrainingAccepted(model="m", request_id="s"),
+        e.TrainingFailed(model="m", request_id="s", stage="search", reason="no trial ended", attempts=1),
+    ]
+    for event in told[first:] + told[:first]:  # topics are read side by side
+        await put(event, NOW - 4 * HOUR)
+    await world.look()
+    levels = (await world.levels())["levels"]
+    assert (levels["trained"]["good"], levels["trained"]["bad"], levels["accepted"]["good"]) == (0, 0, 1)
+
+
+@pytest.mark.parametrize("state", ["loading", "shadow", "canary"])
 async def test_newest_events_are_alerts_until_newer_ones_end_well(
-    world: World, said: Put, put: Put, declare: Put
+    world: World, said: Put, put: Put, declare: Put, state: str
 ) -> None:
     await declare()
     await put(e.TrainingRequested(model="m", request_id="r0"), NOW - HOUR)
@@ -216,7 +234,7 @@ async def test_newest_events_are_alerts_until_newer_ones_end_well(
     (first, _) = await said(e.AlertChanged)
     assert (first.state, first.page) == ("raised", "docs/playbook.md#failed-training")
     await trained(put, 2, NOW - 10 * MINUTE)
-    await put(e.ReleaseProgressed(**_progress(2)), NOW - 6 * MINUTE)
+    await put(e.ReleaseProgressed(**_progress(2) | {"to_state": state}), NOW - 6 * MINUTE)
     await world.look()
     assert await world.open_alerts() == set()
     back = e.ReleaseRolledBack(**release(2, 3), champion_version=None, champion_digest=None, reason="errors")

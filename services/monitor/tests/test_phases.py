@@ -36,7 +36,7 @@ def failed(reason: str) -> e.TrainingFailed:
         ),
         (
             e.SearchRequested(model="m", request_id="s"),
-            [Mark("accepted", "s", "begun"), Mark("trained", "s", "void")],
+            [Mark("accepted", "s", "begun"), Mark("trained", "s", "never")],
         ),
         (
             e.TrainingAccepted(model="m", request_id="r"),

@@ -68,6 +68,16 @@ async def test_drift_asks_for_one_training_with_the_reason(
     assert len(await told(database, e.TrainingRequested)) == 1, "while it is under way, however long ago"
 
 
+@pytest.mark.parametrize("state", ["loading", "shadow", "canary"])
+async def test_nothing_is_asked_for_while_a_version_is_being_released(
+    database: Database, drifting: None, retrainer: Retrainer, put: Put, state: str
+) -> None:
+    fields = {"release_id": "r", "from_state": "approved", "candidate_share": 0.0, "generation": 2, "reason": ""}
+    await put(e.ReleaseProgressed(model="m", version=2, to_state=state, **fields), NOW - timedelta(days=1))
+    await retrainer.step()
+    assert await told(database, e.TrainingRequested) == []
+
+
 async def test_after_failures_it_is_given_up_with_an_alert_that_ends_with_another_champion(
     database: Database, drifting: None, retrainer: Retrainer, put: Put
 ) -> None:

@@ -31,7 +31,7 @@ async def mark(tx: Transaction, model: str, found: Iterable[Mark], at: datetime)
         kept = {
             "begun_at": sa.func.least(old.begun_at, new.begun_at),
             "ended_at": sa.func.least(old.ended_at, new.ended_at),
-            "outcome": sa.case((new.outcome == "", old.outcome), else_=new.outcome),
+            "outcome": sa.case((sa.or_(new.outcome == "", old.outcome == "never"), old.outcome), else_=new.outcome),
             "generation": sa.func.greatest(old.generation, new.generation),
         }
         await tx.execute(statement.on_conflict_do_update(index_elements=["model", "phase", "subject"], set_=kept))
@@ -96,7 +96,9 @@ async def runs(
             sa.func.percentile_cont(0.95).within_group(seconds).label("p95_s"),
         )
         .where(phases.c.model == model, phases.c.begun_at.is_not(None), phases.c.phase.in_(list(targets)))
-        .where(sa.or_(phases.c.ended_at.is_not(None), phases.c.outcome != "void"), known_at >= now - within)
+        .where(
+            sa.or_(phases.c.ended_at.is_not(None), phases.c.outcome.not_in(["void", "never"])), known_at >= now - within
+        )
         .group_by(phases.c.phase)
     )
     return {row.phase: row for row in (await tx.execute(statement)).all()}

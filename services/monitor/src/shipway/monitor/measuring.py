@@ -12,10 +12,11 @@ from shipway.monitor.budgets import Budget, Burn, Counts, Pace, budget, burn_rat
 from shipway.monitor.conditions import Newest
 from shipway.monitor.levels import Level, levels_of, phase_targets
 from shipway.monitor.phases import Overdue
+from shipway.monitor.reading import IN_RELEASE
 from shipway.monitor.tables import requests, versions
 from shipway.runtime.database import Transaction
 
-_JUDGED = ("rejected", "rolled_back", "loading", "canary", "champion", "last_good", "standby", "superseded", "retired")
+_ENDED = ("rejected", "rolled_back", "champion", "last_good", "standby", "superseded", "retired")
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ async def newest(tx: Transaction, model: str) -> Newest:
     ended = requests.c.state.in_(["failed", "trained"])
     of_request = sa.select(requests).where(requests.c.model == model, ended).order_by(requests.c.changed_at.desc())
     request = (await tx.execute(of_request.limit(1))).one_or_none()
-    judged = versions.c.state.in_(_JUDGED)
+    judged = versions.c.state.in_((*IN_RELEASE, *_ENDED))
     of_version = sa.select(versions).where(versions.c.model == model, judged).order_by(versions.c.version.desc())
     version = (await tx.execute(of_version.limit(1))).one_or_none()
     said = (request.request_id, request.state, request.message) if request is not None else (None, None, None)

@@ -11,14 +11,15 @@ from typing import Literal
 from shipway.contract import events as e
 
 Phase = Literal["accepted", "trained", "judged", "released", "seen", "serving", "retired", "deferred"]
-What = Literal["begun", "ended", "failed", "void"]
+What = Literal["begun", "ended", "failed", "void", "never"]
 _PASSED_OVER = ("cancelled by",)
 
 
 @dataclass(frozen=True)
 class Mark:
     """What an event says of a phase of ``subject``, a request's id or a version. ``void``: it does not count any more,
-    as the rules had it end another way. ``generation``: of the desired state that instances are to hear of.
+    as the rules had it end another way; ``never``: nor by anything else that is told. ``generation``: of the desired
+    state that instances are to hear of.
     """
 
     phase: Phase
@@ -46,7 +47,7 @@ def marks(event: e.Payload) -> list[Mark]:
         case e.TrainingRequested():
             return [Mark("accepted", event.request_id, "begun"), Mark("serving", event.request_id, "begun")]
         case e.SearchRequested():  # accepted like a training, but no training: nobody waits for its version
-            return [Mark("accepted", event.request_id, "begun"), Mark("trained", event.request_id, "void")]
+            return [Mark("accepted", event.request_id, "begun"), Mark("trained", event.request_id, "never")]
         case e.TrainingAccepted():
             return [Mark("accepted", event.request_id, "ended"), Mark("trained", event.request_id, "begun")]
         case e.TrainingCompleted():

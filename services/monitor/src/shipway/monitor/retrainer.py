@@ -9,6 +9,7 @@ from sqlalchemy.dialects.postgresql import insert
 from shipway.contract.events import TrainingRequested
 from shipway.contract.spec import ModelSpec, recorded_spec
 from shipway.monitor import alerts, metrics, retraining, store
+from shipway.monitor.reading import IN_RELEASE
 from shipway.monitor.retraining import Ask, Attempt, Cause, Outcome, Rule, Situation
 from shipway.monitor.tables import alerts as alert_rows
 from shipway.monitor.tables import models, requests, retrainings, versions
@@ -19,7 +20,7 @@ from shipway.runtime.parts import Parts
 
 _log = log.get(__name__)
 _UNDER_WAY = ("requested", "accepted", "training")
-_NOT_DECIDED = ("trained", "approved", "loading", "canary")
+_NOT_DECIDED = ("trained", "approved", *IN_RELEASE)
 _GAVE_NOTHING = ("rejected", "rolled_back")
 # A request of which nothing was heard for longer than its training may take will not be heard of any more.
 _SILENT_FOR = timedelta(hours=1)

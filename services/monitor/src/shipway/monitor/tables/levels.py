@@ -15,7 +15,7 @@ phases = sa.Table(
     sa.Column("subject", sa.Text, primary_key=True),  # the request's id, or the version
     sa.Column("begun_at", TIME),
     sa.Column("ended_at", TIME),
-    sa.Column("outcome", sa.Text, server_default="", nullable=False),  # "failed"; "void": it does not count
+    sa.Column("outcome", sa.Text, server_default="", nullable=False),  # "failed"; "void", "never": it does not count
     sa.Column("generation", sa.BigInteger),  # of the desired state that is to be seen
     sa.Column("retried_at", TIME),
 )
