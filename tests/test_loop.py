@@ -7,20 +7,25 @@ from datetime import UTC, datetime
 from typing import Any
 
 import httpx
+import lightgbm
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from otlp import Collector
 from world import T0, World, eventually, features_of, finite, make_rows, problem
 
+from shipway.bundle.store import read_bundle
 from shipway.cli.traffic import Traffic
-from shipway.client import KnownLabel, Refused
+from shipway.client import KnownLabel, Predictions, Refused
 from shipway.client.registry import collect
 from shipway.contract import events as e
+from shipway.contract.signature import RowEncoder
+from shipway.runtime.objects import FolderStore
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-@pytest.mark.parametrize("kind", ["binary", "multiclass", "regression"])
+@pytest.mark.parametrize("kind", ["binary", "multiclass", "regression", "ranking"])
 async def test_a_request_ends_in_predictions(shipway_world: World, kind: str) -> None:
     model = f"first-{kind}"
     await shipway_world.declare(model, kind)
@@ -33,7 +38,9 @@ async def test_a_request_ends_in_predictions(shipway_world: World, kind: str) ->
     assert (answer.model, answer.version) == (model, 1)
     assert len({p.id for p in answer.predictions}) == 50
     truth = [row["y"] for row in make_rows(kind, n=50, seed=9)]
-    if kind == "regression":
+    if kind == "ranking":
+        await as_lightgbm_ranks(shipway_world, model, rows, answer)
+    elif kind == "regression":
         errors = [
             abs(p.value - y)
             for p, y in zip(answer.predictions, truth, strict=True)
@@ -60,8 +67,20 @@ async def test_a_request_ends_in_predictions(shipway_world: World, kind: str) ->
     else:
         assert set(told) == set(rows[0]) and isinstance(base, float)
         raw = base + sum(told.values())
-        wanted = explained.value if kind == "regression" else explained.probability
-        assert wanted == pytest.approx(raw if kind == "regression" else 1 / (1 + math.exp(-raw)))
+        wanted = {"regression": explained.value, "ranking": explained.score}.get(kind, explained.probability)
+        assert wanted == pytest.approx(1 / (1 + math.exp(-raw)) if kind == "binary" else raw)
+
+
+async def as_lightgbm_ranks(world: World, model: str, rows: list[dict[str, Any]], answer: Predictions) -> None:
+    """Holds answers against the bundle's own model: scores are what LightGBM gives, ranks the order of them."""
+    told = await world.event(e.ModelApproved, model=model)
+    bundle = read_bundle(FolderStore(world.folder / "objects"), told.digest)
+    encoded = np.array(RowEncoder(bundle.signature).encode(rows))
+    scores = lightgbm.Booster(model_str=bundle.model_text.decode()).predict(encoded)
+    assert [p.score for p in answer.predictions] == np.asarray(scores).tolist()
+    best_first = sorted(answer.predictions, key=lambda p: -(p.score or 0.0))
+    assert [p.rank for p in best_first] == list(range(1, len(rows) + 1))
+    assert told.metrics["ndcg"] > 0.8
 
 
 async def test_a_swap_under_traffic_fails_no_request_and_loses_no_record(shipway_world: World) -> None:

@@ -287,6 +287,9 @@ async def used(
         await asyncio.gather(following, return_exceptions=True)
 
 
+IN_A_QUERY = 6
+
+
 def make_rows(kind: str, n: int = 3000, seed: int = 1) -> list[dict[str, Any]]:
     """Rows whose target can be learnt: two numbers, a category, a boolean, some of them missing."""
     rng = random.Random(seed)
@@ -300,9 +303,13 @@ def make_rows(kind: str, n: int = 3000, seed: int = 1) -> list[dict[str, Any]]:
             target = signal > 0
         elif kind == "multiclass":
             target = "low" if signal < -2 else "high" if signal > 2 else "middle"
+        elif kind == "ranking":
+            target = min(max(round(signal / 2 + 1), 0), 3)
+        moment = i // IN_A_QUERY * IN_A_QUERY if kind == "ranking" else i
         rows.append(
             {
-                "at": T0 + timedelta(seconds=i * (LAST - T0).total_seconds() / n),
+                "at": T0 + timedelta(seconds=moment * (LAST - T0).total_seconds() / n),
+                "query": f"{seed}-{i // IN_A_QUERY}",
                 "size": None if i % 37 == 0 else size,
                 "age": age,
                 "colour": None if i % 53 == 0 else colour,
@@ -338,6 +345,8 @@ def make_model(folder: Path, name: str, kind: str = "binary", **changes: Any) ->
         "release": {"min_instances": 2, "canary": [0.5], "step": "300ms", "min_requests": 0, "step_deadline": "20s"},
         "retirement": {"max_age": "30d", "unused_for": "1d"},
     }
+    if kind == "ranking":
+        raw["data"]["query_column"] = "query"
     for path, value in changes.items():
         section, _, key = path.partition("__")
         raw[section] = raw[section] | {key: value} if key else value

@@ -237,3 +237,22 @@ def test_a_model_file_that_the_history_can_not_serve_is_refused(changes: dict[st
         changes = {"data": {"time_column": "at", "train": "1d", "holdout": "1d"} | changes["data"]}
     with pytest.raises(InvalidSpec, match=words):
         spec(**changes)
+
+
+def test_rows_of_a_ranking_have_the_query_that_the_client_names(kept: Kept, tmp_path: Path) -> None:
+    pq.write_table(pa.table({"q": [7], "at": pa.array([T0], TIME), "n": [3.0], "y": [2]}), tmp_path / "base.parquet")
+    ids = {"a": "s1/x", "b": "s1/y", "c": "customer-17/s2/x", "d": "s3", "e": None, "f": "/x"}
+    kept.file(*(prediction(name, client_id=client) for name, client in ids.items()))
+    table = pa.table({"prediction_id": list(ids), "label": [1.0] * 6, "received_at": pa.array([T0] * 6, TIME)})
+    kept._put(labels_key("m", T0.date()), table)
+    data = {"source": "history", "time_column": "at", "train": "10d", "holdout": "2d", "query_column": "q"}
+    data["base"] = f"folder:{tmp_path / 'base.parquet'}"
+    ranking = spec(data=data, target={"column": "y", "kind": "ranking"}, features={"n": {"type": "number"}})
+    rows, found = kept.read(ranking)
+    assert [(row["q"], row["n"], row["y"]) for row in rows] == [
+        ("s1", 1.0, 1.0),
+        ("s1", 1.0, 1.0),
+        ("customer-17/s2", 1.0, 1.0),
+        ("7", 3.0, 2.0),
+    ]
+    assert (found.labelled, found.rows, found.left_out) == (6, 3, {"whose client_id names no query": 3})

@@ -29,7 +29,8 @@ def train(objective: str, outputs: int = 1, rounds: int = 4, **params: object) -
     settings = {"objective": objective, "num_leaves": 7, "verbose": -1, "min_data_per_group": 5, **params}
     if outputs > 1:
         settings["num_class"] = outputs
-    data = lgb.Dataset(rows, labels, categorical_feature=[2])
+    groups = [15] * 100 if "rank" in objective else None
+    data = lgb.Dataset(rows, labels, group=groups, categorical_feature=[2])
     return str(lgb.train(settings, data, rounds).model_to_string()).encode()
 
 
@@ -40,6 +41,8 @@ MODELS = {
     "one leaf": (train("regression", min_data_in_leaf=1499), 1),
     "forest": (train("binary", boosting="rf", bagging_freq=1, bagging_fraction=0.5), 1),
     "quantile": (train("quantile", alpha=0.9), 1),
+    "lambdarank": (train("lambdarank"), 1),
+    "xendcg": (train("rank_xendcg"), 1),
 }
 MODEL = MODELS["binary"][0]
 ROWS = np.random.default_rng(1).normal(size=(20, FEATURES))

@@ -166,3 +166,62 @@ def test_time_zones_are_known_without_those_of_the_machine() -> None:
         assert zoneinfo.ZoneInfo.no_cache("Europe/Berlin").key == "Europe/Berlin"
     finally:
         zoneinfo.reset_tzpath(to=before)
+
+
+RANKING = GOOD.replace('kind = "binary"', 'kind = "ranking"').replace("[target]", 'query_column = "search"\n[target]')
+
+
+def test_a_ranking_names_its_queries_and_is_compared_by_ndcg() -> None:
+    spec = parse_toml(RANKING)
+    assert (spec.metric, spec.gates.ndcg_at, spec.data.query_column) == ("ndcg", 10, "search")
+    assert parse_spec(to_builtins(spec)) == spec
+    assert not {"query_column", "ndcg_at"} & {*to_builtins(parse_toml(GOOD))["data"], *to_builtins(spec)["gates"]}
+    objective = RANKING.replace("num_leaves = 31", 'objective = "rank_xendcg"\nlambdarank_truncation_level = 13')
+    assert parse_toml(objective).training.params["objective"] == "rank_xendcg"
+
+
+@pytest.mark.parametrize(
+    ("line", "instead", "field", "remedy"),
+    [
+        ('query_column = "search"\n', "", "data.query_column", "add it"),
+        ('"search"', '"late"', "data.query_column", "'late' is the target"),
+        ('"search"', '"at"', "data.query_column", "is the time column"),
+        ('"search"', '"row"\nid_column = "row"', "data.query_column", "is the id of a row"),
+        ('"search"', '"carrier"', "features.carrier", "is the query"),
+        ('kind = "ranking"', 'kind = "ranking"\nclasses = ["0", "1"]', "target.classes", "remove them"),
+        ("num_leaves = 31", "is_unbalance = true", "training.params.is_unbalance", "means nothing for a ranking"),
+        ("num_leaves = 31", 'objective = "binary"', "training.params.objective", "allows lambdarank, rank_xendcg"),
+        ("[retirement]", '[gates]\nmetric = "auc"\n[retirement]', "gates.metric", "allows ndcg"),
+        ("[retirement]", "[gates]\nmax_calibration_error = 0.1\n[retirement]", "gates.max_calibration_error", "remove"),
+        ("[retirement]", '[monitoring]\non_quality = "degrade"\n[retirement]', "monitoring.on_quality", "not judged"),
+        ("[retirement]", "[retirement]\nwhen_worse = true", "retirement.when_worse", "max_age and unused_for hold"),
+        ("[retirement]", "[release]\nloss_worse_by = 0.1\n[retirement]", "release.loss_worse_by", "not judged"),
+        ("[retirement]", '[retraining]\non = ["quality"]\n[retirement]', "retraining.on", 'use "score_drift"'),
+        (
+            "[retirement]",
+            "[search.space]\nscale_pos_weight = { min = 1, max = 2 }\n[retirement]",
+            "search.space.scale_pos_weight",
+            "means nothing for a ranking",
+        ),
+        ('kind = "ranking"', 'kind = "binary"', "data.query_column", 'goes with target.kind = "ranking"'),
+    ],
+)
+def test_what_can_not_be_said_of_a_ranking_is_named(line: str, instead: str, field: str, remedy: str) -> None:
+    assert line in RANKING
+    with pytest.raises(InvalidSpec) as caught:
+        parse_toml(RANKING.replace(line, instead, 1))
+    assert remedy in {p.field: p.problem for p in caught.value.problems}[field]
+
+
+def test_a_ranking_learns_from_its_history_where_that_has_whole_queries() -> None:
+    lived = RANKING.replace('"folder:/data/flights"', '"history"')
+    assert parse_toml(lived).data.from_history
+    with pytest.raises(InvalidSpec, match=r"prediction_log\.sample: a sample has parts of queries; keep all"):
+        parse_toml(lived + "[prediction_log]\nsample = 0.5\n")
+
+
+def test_what_only_a_ranking_has_is_refused_of_others() -> None:
+    with pytest.raises(InvalidSpec, match=r'gates\.ndcg_at: goes with target\.kind = "ranking"'):
+        parse_toml(GOOD.replace("[retirement]", "[gates]\nndcg_at = 5\n[retirement]"))
+    with pytest.raises(InvalidSpec, match=r"params\.lambdarank_norm: means nothing for a binary target"):
+        parse_toml(GOOD.replace("num_leaves = 31", "lambdarank_norm = false"))

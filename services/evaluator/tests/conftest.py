@@ -16,6 +16,7 @@ import sqlalchemy as sa
 
 from shipway.bundle.datasets import read_window, windows_of
 from shipway.bundle.features import encode_table, encode_target, learn_signature
+from shipway.bundle.ranking import in_queries, sizes_of
 from shipway.bundle.store import encode_golden, write_bundle
 from shipway.contract import signature as signatures
 from shipway.contract import spec as specs
@@ -58,6 +59,8 @@ class Room:
             "part": pa.array((np.arange(ROWS) % 4 == 0).astype(float)),
             "told": pa.array(y.astype(float) + 0.01 * rng.normal(size=ROWS)),
             "y": pa.array(y),
+            "q": pa.array((np.arange(ROWS) + 5) // 10),
+            "half": pa.array((np.arange(ROWS) + 5) // 10 % 2),
         }
         (self.folder / "data").mkdir()
         pq.write_table(pa.table(data), self.folder / "data" / "rows.parquet")
@@ -82,9 +85,12 @@ class Room:
         windows = windows_of(spec, UNTIL)
         table = read_window(self.store, spec, windows.train_from, windows.train_to, DataSettings(folders="/"))
         signature = learn_signature(spec, table)
+        table, queries = in_queries(spec, table)
         matrix, (labels, _) = encode_table(signature, table), encode_target(signature, table)
-        quiet = {"objective": "binary", "num_leaves": 7, "verbosity": -1, "num_threads": 1}
-        text = lightgbm.train(quiet, lightgbm.Dataset(matrix, labels), trees).model_to_string()
+        objective = "binary" if queries is None else "lambdarank"
+        quiet = {"objective": objective, "num_leaves": 7, "verbosity": -1, "num_threads": 1}
+        data = lightgbm.Dataset(matrix, labels, group=None if queries is None else sizes_of(queries))
+        text = lightgbm.train(quiet, data, trees).model_to_string()
         golden = lightgbm.Booster(model_str=text).predict(matrix[:20]).reshape(-1, 1)
         positive = float(labels.mean())
         files = {

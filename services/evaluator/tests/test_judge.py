@@ -256,3 +256,52 @@ async def test_migrations_go_up_and_down_and_match_the_tables(room: Any) -> None
     await migrate(room.database, "shipway.evaluator", "base")
     async with room.database.begin() as tx:
         assert list(await tx.run_sync(columns)) == ["alembic_version"]
+
+
+RANKING = {
+    "target": {"column": "y", "kind": "ranking"},
+    "data": {"time_column": "at", "query_column": "q", "train": "30d", "holdout": "5d"},
+    "gates": {"slices": ["half"], "min_slice_rows": 30, "max_spread": 0.1, "ndcg_at": 5},
+}
+
+
+def ranking(room: Any, **changes: Any) -> dict[str, Any]:
+    return RANKING | {"data": RANKING["data"] | {"source": f"folder:{room.folder}/data"}} | changes
+
+
+async def test_a_ranking_is_judged_by_queries_that_training_did_not_see(room: Any) -> None:
+    digest = room.version(**ranking(room))
+    await room.completed(digest)
+    await room.judge().step()
+    (approved,) = await room.told()
+    assert isinstance(approved, ModelApproved), approved
+    assert (approved.signature["output"], set(approved.metrics)) == ("ranking", {"ndcg"})
+    gates = {gate.name: gate.reason for gate in approved.gates}
+    # The query of ten rows that begins before the holdout lies in it with five.
+    assert gates["holdout-size"].startswith("235 rows with a label (0 without)")
+    assert gates["holdout-size"].endswith("; 24 queries tell, 5 rows are of queries that training saw")
+    assert gates["calibration"] == "scores of a ranking state no probability and no value"
+    assert "of a constant prediction" in gates["champion"]
+    report = msgspec.json.decode(room.store.get(report_key(digest), 10**6))
+    assert report["holdout"] == {"rows": 235, "set_aside": 0, "queries": 24, "trained_on": 5}
+    assert report["metrics"]["ndcg"] > 0.75 > report["constant_metrics"]["ndcg"]
+    assert sum(report["curves"]["queries"]["shares"]["version"]) == pytest.approx(1)
+    assert "NDCG by query" in room.store.get(report_key(digest, "html"), 10**6).decode()
+    assert sorted(one["value"] for one in report["slices"]) == ["0", "1"]
+
+
+async def test_a_ranking_that_is_worse_by_query_is_rejected_beside_the_champion(room: Any) -> None:
+    await promote(room, room.version(features=("n", "z"), **ranking(room)))
+    gates = RANKING["gates"] | {"max_regression": 0.0, "slices": ["n"]}
+    await room.completed(room.version(features=("z", "n"), trees=1, **ranking(room, gates=gates)), 2)
+    await room.judge().step()
+    (verdict,) = await room.told()
+    assert isinstance(verdict, ModelRejected)
+    assert "gates.slices: 'n' differs within a query" in verdict.reason
+    gates["slices"] = []
+    await room.completed(room.version(features=("z", "n"), trees=1, **ranking(room, gates=gates)), 3)
+    await room.judge().step()
+    (_, verdict) = await room.told()
+    assert isinstance(verdict, ModelRejected)
+    assert verdict.reason.startswith("champion: ndcg 0.") and "too few rows" in verdict.reason
+    assert set(verdict.champion_metrics) == {"ndcg"}

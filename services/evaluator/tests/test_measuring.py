@@ -12,11 +12,12 @@ from shipway.bundle.boosting import Prepared, boost
 from shipway.bundle.capi import Booster
 from shipway.contract.errors import InvalidField
 from shipway.contract.signature import Feature, OutputKind, Signature
-from shipway.contract.spec import ModelSpec, parse_spec
+from shipway.contract.spec import ModelSpec, parse_spec, to_builtins
 from shipway.evaluator.measuring.calibration import calibration
 from shipway.evaluator.measuring.cutting import cut
 from shipway.evaluator.measuring.latency import latency
 from shipway.evaluator.measuring.overlap import content_digest, overlap, row_hashes
+from shipway.evaluator.measuring.scoring import of_other_queries
 from shipway.evaluator.measuring.stability import stability
 from shipway.evaluator.measuring.telling import telling
 
@@ -24,7 +25,7 @@ RNG = np.random.default_rng(1)
 
 
 def signature(output: OutputKind, *kinds: Any) -> Signature:
-    classes = {"binary": ["0", "1"], "multiclass": ["a", "b", "c"], "regression": []}[output]
+    classes = {"binary": ["0", "1"], "multiclass": ["a", "b", "c"]}.get(output, [])
     features = [Feature(name=f"f{i}", type=kind, categories=list("abcd")) for i, kind in enumerate(kinds)]
     return Signature(features=features, output=output, target="y", classes=classes)
 
@@ -158,15 +159,38 @@ WILD = {"learning_rate": 3.0, "num_leaves": 2, "min_data_in_leaf": 1, "bagging_f
 
 def test_unstable_parameters_spread_and_calm_ones_do_not() -> None:
     form = signature("binary", "number", "number")
-    calm, wild = (stability(spec(p, stability_runs=4), form, 20, SIDES[0], SIDES[1]) for p in (CALM, WILD))
+    sides = ((*SIDES[0], None), (*SIDES[1], None))
+    calm, wild = (stability(spec(p, stability_runs=4), form, 20, *sides) for p in (CALM, WILD))
     assert np.std(calm.figures) < 0.01
     assert np.std(wild.figures) > 0.02
     assert (calm.rows, calm.rounds, calm.problem, len(calm.figures)) == (2000, 20, None, 4)
 
 
+def test_a_ranking_is_trained_again_on_whole_queries_and_scored_by_them() -> None:
+    ranking = spec(CALM, stability_runs=3)
+    raw = to_builtins(ranking) | {"target": {"column": "y", "kind": "ranking"}}
+    raw["data"] = raw["data"] | {"query_column": "q"}
+    sides = [(features, labels, np.arange(len(labels)) // 20) for features, labels in SIDES]
+    found = stability(parse_spec(raw), signature("ranking", "number", "number"), 20, *sides)
+    assert len(found.figures) == 3 and found.problem is None
+    assert min(found.figures) > 0.8 and 0 < np.std(found.figures) < 0.02
+
+
+def test_of_a_ranking_no_calibration_is_told() -> None:
+    assert calibration("ranking", np.ones(500), np.ones((500, 1))) is None
+
+
+def test_a_query_on_both_sides_of_the_bound_is_not_judged_by() -> None:
+    raw = to_builtins(spec(CALM)) | {"target": {"column": "y", "kind": "ranking"}}
+    ranking = parse_spec(raw | {"data": raw["data"] | {"query_column": "q"}})
+    holdout = pa.table({"q": ["b", "c", "b", None], "y": [1, 0, 1, 0]})
+    assert of_other_queries(ranking, holdout, pa.table({"q": ["a", "b", None]}))["q"].to_pylist() == ["c", None]
+    assert of_other_queries(spec(CALM), holdout, holdout) is holdout
+
+
 def test_stability_ends_with_its_processor_time() -> None:
     form = signature("binary", "number", "number")
-    found = stability(spec(CALM, stability_time="1ms"), form, 100, SIDES[0], SIDES[1])
+    found = stability(spec(CALM, stability_time="1ms"), form, 100, (*SIDES[0], None), (*SIDES[1], None))
     assert found.problem == "0 of 3 trainings were done when the time was used up"
 
 

@@ -38,7 +38,7 @@ MUTANTS = [
     (
         "measuring.paired",
         "(added - taken, BLOCKS)",
-        "((added - taken)[np.argsort(labels, kind='stable')], BLOCKS)",
+        "((added - taken)[np.argsort(labels[: len(added)], kind='stable')], BLOCKS)",
         PAIRED,
     ),
 ]

@@ -6,19 +6,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shipway.bundle.metrics import HIGHER_IS_BETTER, score_metrics
-from shipway.contract.signature import Feature, OutputKind, Signature
+from shipway.bundle.ranking import Ranked
+from shipway.contract.signature import OF_NUMBERS, Feature, OutputKind, Signature
 from shipway.evaluator.measuring.paired import Matrix, difference, influence
 
 METRICS: list[tuple[str, OutputKind]] = [
     *((name, "binary") for name in ("auc", "log_loss", "accuracy")),
     *((name, "multiclass") for name in ("log_loss", "accuracy")),
     *((name, "regression") for name in ("rmse", "mae")),
+    ("ndcg", "ranking"),
 ]
 
 
 def draw(output: OutputKind, rows: int, rng: np.random.Generator, skill: float = 1.0) -> tuple[Matrix, Matrix]:
     """Labels, and the scores of a model of some skill for them."""
     signal, noise = rng.normal(size=rows), rng.normal(size=rows)
+    if output == "ranking":
+        return np.clip(np.round(signal + noise + 1), 0, 3), (skill * signal).reshape(-1, 1)
     if output == "regression":
         return signal * 2 + noise, (skill * signal * 2).reshape(-1, 1)
     if output == "binary":
@@ -29,8 +33,13 @@ def draw(output: OutputKind, rows: int, rng: np.random.Generator, skill: float =
 
 
 def signature(output: OutputKind) -> Signature:
-    classes = {"binary": ["0", "1"], "multiclass": ["0", "1", "2"], "regression": []}[output]
+    classes = {"binary": ["0", "1"], "multiclass": ["0", "1", "2"]}.get(output, [])
     return Signature(features=[Feature(name="n", type="number")], output=output, target="y", classes=classes)
+
+
+def queries(output: OutputKind, rows: int) -> Ranked | None:
+    """Five rows each."""
+    return Ranked(np.arange(rows) // 5, 3) if output == "ranking" else None
 
 
 @pytest.mark.parametrize(("metric", "output"), METRICS)
@@ -41,8 +50,9 @@ def test_the_figure_is_the_metric_and_influences_sum_to_nothing(
 ) -> None:
     labels, scores = draw(output, rows, np.random.default_rng(seed))
     scores = np.round(scores, 1) if metric == "auc" else scores  # with ties
-    figure, added = influence(metric, output, labels, scores)
-    assert figure == pytest.approx(score_metrics(signature(output), labels, scores)[metric], nan_ok=True)
+    how = queries(output, rows)
+    figure, added = influence(metric, output, labels, scores, how)
+    assert figure == pytest.approx(score_metrics(signature(output), labels, scores, how)[metric], nan_ok=True)
     assert added.sum() == pytest.approx(0, abs=1e-9)
 
 
@@ -61,14 +71,15 @@ def test_the_variance_of_an_auc_is_delongs() -> None:
 def test_the_better_version_is_better_whichever_way_the_metric_counts(metric: str, output: OutputKind) -> None:
     labels, good = draw(output, 3000, np.random.default_rng(2))
     worse = good + np.random.default_rng(3).normal(scale=0.5, size=good.shape)
-    if output != "regression":
+    if output not in OF_NUMBERS:
         worse = np.clip(worse, 0.01, 0.99)
-    better = difference(metric, output, (labels, good), (labels, worse), 0.95)
-    back = difference(metric, output, (labels, worse), (labels, good), 0.95)
+    how = queries(output, 3000)
+    better = difference(metric, output, (labels, good), (labels, worse), 0.95, how)
+    back = difference(metric, output, (labels, worse), (labels, good), 0.95, how)
     assert better is not None and better.low is not None and back is not None and back.high is not None
     assert 0 < better.low < better.figure
     assert (back.figure, back.high) == (pytest.approx(-better.figure), pytest.approx(-better.low))
-    assert HIGHER_IS_BETTER[metric] == (metric in ("auc", "accuracy"))
+    assert HIGHER_IS_BETTER[metric] == (metric in ("auc", "accuracy", "ndcg"))
 
 
 def test_the_same_scores_are_the_same_for_sure() -> None:
@@ -114,3 +125,25 @@ def test_equal_versions_seldom_look_better_even_where_rows_err_together(
         assert found is not None and found.low is not None
         wrong += found.low > 0
     assert 0.02 < wrong / rounds < 0.08
+
+
+def test_a_difference_of_rankings_is_as_sure_as_queries_are_many_and_not_rows() -> None:
+    rng, few = np.random.default_rng(7), Ranked(np.arange(2900) // 100, 10)
+    labels, scores = draw("ranking", 2900, rng)
+    other = scores + rng.normal(scale=0.5, size=scores.shape)
+    found = difference("ndcg", "ranking", (labels, scores), (labels, other), 0.95, few)
+    assert found is not None and found.figure > 0 and found.low is None, "29 queries, of whatever many rows"
+
+
+def test_equal_rankings_seldom_look_better_though_neighbouring_queries_err_together() -> None:
+    """Of each four queries in a row one of two equal versions is the better, by a coin: a lower end above zero is an
+    error."""
+    rng, wrong, rounds, rows = np.random.default_rng(8), 0, 300, 600
+    for _ in range(rounds):
+        labels, scores = draw("ranking", rows, rng)
+        coin = np.repeat(rng.integers(0, 2, rows // 20), 20)[:, None]
+        first, second = (scores + 2 * worse * rng.normal(size=scores.shape) for worse in (coin, 1 - coin))
+        found = difference("ndcg", "ranking", (labels, first), (labels, second), 0.95, queries("ranking", rows))
+        assert found is not None and found.low is not None
+        wrong += found.low > 0
+    assert 0 < wrong < 0.09 * rounds

@@ -25,6 +25,10 @@ def several(model: str, **chances: float) -> Answer:
     return Answer(model, 1, tuple(chances), [{"id": "i", "label": label, "probabilities": chances}])
 
 
+def ranking(model: str, score: float) -> Answer:
+    return Answer(model, 1, (), [{"id": "i", "score": score, "rank": 1}])
+
+
 LATE = Failure("late", 504, "no answer in time")
 
 
@@ -77,6 +81,8 @@ def test_a_tie_of_votes_goes_to_the_likelier() -> None:
         ("mean", [binary("a", 0.5), value("b", 3.0)], "the same kind"),
         ("vote", [binary("a", 0.5), several("b", x=0.5, y=0.2, z=0.3)], "the same classes"),
         ("vote", [value("a", 1.0), value("b", 3.0)], "no majority"),
+        ("mean", [ranking("a", 1.0), ranking("b", 3.0)], "scales of their own; use all or first"),
+        ("vote", [value("a", 1.0), ranking("b", 3.0)], "scales of their own"),
     ],
 )
 def test_what_can_not_be_made_one_is_refused(aggregate: Any, answers: list[Answer], words: str) -> None:

@@ -50,6 +50,17 @@ async def test_an_answer_names_model_version_and_predictions(gateways: Any, pred
     assert len((await gateway.ask({"row": ROW})).json()["predictions"]) == 1
 
 
+async def test_a_ranking_is_answered_with_scores_and_ranks_within_the_request(gateways: Any, predictors: Any) -> None:
+    gateway = await gateways()
+    features = [{"name": "size", "type": "number"}, {"name": "colour", "type": "category", "categories": ["red"]}]
+    gateway.wants((1, "champion", 1.0), signature={"features": features, "output": "ranking", "target": "clicked"})
+    await gateway.knows(predictors[0], 1)
+    told = (await gateway.ask({"rows": [ROW, ROW, ROW], "explain": True})).json()["predictions"]
+    assert [(p["score"], p["rank"], p["base"]) for p in told] == [(0.25, n, 1.0) for n in (1, 2, 3)]
+    [plain] = (await gateway.ask({"row": ROW})).json()["predictions"]
+    assert plain == {"id": plain["id"], "score": 0.25, "rank": 1}
+
+
 async def test_explain_tells_what_each_feature_contributed(gateways: Any, predictors: Any) -> None:
     gateway = await gateways()
     gateway.wants((1, "champion", 1.0))

@@ -289,6 +289,38 @@ async def test_regression_is_judged_by_the_reach_of_the_first_versions_reference
     assert row["label"] == 5.0
 
 
+async def test_labels_of_a_ranking_are_filed_and_counted_and_say_nothing_of_its_quality(
+    database: Database,
+    said: Put,
+    store: FolderStore,
+    joiner: Callable[..., Joiner],
+    put: Put,
+    log: Put,
+    record: Record,
+    raw_spec: Callable[..., dict[str, Any]],
+) -> None:
+    ranking = {"features": [{"name": "n", "type": "number"}], "output": "ranking", "target": "y"}
+    raw = raw_spec(target={"column": "y", "kind": "ranking"})
+    raw["data"] = raw["data"] | {"query_column": "q"}
+    await put(e.ModelDeclared(model="m", spec=raw, declared_by="a"))
+    await put(approved(ranking))
+    ids = as_text(new_ids(3))
+    await log([record(prediction_id=name, scores=[-1.5]) for name in ids])
+    await filed(database, store)
+    for name, label in zip(ids, (2.0, True, False), strict=True):
+        await put(told(name, label))
+    await stepped(joiner())
+    await put(told(ids[0], 3.0, T0 + timedelta(hours=1)))
+    await stepped(joiner())
+    found = await quality_of(database)
+    assert (found["counts"]["not_judged"], found["counts"]["misfit"], found["counts"]["waiting"]) == (3, 0, 0)
+    [version] = found["versions"]
+    assert (version["loss"], version["coverage"], version["metrics"], version["maturity"]) == (None, None, {}, [])
+    assert await said(e.QualityMeasured) == []
+    rows = pq.read_table(store._path(f"labels/m/{T0:%Y-%m-%d}.parquet")).to_pylist()
+    assert {row["prediction_id"]: row["label"] for row in rows} == dict(zip(ids, (3.0, 1.0, 0.0), strict=True))
+
+
 async def test_labels_that_cannot_change_leave_the_database_once_they_are_filed(
     database: Database,
     store: FolderStore,

@@ -1,12 +1,17 @@
 """Quality by labels with an interval that hours give, calibration, and what answers expect of themselves."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import numpy as np
 import pytest
 
 from shipway.contract.signature import Feature, Signature
+from shipway.contract.spec import parse_spec
+from shipway.monitor import qualitywatch
+from shipway.monitor.bins import make_bins
 from shipway.monitor.quality import Judge, Quality
+from shipway.monitor.summary import Summary
 from shipway.monitor.worsening import Rule, Sure, by_labels, by_probabilities, interval
 
 RULE = Rule(drop=0.1, min_labels=200, max_calibration_error=0.1, metric="accuracy")
@@ -106,3 +111,16 @@ def test_answers_that_are_not_calibrated_say_nothing_of_themselves() -> None:
     found = by_probabilities(1, answers, sure(np.full(5000, 0.9)), RULE, "alarm", None)
     assert (found.state, found.alarm) == ("insufficient", False)
     assert by_probabilities(1, answers, Sure((0.0, 0.0), 5000), RULE, "ok", None).state == "insufficient"
+
+
+async def test_of_a_ranking_it_is_said_that_quality_is_not_judged(raw_spec: Any) -> None:
+    signature = Signature(features=[Feature(name="n", type="number")], output="ranking", target="y")
+    numbers = np.random.default_rng(1).normal(size=(300, 1))
+    bins = make_bins(signature, numbers, numbers)
+    raw = raw_spec(target={"column": "y", "kind": "ranking"})
+    spec = parse_spec(raw | {"data": raw["data"] | {"query_column": "q"}})
+    nobody: Any = None  # the database is not asked
+    [finding] = await qualitywatch.found(nobody, "m", spec, 3, Summary(), bins, datetime(2026, 1, 1, tzinfo=UTC))
+    assert (finding.kind, finding.state, finding.alarm) == ("quality", "insufficient", False)
+    assert finding.reason.startswith("not judged: the label of one row")
+    assert bins.sureness == (0.0, 0.0) and sum(bins.answers_reference) == 300

@@ -18,7 +18,8 @@ def train(objective: str, outputs: int = 1, rounds: int = 20) -> bytes:
     rows[rng.random(len(rows)) < 0.1, 0] = np.nan
     labels = (rows[:, 1] > 0).astype(float) + (rows[:, 2] > 1) * (outputs > 2)
     settings = {"objective": objective, "verbose": -1} | ({"num_class": outputs} if outputs > 1 else {})
-    model = lgb.train(settings, lgb.Dataset(rows, labels, categorical_feature=[3]), rounds)
+    groups = [20] * 100 if objective == "lambdarank" else None
+    model = lgb.train(settings, lgb.Dataset(rows, labels, group=groups, categorical_feature=[3]), rounds)
     return str(model.model_to_string()).encode()
 
 
@@ -27,7 +28,9 @@ ROWS[::5, 0] = np.nan
 ROWS[:, 3] = np.random.default_rng(2).integers(-1, 25, 64)
 
 
-@pytest.mark.parametrize(("objective", "outputs"), [("binary", 1), ("multiclass", 3), ("regression", 1)])
+@pytest.mark.parametrize(
+    ("objective", "outputs"), [("binary", 1), ("multiclass", 3), ("regression", 1), ("lambdarank", 1)]
+)
 def test_both_paths_give_what_lightgbm_gives(objective: str, outputs: int) -> None:
     text = train(objective, outputs)
     theirs = np.asarray(lgb.Booster(model_str=text.decode()).predict(ROWS)).reshape(64, outputs)
@@ -38,7 +41,9 @@ def test_both_paths_give_what_lightgbm_gives(objective: str, outputs: int) -> No
     scorer.close()
 
 
-@pytest.mark.parametrize(("objective", "outputs"), [("binary", 1), ("multiclass", 3), ("regression", 1)])
+@pytest.mark.parametrize(
+    ("objective", "outputs"), [("binary", 1), ("multiclass", 3), ("regression", 1), ("lambdarank", 1)]
+)
 def test_contributions_are_lightgbms_and_add_up(objective: str, outputs: int) -> None:
     text = train(objective, outputs)
     booster = lgb.Booster(model_str=text.decode())

@@ -135,6 +135,23 @@ def test_what_clients_may_leave_out_is_the_model_files_word(case: Case) -> None:
     assert (colour.optional, colour.unseen, number.nullable) == (True, "error", False)
 
 
+def test_a_ranking_from_elsewhere_is_measured_by_its_queries(case: Case) -> None:
+    rows = table().append_column("q", pa.array(np.arange(ROWS) // 10))
+    pq.write_table(rows, case.folder / "data" / "rows.parquet")
+    case.raw |= {"target": {"column": "y", "kind": "ranking"}, "data": case.raw["data"] | {"query_column": "q"}}
+    signature = changed(output="ranking", classes=[])
+    with pytest.raises(Permanent, match="was trained for 'binary'; a ranking target wants lambdarank, rank_xendcg"):
+        case.adopt(signature=signature)
+    features = np.column_stack([[COLOURS.index(c) for c in rows["c"].to_pylist()], rows["n"].to_numpy()])
+    data = lightgbm.Dataset(
+        features, rows["y"].to_numpy(), group=[10] * (ROWS // 10), feature_name=["c", "n"], categorical_feature=[0]
+    )
+    given = lightgbm.train({"objective": "rank_xendcg", "verbosity": -1, "num_threads": 1}, data, 20)
+    bundle = case.adopt(str(given.model_to_string()).encode(), signature)
+    assert bundle.golden_scores.min() < 0, "raw scores are no probabilities"
+    assert msgspec.json.decode(bundle.files["report.json"])["validation_metrics"]["ndcg"] > 0.8
+
+
 def changed(**changes: Any) -> Any:
     return SIGNATURE | changes
 

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from shipway.bundle.modelfile import check_model_text
+from shipway.bundle.ranking import MAX_QUERY_ROWS
 from shipway.bundle.referencedays import read_days
 from shipway.bundle.store import Bundle, read_bundle
 from shipway.contract.errors import InvalidField, Permanent
@@ -21,6 +22,7 @@ from shipway.contract.events import TrainingCompleted
 from shipway.contract.history import history_key, labels_key
 from shipway.contract.spec import STAGES, parse_spec, to_builtins
 from shipway.runtime.objects import FolderStore
+from shipway.trainer.checks import QueryFigures, problems_of_queries
 from shipway.trainer.child import Hands
 from shipway.trainer.stages import Done
 
@@ -62,6 +64,22 @@ class Case:
         windows = {"source": f"folder:{self.folder}", "time_column": "at", "train": "30d", "holdout": "5d"}
         raw = self.raw_spec(**({"data": windows} | changes))
         return self.run(to_builtins(parse_spec(raw)), until)
+
+    def ranking(self, **columns: Any) -> dict[str, Any]:
+        """What a spec says of the data when it is searches of ten rows each, with relevances from 0 to 3."""
+        rng, search = np.random.default_rng(5), np.arange(ROWS) // 10
+        n = rng.normal(size=ROWS)
+        found: dict[str, Any] = {
+            "at": pa.array([T0 + timedelta(minutes=300 * int(one)) for one in search]),
+            "n": n,
+            "q": search,
+            "y": np.clip(np.round(n + 0.7 * rng.normal(size=ROWS) + 1), 0, 3),
+            "half": search % 2 == 0,
+        }
+        pq.write_table(pa.table(found | columns), self.folder / "rows.parquet")
+        windows = {"source": f"folder:{self.folder}", "time_column": "at", "train": "30d", "holdout": "5d"}
+        target, features = {"column": "y", "kind": "ranking"}, {"n": {"type": "number"}}
+        return {"data": windows | {"query_column": "q"}, "target": target, "features": features}
 
     def run(self, spec: dict[str, Any], until: datetime | None, hands: Callable[[], Hands] | None = None) -> Any:
         """Every stage by the same hands, or each by ``hands()``; gives what TrainingCompleted tells."""
@@ -137,7 +155,7 @@ def test_the_same_rows_give_the_same_model(case: Case) -> None:
     assert first.files["golden.parquet"] == second.files["golden.parquet"]
 
 
-@pytest.mark.parametrize("kind", ["binary", "multiclass", "regression"])
+@pytest.mark.parametrize("kind", ["binary", "multiclass", "regression", "ranking"])
 def test_stages_apart_give_the_model_that_stages_in_one_process_give(case: Case, kind: str) -> None:
     target = {"binary": {"column": "y", "kind": "binary"}, "multiclass": {"column": "c", "kind": "multiclass"}}
     windows = {"source": f"folder:{case.folder}", "time_column": "at", "train": "30d", "holdout": "5d"}
@@ -145,6 +163,8 @@ def test_stages_apart_give_the_model_that_stages_in_one_process_give(case: Case,
     if kind == "regression":
         features = {"c": {"type": "category"}}
     changes = {"data": windows, "target": target.get(kind, {"column": "n", "kind": kind}), "features": features}
+    if kind == "ranking":
+        changes |= case.ranking()
     spec = to_builtins(parse_spec(case.raw_spec(**changes)))
     one, apart = (read_bundle(case.store, case.run(spec, UNTIL, hands)["digest"]) for hands in (None, Hands))
     names = ("model.txt", "signature.json", "golden.parquet", "reference.parquet", "report.json")
@@ -202,6 +222,53 @@ def test_the_reference_knows_of_which_days_its_rows_are(case: Case) -> None:
     days = read_days(data, rows)
     assert len(days) in (30, 31) and sum(days) == rows
     assert max(days) <= 48, "a row in half an hour"
+
+
+def test_a_ranking_learns_an_order_and_is_stopped_by_whole_queries(case: Case) -> None:
+    result = case.train(**case.ranking(), gates={"slices": ["half"]})
+    bundle = read_bundle(case.store, result["digest"])
+    report = msgspec.json.decode(bundle.files["report.json"])
+    assert bundle.signature.output == "ranking"
+    assert check_model_text(bundle.model_text, features=1, outputs=1).objective == "lambdarank"
+    np.testing.assert_array_equal(scores(bundle, bundle.golden_rows), bundle.golden_scores)
+    assert result["metrics"]["ndcg"] > 0.85
+    assert report["validation_rows"] == 220  # 15 % of 1,440 is 216
+    assert (report["label"]["mean"], result["set_aside_rows"]) == (pytest.approx(1, abs=0.2), {"no target": 0})
+
+
+def test_rows_of_a_ranking_without_a_relevance_or_a_query_are_set_aside(case: Case) -> None:
+    relevance = np.tile([0.0, 1, 2, 3, 4, 1.5, -1, 31, np.nan, 2], ROWS // 10)
+    search = pa.array([None if i % 10 == 9 else i // 10 for i in range(ROWS)])
+    found = case.train(**case.ranking(y=pa.array(relevance, from_pandas=True), q=search))
+    assert found["set_aside_rows"] == {"no target": 144, "of no relevance from 0 to 30": 432, "without q": 144}
+
+
+@pytest.mark.parametrize(
+    ("columns", "changes", "words"),
+    [
+        ({"y": np.repeat([0, 2], ROWS // 2)}, {}, r"target\.column: 'y' is the same in all rows of each of the 144"),
+        ({"q": np.arange(ROWS)}, {}, r"\(1,440 of them have one row\), so there is no order to learn"),
+        ({}, {"gates": {"slices": ["n"]}}, r"gates\.slices: 'n' differs within a query"),
+        ({"q": np.full(ROWS, 0.5)}, {}, r"data\.query_column: must be a column of text, whole numbers"),
+        ({"q": np.zeros(ROWS)}, {"training": {"validation": 0.0}}, ""),
+    ],
+)
+def test_queries_that_tell_nothing_are_refused(
+    case: Case, columns: dict[str, Any], changes: dict[str, Any], words: str
+) -> None:
+    raw = case.ranking(**columns) | changes
+    if not words:  # one query of all rows can be learnt from
+        assert case.train(**raw)["metrics"] == {}
+        return
+    with pytest.raises(Permanent, match=words):
+        case.train(**raw)
+
+
+def test_a_query_of_more_rows_than_lightgbm_ranks_is_refused(case: Case) -> None:
+    spec = parse_spec(case.raw_spec(**case.ranking()))
+    (problem,) = problems_of_queries(spec, QueryFigures(2, 2, 0, MAX_QUERY_ROWS + 1))
+    assert problem.field == "data.query_column" and "in 10,001 rows" in problem.problem
+    assert problems_of_queries(spec, QueryFigures(2, 1, 0, MAX_QUERY_ROWS)) == []
 
 
 def test_without_an_end_all_data_is_used(case: Case) -> None:

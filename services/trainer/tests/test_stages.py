@@ -56,3 +56,21 @@ def test_models_of_the_same_data_have_outputs_of_their_own(raw_spec: RawSpec) ->
 def test_a_stage_reads_only_what_is_before_it() -> None:
     for at, stage in enumerate(STAGES):
         assert set(READS[stage]) <= set(STAGES[:at])
+
+
+def test_a_rankings_queries_slices_and_cut_run_again_what_looks_at_them(raw_spec: RawSpec) -> None:
+    data = {"source": "folder:/x", "time_column": "at", "query_column": "q", "train": "30d", "holdout": "5d"}
+    ranking = {"data": data, "target": {"column": "y", "kind": "ranking"}}
+    before = keys(to_builtins(parse_spec(raw_spec(**ranking))))
+    for change, first in (
+        ({"data": data | {"query_column": "other"}}, "get-data"),
+        ({"gates": {"slices": ["part"]}}, "clean"),
+        ({"gates": {"ndcg_at": 5}}, "train"),
+    ):
+        after = keys(to_builtins(parse_spec(raw_spec(**ranking | change))))
+        same = [a == b for a, b in zip(before, after, strict=True)]
+        assert STAGES[same.index(False)] == first
+    raw = to_builtins(parse_spec(raw_spec(**ranking)))
+    other = raw | {"data": raw["data"] | {"query_column": "other"}}
+    at = STAGES.index("preprocess")
+    assert keys(raw)[at] != keys(other)[at], "also where get-data and clean give the same table"

@@ -4,13 +4,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
 from shipway.bundle.boosting import Prepared
 from shipway.contract.errors import InvalidField
 from shipway.contract.signature import Feature, Signature
-from shipway.contract.spec import parse_spec
+from shipway.contract.spec import parse_spec, to_builtins
 from shipway.runtime.objects import FolderStore
 from shipway.runtime.settings import DataSettings
 from shipway.trainer.trials import search
@@ -63,6 +64,18 @@ def test_a_search_tries_parameters_within_their_space_and_ranks_them(asked: Aske
     fractions = [fraction for fraction, _, _ in told]
     assert len(told) == 13 and fractions == sorted(fractions) and fractions[-1] <= 0.98
     assert told[-1][1] == result["words"]
+
+
+def test_a_search_of_a_ranking_goes_by_ndcg(asked: Asked) -> None:
+    work, _ = asked(trials=2)
+    data = work.spec.data.model_copy(update={"query_column": "q"})
+    target = work.spec.target.model_copy(update={"kind": "ranking"})
+    work = replace(work, spec=parse_spec(to_builtins(work.spec.model_copy(update={"data": data, "target": target}))))
+    signature, found = rows()
+    ranking = replace(found, queries=np.repeat(np.arange(120), 10))
+    _, result = search(work, (msgspec.structs.replace(signature, output="ranking", classes=[]), ranking))
+    assert result["metric"] == "ndcg"
+    assert 0.5 < result["best"][0]["figure"] <= 1
 
 
 def test_the_same_request_finds_the_same_and_another_one_looks_elsewhere(asked: Asked) -> None:

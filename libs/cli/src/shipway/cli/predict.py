@@ -38,13 +38,17 @@ def predict(
     if as_json:
         print_json(msgspec.to_builtins(answer))
         return
-    shown = table(f"{answer.model}, version {answer.version}", "prediction", ">answer", ">probability")
+    ranking = any(prediction.score is not None for prediction in answer.predictions)
+    titles = (">score", ">rank") if ranking else (">answer", ">probability")
+    shown = table(f"{answer.model}, version {answer.version}", "prediction", *titles)
     for prediction in answer.predictions:
         chance = prediction.probability
         if prediction.probabilities is not None and prediction.label is not None:
             chance = prediction.probabilities[prediction.label]
-        text = prediction.label if prediction.label is not None else f"{prediction.value:.6g}"
-        shown.add_row(prediction.id, text, "" if chance is None else f"{chance:.4f}")
+        number = prediction.value if prediction.score is None else prediction.score
+        text = prediction.label if prediction.label is not None else f"{number:.6g}"
+        beside = str(prediction.rank) if ranking else "" if chance is None else f"{chance:.4f}"
+        shown.add_row(prediction.id, text, beside)
     console.print(shown)
     for prediction, row in zip(answer.predictions, rows, strict=True) if explain else ():
         for name, base, contributions in _explained(prediction):

@@ -7,13 +7,18 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Prediction:
-    """One row's answer. ``label`` and ``probability`` (binary) or ``probabilities`` (multiclass), or ``value``."""
+    """One row's answer. ``label`` and ``probability`` (binary) or ``probabilities`` (multiclass), or ``value``.
+
+    Of a ranking the raw ``score``, and the ``rank`` among the rows that were asked together, 1 the best.
+    """
 
     id: str
     label: str | None = None
     probability: float | None = None
     probabilities: dict[str, float] | None = None
     value: float | None = None
+    score: float | None = None
+    rank: int | None = None
     base: float | dict[str, float] | None = None
     contributions: dict[str, Any] | None = None
 

@@ -23,7 +23,7 @@ from shipway.client.errors import ShipwayError
 from shipway.client.replaying import Replayed, comparison, in_order
 from shipway.contract.errors import Permanent
 from shipway.contract.history import FEATURE
-from shipway.contract.signature import Signature, parse_signature
+from shipway.contract.signature import OF_NUMBERS, Signature, parse_signature
 from shipway.runtime.objects import ObjectStore
 from shipway.runtime.settings import DataSettings
 
@@ -109,7 +109,7 @@ def _rows(
     table, scores = table.take(newest), scores[newest.to_numpy()]
     labels = labels_between(store, wanted.model, wanted.start.date(), wanted.end.date(), datetime.now(UTC), allowed)
     place = pc.index_in(table["prediction_id"], labels["prediction_id"].combine_chunks())
-    kind = pa.float64() if bundle.signature.output == "regression" else pa.string()
+    kind = pa.float64() if bundle.signature.output in OF_NUMBERS else pa.string()
     return table.append_column(bundle.signature.target, labels["label"].cast(kind).take(place)), scores
 
 

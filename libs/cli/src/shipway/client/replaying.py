@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from shipway.bundle.metrics import score_metrics
-from shipway.contract.signature import Signature
+from shipway.contract.signature import OF_NUMBERS, Signature
 
 Matrix = npt.NDArray[np.float64]
 
@@ -33,7 +33,7 @@ def in_order(signature: Signature, logged: Signature, scores: Matrix) -> Matrix 
     """Scores of another version in the order of this one's classes; None where they mean something else."""
     if (signature.output, signature.target) != (logged.output, logged.target):
         return None
-    if signature.output == "regression" or signature.classes == logged.classes:
+    if signature.output in OF_NUMBERS or signature.classes == logged.classes:
         return scores
     if set(signature.classes) != set(logged.classes):
         return None
@@ -52,7 +52,7 @@ def comparison(signature: Signature, rows: Replayed) -> dict[str, Any]:
         "quality": _quality(signature, rows),
         "latency_ms": {"logged": _times(rows.logged_s), "replayed": _times(rows.again_s)},
     }
-    if signature.output != "regression":
+    if signature.classes:
         changed = decisions(signature, rows.again) != decisions(signature, rows.logged)
         found["decisions"] = {"changed": int(changed.sum()), "share": float(changed.mean()), **_moved(signature, rows)}
     return found

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from shipway.bundle.ranking import Codes, sizes_of
 from shipway.contract.errors import Permanent
 from shipway.contract.signature import Signature
-from shipway.contract.spec import ModelSpec
+from shipway.contract.spec import DEFAULT_OBJECTIVE, ModelSpec
 from shipway.runtime.lean import without_pandas
 
 with without_pandas():
@@ -29,12 +30,15 @@ OnLoss = Callable[[int, float], None]
 class Prepared:
     """Rows in the order of time: features (rows, features), labels (rows,); the last ones validate. ``days``: how many
     are of each UTC day, one after another; none where that is not known.
+
+    Of a ranking the rows of a query lie together, on one side of that cut, and ``queries`` (rows,) numbers them.
     """
 
     features: Matrix
     labels: Matrix
     validation_rows: int
     days: tuple[int, ...] = ()
+    queries: Codes | None = None
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,9 @@ class Trained:
 def parameters(spec: ModelSpec, signature: Signature, max_threads: int) -> dict[str, Any]:
     """LightGBM's parameters: the spec's, and those that make two runs on the same rows give the same model."""
     threads = spec.training.threads or os.cpu_count() or 1
-    params = {"objective": spec.target.kind, **spec.training.params}
+    params = {"objective": DEFAULT_OBJECTIVE.get(spec.target.kind, spec.target.kind), **spec.training.params}
+    if signature.output == "ranking":
+        params |= {"metric": "ndcg", "eval_at": [spec.gates.ndcg_at]}
     if signature.output == "multiclass":
         params["num_class"] = len(signature.classes)
     return params | {
@@ -92,6 +98,7 @@ def boost(
     data = lightgbm.Dataset(
         prepared.features[:cut],
         prepared.labels[:cut],
+        group=_groups(prepared, slice(None, cut)),
         params=params,
         feature_name=[f"f{i}" for i in range(len(signature.features))],
         categorical_feature=[i for i, f in enumerate(signature.features) if f.type == "category"],
@@ -99,7 +106,8 @@ def boost(
     held_out = []
     if prepared.validation_rows:
         callbacks.append(lambda env: on_loss(env.iteration + 1, _loss(env.evaluation_result_list)))
-        held_out = [data.create_valid(prepared.features[cut:], prepared.labels[cut:])]
+        newest = slice(cut, None)
+        held_out = [data.create_valid(prepared.features[cut:], prepared.labels[cut:], group=_groups(prepared, newest))]
         patience = spec.training.early_stopping_rounds
         if patience is not None and params.get("boosting") != "dart":  # dart can't stop early
             callbacks.append(lightgbm.early_stopping(patience, verbose=True))
@@ -125,6 +133,10 @@ def booster_of(text: bytes, threads: int = 1) -> lightgbm.Booster:
         return lightgbm.Booster(model_str=text.decode(), params={"num_threads": threads})
     except lightgbm.basic.LightGBMError as err:
         raise Permanent(f"LightGBM: {err}") from err
+
+
+def _groups(prepared: Prepared, rows: slice) -> Codes | None:
+    return None if prepared.queries is None else sizes_of(prepared.queries[rows])
 
 
 def _loss(evaluated: Sequence[tuple[str, str, float, bool]]) -> float:

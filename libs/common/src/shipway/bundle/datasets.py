@@ -18,6 +18,7 @@ from shipway.bundle.history import HistorySummary, as_logged, read_history, stat
 from shipway.bundle.manifest import Windows
 from shipway.contract.arrowbounds import check_schema
 from shipway.contract.errors import InvalidField, Transient
+from shipway.contract.signature import OF_NUMBERS
 from shipway.contract.spec import ModelSpec, format_duration
 from shipway.runtime.lean import without_pandas
 from shipway.runtime.objects import ObjectStore
@@ -81,7 +82,7 @@ def read_rows(
     allowed: DataSettings,
     as_of: datetime | None = None,
 ) -> tuple[pa.Table, HistorySummary | None]:
-    """The rows with ``start <= time < end``: features, target, time, id and slice columns, in the order of time.
+    """The rows with ``start <= time < end``: features, target, time, id, query and slice columns, in the order of time.
 
     Where the history is read, with the labels known ``as_of``, also what it holds.
 
@@ -92,6 +93,8 @@ def read_rows(
     wanted = [*spec.features, spec.target.column, spec.data.time_column]
     if spec.data.id_column:
         wanted.append(spec.data.id_column)
+    if spec.data.query_column:
+        wanted.append(spec.data.query_column)
     wanted += spec.gates.slices
     columns = list(dict.fromkeys(wanted))
     room, summary = _Room(spec, allowed), None
@@ -102,7 +105,7 @@ def read_rows(
             rows, summary = read_history(store, spec, start, end, _known(as_of), allowed, room.take)
             tables = [rows, *(as_logged(spec, table) for table in tables)]
         table = pa.concat_tables(tables, promote_options="permissive")
-    if spec.data.from_history and spec.target.kind != "regression":
+    if spec.data.from_history and spec.target.kind not in OF_NUMBERS:
         table = _whole_numbers(table, spec.target.column)
     return table.sort_by(spec.data.time_column), summary
 

@@ -9,10 +9,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from shipway.contract.errors import InvalidField
-from shipway.contract.signature import MAX_CATEGORIES, UNSEEN, Feature, Signature, encode_signature
+from shipway.contract.signature import MAX_CATEGORIES, OF_NUMBERS, UNSEEN, Feature, Signature, encode_signature
 from shipway.contract.spec import ModelSpec
 
 Matrix = npt.NDArray[np.float64]
+MAX_RELEVANCE = 30  # of a row of a ranking; LightGBM knows gains for no more
 
 
 def learn_signature(spec: ModelSpec, table: pa.Table) -> Signature:
@@ -67,7 +68,8 @@ def encode_table(signature: Signature, table: pa.Table) -> Matrix:
 def encode_target(signature: Signature, table: pa.Table) -> tuple[Matrix, npt.NDArray[np.bool_]]:
     """The target as numbers (the class's index, or the value), and which rows have one.
 
-    A row whose target is null, not finite, or not one of the classes has none: it is set aside and counted.
+    A row whose target is null, not finite, not one of the classes, or no relevance (a whole number from 0 to
+    MAX_RELEVANCE) has none: it is set aside and counted.
 
     Raises:
         Permanent: the target's column is missing or of a type that can't be.
@@ -75,6 +77,9 @@ def encode_target(signature: Signature, table: pa.Table) -> tuple[Matrix, npt.ND
     if signature.target not in table.column_names:
         raise InvalidField("target.column", f"{signature.target!r} is not a column of the data")
     column = table.column(signature.target)
+    if signature.output == "ranking":
+        values = _numbers(signature.target, column.cast(pa.int8()) if pa.types.is_boolean(column.type) else column)
+        return values, (values >= 0) & (values <= MAX_RELEVANCE) & (values == np.floor(values))
     if signature.output == "regression":
         values = _numbers(signature.target, column)
     else:
@@ -130,12 +135,12 @@ def as_text(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def learn_classes(spec: ModelSpec, table: pa.Table) -> list[str]:
-    """The target's classes in the order of the output: the spec's, or those found; none for a regression.
+    """The target's classes in the order of the output: the spec's, or those found; none for a regression, a ranking.
 
     Raises:
         Permanent: what is found does not fit the target's kind.
     """
-    if spec.target.kind == "regression":
+    if spec.target.kind in OF_NUMBERS:
         return []
     if spec.target.classes is not None:
         return list(spec.target.classes)

@@ -18,6 +18,7 @@ from shipway.bundle.features import as_text
 from shipway.contract.arrowbounds import check_schema
 from shipway.contract.errors import InvalidField, Transient
 from shipway.contract.history import FEATURE, day_of, history_prefix, labels_prefix
+from shipway.contract.signature import OF_NUMBERS
 from shipway.contract.spec import FeatureSpec, ModelSpec
 from shipway.runtime.objects import ObjectMissing, ObjectStore
 from shipway.runtime.settings import DataSettings
@@ -63,8 +64,9 @@ def read_history(
 ) -> tuple[pa.Table, HistorySummary]:
     """The rows predicted within ``start <= at < end``, of predictions that were ripe by ``as_of``.
 
-    Columns are named as the model file names them; a number is FP64, a category and a class text. ``take`` is told of
-    each day's rows, and may refuse them.
+    Columns are named as the model file names them; a number is FP64, a category and a class text. The query of a
+    ranking's row is the client's id of it without the last part: "search-9" of "search-9/3". ``take`` is told of each
+    day's rows, and may refuse them.
 
     Raises:
         Permanent: a feature that was never logged, or files that are not the history's. Transient: the store is away.
@@ -72,7 +74,8 @@ def read_history(
     end = min(end, as_of - spec.labels.mature_after)
     labels = _labels(store, spec, start, end, as_of, allowed)
     predictions, tables = 0, [_typed(spec, _empty()).append_column("label", labels["label"].slice(0, 0))]
-    for _, found in answered(store, spec.name, start, end, [FEATURE + name for name in spec.features], allowed):
+    wanted = [*(FEATURE + name for name in spec.features), *(["client_id"] if spec.data.query_column else [])]
+    for _, found in answered(store, spec.name, start, end, wanted, allowed):
         predictions += len(found)
         place = pc.index_in(found["prediction_id"], labels["prediction_id"].combine_chunks())
         rows = _typed(spec, found).append_column("label", labels["label"].take(place)).filter(pc.is_valid(place))
@@ -80,6 +83,11 @@ def read_history(
         tables.append(rows)
     labelled = once(pa.concat_tables(tables))
     kept, left_out = _with_features(spec, labelled)
+    if spec.data.query_column is not None:
+        there = pc.is_valid(kept["query"])
+        if lacking := kept["query"].null_count:
+            left_out["whose client_id names no query"] = lacking
+        kept = kept.filter(there)
     return _named(spec, kept), HistorySummary(
         predictions=predictions,
         labelled=len(labelled),
@@ -146,7 +154,7 @@ def as_logged(spec: ModelSpec, table: pa.Table) -> pa.Table:
         if name in spec.features:
             columns[name] = _cast(spec.features[name], name, column)
         elif name == spec.target.column:
-            columns[name] = column.cast(pa.float64()) if spec.target.kind == "regression" else as_text(name, column)
+            columns[name] = column.cast(pa.float64()) if spec.target.kind in OF_NUMBERS else as_text(name, column)
         elif name == data.time_column:
             moments = column.cast(pa.timestamp("us", tz=getattr(column.type, "tz", None)))
             columns[name] = moments.cast(TIME) if moments.type.tz else pc.assume_timezone(moments, "UTC")
@@ -181,7 +189,7 @@ def _labels(
 ) -> pa.Table:
     day = timedelta(days=1)  # a double of a prediction may lie beyond midnight
     found = labels_between(store, spec.name, (start - day).date(), (end + day).date(), as_of, allowed)
-    wanted = pa.float64() if spec.target.kind == "regression" else pa.string()
+    wanted = pa.float64() if spec.target.kind in OF_NUMBERS else pa.string()
     return found.set_column(1, "label", found["label"].cast(wanted)).filter(pc.is_valid(found["label"]))
 
 
@@ -243,7 +251,14 @@ def _typed(spec: ModelSpec, table: pa.Table) -> pa.Table:
     made = table.select(["prediction_id", "at", "version", "role", "instance"])
     for name, feature in spec.features.items():
         made = made.append_column(FEATURE + name, cast_feature(feature, name, table))
-    return made
+    return made if spec.data.query_column is None else made.append_column("query", _queries(table))
+
+
+def _queries(logged: pa.Table) -> pa.ChunkedArray:
+    if "client_id" not in logged.column_names:
+        return pa.chunked_array([pa.nulls(len(logged), pa.string())])
+    parts = pc.extract_regex(logged["client_id"].cast(pa.string()), r"^(?P<query>.+)/[^/]*$")
+    return pc.struct_field(parts, "query")
 
 
 def cast_feature(feature: FeatureSpec, name: str, logged: pa.Table) -> pa.ChunkedArray:
@@ -301,6 +316,8 @@ def _named(spec: ModelSpec, rows: pa.Table) -> pa.Table:
     columns |= {spec.target.column: rows["label"], spec.data.time_column: rows["at"]}
     if spec.data.id_column is not None:
         columns[spec.data.id_column] = rows["prediction_id"]
+    if spec.data.query_column is not None:
+        columns[spec.data.query_column] = rows["query"]
     return pa.table(columns)
 
 

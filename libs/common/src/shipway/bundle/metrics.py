@@ -3,18 +3,24 @@
 import numpy as np
 import numpy.typing as npt
 
+from shipway.bundle.ranking import Ranked, ndcg_by_query
 from shipway.contract.signature import Signature
 
 Matrix = npt.NDArray[np.float64]
-HIGHER_IS_BETTER = {"auc": True, "accuracy": True, "log_loss": False, "rmse": False, "mae": False}
+HIGHER_IS_BETTER = {"auc": True, "accuracy": True, "log_loss": False, "rmse": False, "mae": False, "ndcg": True}
 _TINY = 1e-15
 
 
-def score_metrics(signature: Signature, labels: Matrix, scores: Matrix) -> dict[str, float]:
+def score_metrics(
+    signature: Signature, labels: Matrix, scores: Matrix, ranked: Ranked | None = None
+) -> dict[str, float]:
     """The metrics of ``scores`` (rows, outputs) against ``labels`` (rows,): those that fit the output's kind.
 
-    NaN where a metric is not defined (AUC with one class only).
+    ``ranked`` says which rows of a ranking belong together; without it, it has no metrics. NaN where a metric is not
+    defined (AUC with one class only).
     """
+    if signature.output == "ranking":
+        return {} if ranked is None else {"ndcg": _mean(ndcg_by_query(labels, scores[:, 0], ranked))}
     if signature.output == "regression":
         error = scores[:, 0] - labels
         return {"rmse": float(np.sqrt(np.mean(error**2))), "mae": float(np.mean(np.abs(error)))}
@@ -39,6 +45,10 @@ def auc(positive: npt.NDArray[np.bool_], scores: Matrix) -> float:
     _, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
     ranks = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
     return float((ranks[positive].sum() - n_positive * (n_positive + 1) / 2) / (n_positive * n_negative))
+
+
+def _mean(values: Matrix) -> float:
+    return float(values.mean()) if len(values) else float("nan")
 
 
 def _log_loss(probability_of_truth: Matrix) -> float:

@@ -16,7 +16,9 @@ from shipway.contract.errors import InvalidField, Permanent
 
 Scalar = str | int | float | bool | None
 FeatureType = Literal["number", "category", "boolean"]
-OutputKind = Literal["binary", "multiclass", "regression"]
+OutputKind = Literal["binary", "multiclass", "regression", "ranking"]
+OF_NUMBERS = frozenset({"regression", "ranking"})
+"""The kinds of output that are a number, and not one of several classes."""
 MAX_PROBLEMS = 20
 _EXACT = 2**53  # integers up to here are exact as float64
 MAX_CATEGORIES = 100_000
@@ -44,7 +46,7 @@ class Feature(msgspec.Struct, frozen=True, kw_only=True):
 class Signature(msgspec.Struct, frozen=True, kw_only=True):
     """The features in the order of the model's columns, and the output.
 
-    ``classes`` are the names of the classes in the order of the model's outputs; empty for regression.
+    ``classes`` are the names of the classes in the order of the model's outputs; empty for a regression and a ranking.
     """
 
     features: list[Feature]
@@ -82,7 +84,7 @@ def parse_signature(raw: Any) -> Signature:
     for f in signature.features:
         if len(f.categories) > MAX_CATEGORIES or len(set(f.categories)) != len(f.categories):
             raise InvalidField(f"signature.features.{f.name}.categories", "at most 100,000, each once")
-    wanted = {"binary": 2, "regression": 0}.get(signature.output)
+    wanted = {"binary": 2, "regression": 0, "ranking": 0}.get(signature.output)
     if (wanted is not None and len(signature.classes) != wanted) or (wanted is None and len(signature.classes) < 2):
         raise InvalidField("signature.classes", f"{len(signature.classes)} do not fit {signature.output} output")
     return signature
@@ -257,13 +259,17 @@ def _kind(value: Any) -> str:
 
 
 def describe_output(signature: Signature, numbers: Sequence[float]) -> dict[str, Any]:
-    """A row's output in words: ``{"label", "probability"}``, ``{"label", "probabilities"}`` or ``{"value"}``.
+    """A row's output in words, by its kind.
+
+    ``{"label", "probability"}``, ``{"label", "probabilities"}``, ``{"value"}`` or ``{"score"}``.
 
     ``numbers`` are the model's ``outputs_per_row`` numbers: the probability of the second class for binary,
-    one probability a class for multiclass, the value for regression.
+    one probability a class for multiclass, the value for regression, the raw score for ranking.
     """
     if signature.output == "regression":
         return {"value": numbers[0]}
+    if signature.output == "ranking":
+        return {"score": numbers[0]}
     if signature.output == "binary":
         return {"label": signature.classes[int(numbers[0] >= 0.5)], "probability": numbers[0]}
     best = max(range(len(numbers)), key=numbers.__getitem__)
@@ -271,6 +277,19 @@ def describe_output(signature: Signature, numbers: Sequence[float]) -> dict[str,
         "label": signature.classes[best],
         "probabilities": dict(zip(signature.classes, numbers, strict=True)),
     }
+
+
+def describe_outputs(signature: Signature, rows: Sequence[Sequence[float]]) -> list[dict[str, Any]]:
+    """The outputs of a request's rows in words, each as describe_output has it.
+
+    Of a ranking each has its ``rank`` among the rows as well, 1 the best; of equal scores the earlier row comes first.
+    """
+    told = [describe_output(signature, numbers) for numbers in rows]
+    if signature.output == "ranking":
+        best_first = sorted(range(len(rows)), key=lambda at: -rows[at][0])
+        for rank, at in enumerate(best_first, 1):
+            told[at]["rank"] = rank
+    return told
 
 
 def describe_contributions(signature: Signature, numbers: Sequence[float]) -> dict[str, Any]:

@@ -102,6 +102,9 @@ class Measured:
     ``champion`` and ``against_champion`` (the candidate's) are on the rows that both can be judged on; ``champion`` is
     empty where there is none to compare with, and ``champion_problem`` says why if one exists. ``telling`` is how much
     of the target each feature alone tells, 0 to 1.
+
+    Of a ranking ``queries`` is in how many queries rows differ in relevance, which is what the figures are of, and
+    ``trained_on`` how many rows were left out, as training saw others of their query.
     """
 
     rows: int
@@ -119,6 +122,8 @@ class Measured:
     telling: Mapping[str, float] = field(default_factory=dict)
     stability: Stability | None = None
     latency: Latency | None = None
+    queries: int | None = None
+    trained_on: int = 0
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,8 @@ class PredictBody(BaseModel):
 
 
 class PredictionAnswer(BaseModel):
-    """One row's answer: label and probability (binary), label and probabilities (multiclass), or value.
+    """One row's answer: label and probability (binary), label and probabilities (multiclass), value (regression), or
+    score and rank, 1 the best of the request's rows (ranking).
 
     With ``explain`` what each feature contributed to the raw score (for classes the log-odds), of several classes by
     class; together with ``base`` they add up to it.
@@ -42,6 +43,8 @@ class PredictionAnswer(BaseModel):
     probability: float | None = None
     probabilities: dict[str, float] | None = None
     value: float | None = None
+    score: float | None = None
+    rank: int | None = None
     base: float | dict[str, float] | None = None
     contributions: dict[str, float] | dict[str, dict[str, float]] | None = None
 

@@ -4,7 +4,7 @@ Rules. ``require`` says how many models must answer: all, any, or a number; with
 model's reason, with enough it is answered and the others are named in ``failed``. ``aggregate``: *all* gives each
 model's answer as it is; *first* is the first that comes, and the others are not waited for; *mean* is the mean of the
 probabilities or values of those that answered; *vote* is the label that most of them give, of a tie the one with the
-higher mean probability.
+higher mean probability. Scores of rankings are each on a scale of their own, and have neither mean nor majority.
 """
 
 from collections import Counter
@@ -18,7 +18,7 @@ Require = Literal["all", "any"] | int
 
 @dataclass(frozen=True)
 class Answer:
-    """One model's answer: an entry a row, in words (see describe_output), with its id; ``classes`` of its output."""
+    """One model's answer: an entry a row, in words (see describe_outputs), with its id; ``classes`` of its output."""
 
     model: str
     version: int
@@ -86,6 +86,8 @@ def _gravest(failures: Sequence[Failure]) -> int:
 
 def _check_alike(aggregate: Aggregate, answers: Sequence[Answer]) -> None:
     names = ", ".join(a.model for a in answers)
+    if any("score" in a.predictions[0] for a in answers):
+        raise Unanswered(422, f"aggregate: of {names} some rank, by scores on scales of their own; use all or first")
     if len({frozenset(a.classes) for a in answers}) > 1:
         raise Unanswered(422, f"aggregate: {names} do not give the same kind of answer with the same classes")
     if aggregate == "vote" and not answers[0].classes:

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from shipway.contract.inference import TIMEOUT_HEADER, asked_model
-from shipway.contract.signature import InvalidRows, describe_contributions, describe_output
+from shipway.contract.signature import InvalidRows, describe_contributions, describe_outputs
 from shipway.gateway.asking import Asked, Asker, as_bytes, starting
 from shipway.runtime.direct import Exchange
 from shipway.runtime.http import (
@@ -179,15 +179,10 @@ def render(asked: Asked, scores: list[list[float]]) -> bytes:
     route = asked.route
     assert route is not None, "a request is routed before it is answered"
     signature, width = route.signature, route.signature.outputs_per_row
+    told = describe_outputs(signature, [row[:width] for row in scores] if asked.explain else scores)
     if asked.explain:
-        predictions = [
-            {"id": one, **describe_output(signature, row[:width]), **describe_contributions(signature, row[width:])}
-            for one, row in zip(asked.ids, scores, strict=True)
-        ]
-    else:
-        predictions = [
-            {"id": one, **describe_output(signature, row)} for one, row in zip(asked.ids, scores, strict=True)
-        ]
+        told = [one | describe_contributions(signature, row[width:]) for one, row in zip(told, scores, strict=True)]
+    predictions = [{"id": one, **words} for one, words in zip(asked.ids, told, strict=True)]
     return _encode({"model": route.model, "version": route.version, "predictions": predictions})
 
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import msgspec
 from prometheus_client import Counter
 
-from shipway.contract.signature import InvalidRows, describe_output
+from shipway.contract.signature import InvalidRows, describe_outputs
 from shipway.gateway.asking import Asked, Asker, as_bytes
 from shipway.gateway.ensemble import Aggregate, Answer, Failure, Require, Unanswered, combine
 from shipway.gateway.groups import Groups
@@ -175,9 +175,8 @@ class Several:
         asked.rows = rows
         scores = await self._asker.scores(asked, len(encoded), as_bytes(encoded), question.client_ids)
         signature = route.signature
-        predictions = [
-            {"id": one, **describe_output(signature, numbers)} for one, numbers in zip(asked.ids, scores, strict=True)
-        ]
+        told = zip(asked.ids, describe_outputs(signature, scores), strict=True)
+        predictions = [{"id": one, **words} for one, words in told]
         return Answer(route.model, route.version, signature.classes, predictions)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
-from shipway.contract.signature import Feature, Signature
+from shipway.contract.signature import OF_NUMBERS, Feature, Signature
 from shipway.monitor.dayspread import Spread, spread_of
 from shipway.monitor.slices import Slicing, make_slicings
 
@@ -22,7 +22,7 @@ CELLS = 10
 MOST_CATEGORIES = 30
 MAX_FEATURES = 1000  # the first ones; so much is looked at of a version
 MISSING, NOT_KNOWN, VALUES = 0, 1, 2
-# Answers of regression: below, within and above the middle 98 % of the reference's.
+# Answers that are a number: below, within and above the middle 98 % of the reference's.
 _OUTER = (0.01, 0.99)
 
 
@@ -112,8 +112,8 @@ def main_score(scores: Matrix) -> Matrix:
 
 
 def sureness_of(scores: Matrix, output: str) -> Matrix:
-    """How likely each answer is right by its own probability: of the more likely class. Empty for regression."""
-    if output == "regression":
+    """How likely each answer is right by its own probability: of the more likely class. Empty for a number."""
+    if output in OF_NUMBERS:
         return np.zeros(0)
     return np.maximum(scores[:, 0], 1 - scores[:, 0]) if output == "binary" else scores.max(axis=1)
 

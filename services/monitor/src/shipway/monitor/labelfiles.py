@@ -17,6 +17,7 @@ import sqlalchemy as sa
 
 from shipway.contract.errors import Permanent
 from shipway.contract.history import labels_key
+from shipway.contract.signature import OF_NUMBERS
 from shipway.monitor.labels import bounds_of_day, remove
 from shipway.monitor.quality import class_name
 from shipway.monitor.tables import label_files as files
@@ -98,7 +99,7 @@ def _without(data: bytes, ids: Collection[str]) -> tuple[bytes, int, set[str]]:
 
 async def _encoded(tx: Transaction, model: str, day: date, kind: str) -> tuple[bytes, int]:
     """The file and its rows, in the order of prediction ids. Read part by part: a day may have millions."""
-    value = pa.float64() if kind == "regression" else pa.string()
+    value = pa.float64() if kind in OF_NUMBERS else pa.string()
     schema = pa.schema(
         [
             pa.field("prediction_id", pa.string(), nullable=False),
@@ -140,6 +141,8 @@ def _row(row: Any, kind: str) -> dict[str, Any]:
 
 
 def _value(label: Any, kind: str) -> float | str | None:
-    if kind == "regression":
+    if kind == "ranking" and isinstance(label, bool):
+        return float(label)  # relevant or not
+    if kind in OF_NUMBERS:
         return float(label) if isinstance(label, int | float) and not isinstance(label, bool) else None
     return class_name(label)

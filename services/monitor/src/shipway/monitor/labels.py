@@ -106,6 +106,10 @@ async def settle(
             counts["too old"] += 1
             too_old.append(row.prediction_id)
             continue
+        if not judge.judges:
+            counts["not judged"] += row.counted is None
+            found.append((row, answer))
+            continue
         hour = sums[answer.version, answer.at.replace(minute=0, second=0, microsecond=0)]
         if row.counted is None:
             counts["late"] += delay > rule.mature_after

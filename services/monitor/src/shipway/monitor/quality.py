@@ -88,16 +88,24 @@ class Quality:
 
 
 class Judge:
-    """Holds answers of one version against labels. ``scale``: the error of regression that is a loss of 1."""
+    """Holds answers of one version against labels. ``scale``: the error of regression that is a loss of 1.
+
+    ``judges`` is False of a ranking: how good a row's score is depends on those of the other rows of its query, which
+    the record does not name. Its labels are filed, and have no loss.
+    """
 
     def __init__(self, signature: Signature, scale: float = 1.0) -> None:
+        self.judges = signature.output != "ranking"
         self._output = signature.output
         self._outputs = signature.outputs_per_row
         self._scale = scale
         self._classes = {name: i for i, name in enumerate(signature.classes)}
 
     def judge(self, scores: Sequence[float], label: Value) -> Judged | None:
-        """The answer beside its label; None where the label is none of the target's, or the scores are no answer's."""
+        """The answer beside its label; None where the label is none of the target's, or the scores are no answer's.
+
+        Not to be asked of a ranking (see ``judges``).
+        """
         if len(scores) != self._outputs or not all(map(math.isfinite, scores)):
             return None
         if self._output == "regression":

@@ -13,6 +13,8 @@ from shipway.monitor.tables import versions
 from shipway.monitor.worsening import Rule
 from shipway.runtime.database import Transaction
 
+NO_QUERIES = "not judged: the label of one row says nothing of the order of its query, and the record names no queries"
+
 
 def rule_of(spec: ModelSpec) -> Rule:
     """When the quality of a model is too bad."""
@@ -30,6 +32,8 @@ async def found(
     tx: Transaction, model: str, spec: ModelSpec, version: int, window: Summary, bins: Bins, end: datetime
 ) -> list[Finding]:
     """Quality by labels that had time to come, calibration, and the quality to expect of the window's answers."""
+    if bins.output == "ranking":
+        return [worsening.not_judged(version, NO_QUERIES)]
     rule, said = rule_of(spec), spec.monitoring
     holdout = await _holdout(tx, model, version)
     ripe = end - spec.labels.mature_after

@@ -93,6 +93,11 @@ def by_labels(
     return found
 
 
+def not_judged(version: int, why: str) -> Finding:
+    """That quality is not judged at all, and why."""
+    return _said(version, QUALITY, "", "insufficient", None, None, why)
+
+
 def by_probabilities(
     version: int, now: Sure, reference: Sure, rule: Rule, calibrated: str, coverage: float | None
 ) -> Finding:

@@ -151,7 +151,8 @@ def _compare(serving: Serving, ask: Ask, scores: Matrix) -> None:
     """Counts how far a shadow's scores lie from the champion's."""
     if len(ask.beside) == 8 * scores.size:
         beside = np.frombuffer(ask.beside, "<f8").reshape(scores.shape)
-        serving.distance_sum += float(distances(serving.loaded.signature.output, scores, beside).sum())
+        traces = np.frombuffer(ask.trace_ids, np.dtype((np.void, rows.ID_BYTES)))
+        serving.distance_sum += float(distances(serving.loaded.signature.output, scores, beside, traces).sum())
         serving.compared += ask.rows
 
 

@@ -14,6 +14,7 @@ from shipway.bundle.boosting import Prepared, Trained, booster_of
 from shipway.bundle.features import encode_table, encode_target
 from shipway.bundle.manifest import check_digest, sha256
 from shipway.bundle.modelfile import check_model_text
+from shipway.bundle.ranking import in_queries, newest_rows
 from shipway.bundle.referencedays import days_of
 from shipway.bundle.store import Limits, open_golden
 from shipway.bundle.trial import try_in_child
@@ -49,13 +50,15 @@ def preprocess(work: Work, table: pa.Table) -> tuple[tuple[Signature, Prepared],
         raise InvalidField("signature.json", f"is no JSON: {err}") from err
     signature = foreign.fitted(work.spec, parse_signature(decoded))
     encode_signature(signature)
+    table, queries = in_queries(work.spec, table)
     labels, known = encode_target(signature, table)
     if not known.any():
         raise InvalidField("signature.classes", f"no row of the data has one of them as {signature.target!r}")
     table, labels = table.filter(pa.array(known)), labels[known]
-    validation = int(len(labels) * work.spec.training.validation)
+    queries = None if queries is None else queries[known]
+    validation = newest_rows(queries, len(labels), work.spec.training.validation)
     days = days_of(table.column(work.spec.data.time_column))
-    rows = Prepared(encode_table(signature, table), labels, validation, days)
+    rows = Prepared(encode_table(signature, table), labels, validation, days, queries)
     return (signature, rows), {"rows": len(rows.labels), "validation_rows": validation}
 
 

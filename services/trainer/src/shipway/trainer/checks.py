@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from shipway.bundle.history import HistorySummary
+from shipway.bundle.ranking import MAX_QUERY_ROWS
 from shipway.contract.errors import InvalidField, Permanent
 from shipway.contract.spec import ModelSpec, format_duration
 
@@ -33,11 +34,25 @@ class FeatureFigures:
 
 @dataclass(frozen=True)
 class Figures:
-    """Of the rows to train on. ``shares``: of each class, by its name, empty for a regression."""
+    """Of the rows to train on. ``shares``: of each class, by its name, empty for a regression, a ranking."""
 
     features: Sequence[FeatureFigures]
     shares: Mapping[str, float] = field(default_factory=dict)
     constant_target: bool = False
+
+
+@dataclass(frozen=True)
+class QueryFigures:
+    """Of the queries of a ranking: how many there are, in how many rows differ in relevance, how long the longest is.
+
+    ``of_one_row``: how many have no other row; ``uneven``: columns of gates.slices that differ within a query.
+    """
+
+    queries: int
+    telling: int
+    of_one_row: int
+    longest: int
+    uneven: Sequence[str] = ()
 
 
 class UnfitData(Permanent):
@@ -71,6 +86,37 @@ def problems_of_rows(spec: ModelSpec, rows: Rows) -> list[InvalidField]:
             )
         )
     return found
+
+
+def problems_of_queries(spec: ModelSpec, found: QueryFigures) -> list[InvalidField]:
+    """What is wrong with how rows are put into queries."""
+    name, problems = spec.data.query_column, []
+    if not found.telling:
+        problems.append(
+            InvalidField(
+                "target.column",
+                f"{spec.target.column!r} is the same in all rows of each of the {found.queries:,} queries by {name!r}"
+                f" ({found.of_one_row:,} of them have one row), so there is no order to learn; mend the relevances, or"
+                " name another data.query_column",
+            )
+        )
+    if found.longest > MAX_QUERY_ROWS:
+        problems.append(
+            InvalidField(
+                "data.query_column",
+                f"{name!r} has the same value in {found.longest:,} rows, and LightGBM ranks {MAX_QUERY_ROWS:,} at most;"
+                " name a column that tells one search or page from another, or leave rows out with clean.python",
+            )
+        )
+    problems += [
+        InvalidField(
+            "gates.slices",
+            f"{column!r} differs within a query, and a slice of a ranking is of whole queries; name columns that are"
+            f" the same in all rows of one {name!r}",
+        )
+        for column in found.uneven
+    ]
+    return problems
 
 
 def problems_of_history(spec: ModelSpec, rows: int, lived: HistorySummary, window: str) -> list[InvalidField]:

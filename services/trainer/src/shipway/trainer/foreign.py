@@ -128,7 +128,7 @@ def check_scores(scores: Matrix, signature: Signature) -> None:
     """
     if not np.isfinite(scores).all():
         raise InvalidField("model.txt", "gives scores that are not finite")
-    if signature.output != "regression" and (scores.min(initial=0) < 0 or scores.max(initial=0) > 1):
+    if signature.classes and (scores.min(initial=0) < 0 or scores.max(initial=0) > 1):
         raise InvalidField("model.txt", f"gives {scores.max():g} for a row, which is no probability")
 
 

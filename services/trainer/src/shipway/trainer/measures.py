@@ -6,11 +6,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from shipway.bundle.boosting import Matrix, Prepared
-from shipway.bundle.features import encode_target, learn_classes
+from shipway.bundle.features import MAX_RELEVANCE, encode_target, learn_classes
 from shipway.bundle.metrics import auc
+from shipway.bundle.ranking import in_queries, sizes_of, uneven_columns
 from shipway.contract.signature import Signature
 from shipway.contract.spec import ModelSpec
-from shipway.trainer.checks import NO_TARGET, FeatureFigures, Figures
+from shipway.trainer.checks import NO_TARGET, FeatureFigures, Figures, QueryFigures
 
 Mask = npt.NDArray[np.bool_]
 _SAMPLE = 20_000
@@ -28,9 +29,13 @@ def set_aside(spec: ModelSpec, table: pa.Table) -> tuple[Mask, dict[str, int]]:
     target = Signature(
         features=[], output=spec.target.kind, target=spec.target.column, classes=learn_classes(spec, table)
     )
-    left = encode_target(target, table)[1].copy()
-    counts = {NO_TARGET: int((~left).sum())}
+    values, known = encode_target(target, table)
+    left, counts = known.copy(), {NO_TARGET: int((~known).sum())}
+    if target.output == "ranking" and (misfits := int((~known & np.isfinite(values)).sum())):
+        counts = {NO_TARGET: counts[NO_TARGET] - misfits, f"of no relevance from 0 to {MAX_RELEVANCE}": misfits}
     reasons = {"of an id that comes again later": _repeated(spec, table)}
+    if (query := spec.data.query_column) is not None:
+        reasons[f"without {query}"] = table.column(query).is_null().to_numpy()
     for name, feature in spec.features.items():
         column = table.column(name)
         if not feature.nullable and column.null_count:
@@ -42,6 +47,29 @@ def set_aside(spec: ModelSpec, table: pa.Table) -> tuple[Mask, dict[str, int]]:
             counts[reason] = count
             left &= ~mask
     return left, counts
+
+
+def queries_of(spec: ModelSpec, table: pa.Table) -> QueryFigures:
+    """The figures of a ranking's queries, of rows that all have a relevance.
+
+    Raises:
+        Permanent: a column's type does not fit.
+    """
+    together, queries = in_queries(spec, table)
+    assert queries is not None, "only a ranking has queries"
+    if not len(queries):
+        return QueryFigures(0, 0, 0, 0)
+    target = Signature(features=[], output="ranking", target=spec.target.column)
+    labels, sizes = encode_target(target, together)[0], sizes_of(queries)
+    begins = np.cumsum(sizes) - sizes
+    differ = np.maximum.reduceat(labels, begins) > np.minimum.reduceat(labels, begins)
+    return QueryFigures(
+        queries=len(sizes),
+        telling=int(differ.sum()),
+        of_one_row=int((sizes == 1).sum()),
+        longest=int(sizes.max()),
+        uneven=uneven_columns(together, queries, spec.gates.slices),
+    )
 
 
 def _repeated(spec: ModelSpec, table: pa.Table) -> Mask | None:
@@ -76,7 +104,7 @@ def figures_of(signature: Signature, prepared: Prepared) -> Figures:
         FeatureFigures(f.name, float(missing[i]), alone(signature, prepared.features[sample, i], labels[sample]))
         for i, f in enumerate(signature.features)
     ]
-    if signature.output == "regression":
+    if not signature.classes:
         return Figures(features, constant_target=bool(np.ptp(labels) == 0))
     shares = np.bincount(labels.astype(int), minlength=len(signature.classes)) / len(labels)
     return Figures(features, dict(zip(signature.classes, shares.tolist(), strict=True)))
@@ -87,7 +115,7 @@ def alone(signature: Signature, values: Matrix, labels: Matrix) -> float:
 
     Every other row teaches which label goes with which value (numbers in 128 bins), the others are predicted: Gini
     (twice the AUC, less one) for two classes, the share of the constant prediction's errors avoided for several, R²
-    for a regression. Rows that teach do not judge, so that a category that names the row predicts nothing.
+    for a number. Rows that teach do not judge, so that a category that names the row predicts nothing.
     """
     if len(labels) < _LEAST_TO_JUDGE:
         return 0.0

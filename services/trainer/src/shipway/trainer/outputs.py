@@ -72,18 +72,19 @@ def _prepared_bytes(value: tuple[Signature, Prepared]) -> bytes:
     columns = {f"f{i}": prepared.features[:, i] for i in range(prepared.features.shape[1])}
     told = {"signature": signature_to_builtins(signature), "validation_rows": prepared.validation_rows}
     told |= {"days": prepared.days}
-    table = pa.table(columns | {"label": prepared.labels})
+    queries = {} if prepared.queries is None else {"query": prepared.queries}
+    table = pa.table(columns | {"label": prepared.labels} | queries)
     return _table_bytes(table.replace_schema_metadata({"shipway": msgspec.json.encode(told)}))
 
 
 def _prepared(data: bytes) -> tuple[Signature, Prepared]:
     table = _table(data)
     told = msgspec.json.decode(table.schema.metadata[b"shipway"])
-    columns = [column.to_numpy() for column in table.columns]
-    features = np.ascontiguousarray(np.column_stack(columns[:-1]))
-    return parse_signature(told["signature"]), Prepared(
-        features, columns[-1], told["validation_rows"], tuple(told.get("days", ()))
-    )
+    columns = {name: table.column(name).to_numpy() for name in table.column_names}
+    label, queries = columns.pop("label"), columns.pop("query", None)
+    features = np.ascontiguousarray(np.column_stack(list(columns.values())))
+    days = tuple(told.get("days", ()))
+    return parse_signature(told["signature"]), Prepared(features, label, told["validation_rows"], days, queries)
 
 
 class _Model(msgspec.Struct):

@@ -14,6 +14,7 @@ import pyarrow as pa
 from shipway.bundle.boosting import Prepared, Trained, boost
 from shipway.bundle.datasets import describe_window, fingerprint, newest_time, read_rows, windows_of
 from shipway.bundle.features import encode_table, encode_target, learn_signature
+from shipway.bundle.ranking import in_queries, newest_rows
 from shipway.bundle.referencedays import days_of
 from shipway.bundle.store import write_bundle
 from shipway.contract.errors import InvalidField
@@ -23,9 +24,16 @@ from shipway.contract.spec import ModelSpec
 from shipway.contract.spec import to_builtins as spec_to_builtins
 from shipway.runtime.objects import ObjectStore
 from shipway.runtime.settings import DataSettings
-from shipway.trainer.checks import Rows, hold, problems_of_figures, problems_of_history, problems_of_rows
+from shipway.trainer.checks import (
+    Rows,
+    hold,
+    problems_of_figures,
+    problems_of_history,
+    problems_of_queries,
+    problems_of_rows,
+)
 from shipway.trainer.kinds import StageName
-from shipway.trainer.measures import figures_of, set_aside
+from shipway.trainer.measures import figures_of, queries_of, set_aside
 from shipway.trainer.ownpython import function_of, rows_kept, rows_made
 from shipway.trainer.report import golden_file, reference_file, report_of
 from shipway.trainer.stages import BEGINS
@@ -80,23 +88,32 @@ def clean(work: Work, table: pa.Table) -> tuple[pa.Table, dict[str, Any]]:
         left &= kept
     rows = int(left.sum())
     hold(problems_of_rows(spec, Rows(rows, counts, describe_window(spec, windows))))
-    return table if rows == table.num_rows else table.filter(pa.array(left)), {"rows": rows, "set_aside": counts}
+    table = table if rows == table.num_rows else table.filter(pa.array(left))
+    told = {"rows": rows, "set_aside": counts}
+    if spec.data.query_column is not None:
+        found = queries_of(spec, table)
+        hold(problems_of_queries(spec, found))
+        told |= {"queries": found.queries, "queries_that_tell": found.telling}
+    return table, told
 
 
 def preprocess(work: Work, table: pa.Table) -> tuple[tuple[Signature, Prepared], dict[str, Any]]:
-    """The signature, and the rows as numbers, the newest ones to validate on."""
+    """The signature, and the rows as numbers, the newest ones (of a ranking, the newest queries) to validate on."""
     spec = work.spec
     work.tell(BEGINS["preprocess"], f"{table.num_rows:,} rows")
     if spec.preprocess is not None:
         own = function_of("preprocess.python", spec.preprocess.python, work.python)
         table = rows_made("preprocess.python", own, table, spec)
     signature = learn_signature(spec, table)
-    labels, _ = encode_target(signature, table)
-    validation = int(len(labels) * spec.training.validation)
+    table, queries = in_queries(spec, table)
+    labels, known = encode_target(signature, table)
+    if queries is not None and not known.all():
+        raise InvalidField("preprocess.python", f"gives {int((~known).sum()):,} rows without a relevance")
+    validation = newest_rows(queries, len(labels), spec.training.validation)
     days = days_of(table.column(spec.data.time_column)) if spec.data.time_column in table.column_names else ()
-    prepared = Prepared(encode_table(signature, table), labels, validation, days)
+    prepared = Prepared(encode_table(signature, table), labels, validation, days, queries)
     found = np.unique(prepared.labels[: len(labels) - validation])
-    if signature.output != "regression" and len(found) < 2:
+    if signature.classes and len(found) < 2:
         only = signature.classes[int(found[0])]
         raise InvalidField(
             "target.column", f"{spec.target.column!r} is {only!r} in all rows to train on; it needs two classes or more"

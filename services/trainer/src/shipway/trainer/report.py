@@ -8,6 +8,7 @@ import numpy as np
 from shipway.bundle.boosting import Matrix, Prepared, Trained
 from shipway.bundle.manifest import Windows
 from shipway.bundle.metrics import score_metrics
+from shipway.bundle.ranking import ranked
 from shipway.bundle.referencedays import days_of_sample
 from shipway.bundle.store import encode_golden
 from shipway.contract.signature import UNSEEN, Signature
@@ -42,7 +43,7 @@ def report_of(
         "label": _label(signature, prepared.labels),
         "rounds": model.rounds,
         "params": spec.training.params,
-        "validation_metrics": _validation_metrics(signature, prepared, model),
+        "validation_metrics": _validation_metrics(spec, signature, prepared, model),
         "importance_gain": dict(sorted(zip(names, model.gains, strict=True), key=lambda pair: -pair[1])),
         "missing_share": dict(zip(names, missing.tolist(), strict=True)),
     }
@@ -76,15 +77,16 @@ def _sample(rng: np.random.Generator, indices: Any, size: int) -> Any:
 
 def _label(signature: Signature, labels: Matrix) -> dict[str, Any]:
     """What a model that knows no features would say: the share of each class, or mean and median."""
-    if signature.output == "regression":
+    if not signature.classes:
         return {"mean": float(labels.mean()), "median": float(np.median(labels))}
     counts = np.bincount(labels.astype(int), minlength=len(signature.classes))
     return {"shares": dict(zip(signature.classes, (counts / len(labels)).tolist(), strict=True))}
 
 
-def _validation_metrics(signature: Signature, prepared: Prepared, model: Trained) -> dict[str, float]:
+def _validation_metrics(spec: ModelSpec, signature: Signature, prepared: Prepared, model: Trained) -> dict[str, float]:
     cut = len(prepared.labels) - prepared.validation_rows
     if not prepared.validation_rows:
         return {}
-    found = score_metrics(signature, prepared.labels[cut:], model.scores(prepared.features[cut:]))
+    how = None if prepared.queries is None else ranked(spec, prepared.queries[cut:])
+    found = score_metrics(signature, prepared.labels[cut:], model.scores(prepared.features[cut:]), how)
     return {name: value for name, value in found.items() if math.isfinite(value)}

@@ -96,6 +96,9 @@ def still_good(done: Sequence[tuple[Done, str, Mapping[str, Any]]], spec: Mappin
 
 def _looks_at(stage: StageName, spec: Mapping[str, Any]) -> Any:
     training: Mapping[str, Any] = spec.get("training", {})
+    # Only rankings have these, and so the keys of other models stay as they were.
+    query = [spec["data"]["query_column"]] if spec["data"].get("query_column") else []
+    cut = [spec["gates"]["ndcg_at"]] if spec.get("gates", {}).get("ndcg_at") else []
     match stage:
         case "get-data" if spec["data"]["source"] == HISTORY:
             return [spec["data"], spec["target"], spec["features"], spec.get("labels")]
@@ -103,18 +106,20 @@ def _looks_at(stage: StageName, spec: Mapping[str, Any]) -> Any:
             return [spec["data"], spec["target"]["column"], list(spec["features"])]
         case "clean":
             looked_at = [spec["data"], spec["target"], spec["features"], training.get("min_rows"), spec.get("checks")]
+            looked_at += [spec.get("gates", {}).get("slices")] if query else []
             return [*looked_at, spec["clean"]] if spec.get("clean") else looked_at
         case "preprocess":
-            looked_at = [spec["target"], spec["features"], training.get("validation"), spec.get("checks")]
+            looked_at = [spec["target"], spec["features"], training.get("validation"), spec.get("checks"), *query]
             return [*looked_at, spec["preprocess"]] if spec.get("preprocess") else looked_at
         case "train":
-            return [spec["target"], _of_training(training)]
+            return [spec["target"], _of_training(training), *cut]
         case "import":
             return [spec["target"], spec["features"]]
         case "search":
-            return [spec["target"], _of_training(training), spec.get("search"), spec.get("gates", {}).get("metric")]
+            gates = [spec.get("gates", {}).get("metric"), *cut]
+            return [spec["target"], _of_training(training), spec.get("search"), *gates]
         case "evaluate":
-            return [spec["name"], spec["target"], training.get("params")]
+            return [spec["name"], spec["target"], training.get("params"), *cut]
         case _:
             return spec
 

@@ -15,6 +15,7 @@ import optuna
 
 from shipway.bundle.boosting import Prepared, boost
 from shipway.bundle.metrics import HIGHER_IS_BETTER, score_metrics
+from shipway.bundle.ranking import ranked
 from shipway.contract.errors import InvalidField
 from shipway.contract.signature import Signature
 from shipway.contract.spec import PARAMS, ModelSpec, ParamRange
@@ -117,7 +118,8 @@ class _Search:
         signature, rows = self._signature, self._rows
         model = boost(spec, signature, rows, self._work.max_threads, on_loss=on_loss)
         cut = len(rows.labels) - rows.validation_rows
-        figure = score_metrics(signature, rows.labels[cut:], model.scores(rows.features[cut:]))[spec.metric]
+        how = None if rows.queries is None else ranked(spec, rows.queries[cut:])
+        figure = score_metrics(signature, rows.labels[cut:], model.scores(rows.features[cut:]), how)[spec.metric]
         return (figure if math.isfinite(figure) else None), model.rounds
 
     def _note(self, found: Found) -> None:

@@ -15,11 +15,22 @@ from shipway.contract.spec.parsing import (
 from shipway.contract.spec.release import Release, Retirement
 from shipway.contract.spec.retraining import Retraining, Trigger
 from shipway.contract.spec.search import ParamRange, Search
-from shipway.contract.spec.training import PARAMS, STAGES, Checks, OwnPython, Schedule, StageName, StagePolicy, Training
+from shipway.contract.spec.training import (
+    DEFAULT_OBJECTIVE,
+    PARAMS,
+    STAGES,
+    Checks,
+    OwnPython,
+    Schedule,
+    StageName,
+    StagePolicy,
+    Training,
+)
 from shipway.contract.spec.values import NAME, Duration, Share, format_duration, parse_duration
 from shipway.contract.spec.watching import AlertKind, Alerts, Labels, Monitoring, PredictionLogSpec
 
 __all__ = [
+    "DEFAULT_OBJECTIVE",
     "HISTORY",
     "MAX_MODEL_FILE_BYTES",
     "NAME",

@@ -31,6 +31,12 @@ class Data(Section):
     )
     time_column: str = Field(min_length=1, description="a timestamp or date column; rows are put in windows by it")
     id_column: str | None = Field(default=None, description="a column that names the row, for reports only")
+    query_column: str | None = later(
+        None,
+        min_length=1,
+        description='with target.kind = "ranking": the column that says which rows are ranked together, such as the'
+        " id of the search or of the page that showed them",
+    )
     train: Duration = Field(description="length of the training window")
     holdout: Duration = Field(description="length of the holdout window, the newest part")
     gap: Duration = Field(default=timedelta(0), description="left out between the two, where labels ripen late")
@@ -62,7 +68,9 @@ class Target(Section):
     """The column to predict. Rows without it are set aside and counted."""
 
     column: str = Field(min_length=1, description="the column to predict")
-    kind: Literal["binary", "multiclass", "regression"] = Field(description="binary, multiclass or regression")
+    kind: Literal["binary", "multiclass", "regression", "ranking"] = Field(
+        description="binary, multiclass, regression, or ranking: the target is a relevance, a whole number from 0 to 30"
+    )
     classes: list[str] | None = Field(
         default=None,
         min_length=2,

@@ -14,9 +14,12 @@ class Gates(Section):
     Where a default goes by the metric, ``evaluator.gates.limits`` has it.
     """
 
-    metric: Literal["auc", "log_loss", "accuracy", "rmse", "mae"] | None = Field(
+    metric: Literal["auc", "log_loss", "accuracy", "rmse", "mae", "ndcg"] | None = Field(
         default=None,
-        description="what versions are compared by; default: auc, log_loss or rmse by the target's kind",
+        description="what versions are compared by; default: auc, log_loss, rmse or ndcg by the target's kind",
+    )
+    ndcg_at: int = later(
+        10, ge=1, le=10_000, description="of a ranking: so many of the best rows of each query count for ndcg"
     )
     floor: float | None = Field(default=None, description="the metric must be at least (a loss: at most) this")
     max_regression: float | None = later(

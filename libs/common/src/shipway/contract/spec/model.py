@@ -5,6 +5,7 @@ from pydantic import Field, model_validator
 from shipway.contract.spec.data import Data, FeatureSpec, Target
 from shipway.contract.spec.gates import Gates
 from shipway.contract.spec.levels import ServiceLevels
+from shipway.contract.spec.ranking import check_ranking
 from shipway.contract.spec.release import Release, Retirement
 from shipway.contract.spec.retraining import Retraining
 from shipway.contract.spec.search import Search
@@ -80,6 +81,7 @@ class ModelSpec(Section):
             "binary": {"auc", "log_loss", "accuracy"},
             "multiclass": {"log_loss", "accuracy"},
             "regression": {"rmse", "mae"},
+            "ranking": {"ndcg"},
         }
         if self.gates.metric and self.gates.metric not in fits[self.target.kind]:
             raise ValueError(
@@ -92,6 +94,11 @@ class ModelSpec(Section):
         unknown = set(self.prediction_log.redact) - set(self.features)
         if unknown:
             raise ValueError(f"prediction_log.redact: {sorted(unknown)[0]!r} is not a feature")
+        return self
+
+    @model_validator(mode="after")
+    def _fits_its_kind(self) -> "ModelSpec":
+        check_ranking(self)
         return self
 
     @model_validator(mode="after")
@@ -142,4 +149,5 @@ class ModelSpec(Section):
     @property
     def metric(self) -> str:
         """The metric that versions are compared by."""
-        return self.gates.metric or {"binary": "auc", "multiclass": "log_loss", "regression": "rmse"}[self.target.kind]
+        by_kind = {"binary": "auc", "multiclass": "log_loss", "regression": "rmse", "ranking": "ndcg"}
+        return self.gates.metric or by_kind[self.target.kind]

@@ -38,8 +38,13 @@ PARAMS: dict[str, tuple[type, ...]] = {
     "objective": (str,),
     "alpha": (float, int),
     "tweedie_variance_power": (float, int),
+    "lambdarank_truncation_level": (int,),
+    "lambdarank_norm": (bool,),
 }
+# What LightGBM calls the objective of a target where it is not the target's kind.
+DEFAULT_OBJECTIVE = {"ranking": "lambdarank"}
 OBJECTIVES = {
+    "ranking": {"lambdarank", "rank_xendcg"},
     "binary": {"binary", "cross_entropy"},
     "multiclass": {"multiclass", "multiclassova"},
     "regression": {

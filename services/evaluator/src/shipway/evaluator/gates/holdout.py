@@ -21,6 +21,8 @@ def large_enough(opened: Opened, measured: Measured) -> Gate:
     """It has rows with a label enough."""
     limit = opened.spec.gates.min_holdout_rows
     words = f"{measured.rows:,} rows with a label ({measured.set_aside:,} without), {limit:,} are needed"
+    if measured.queries is not None:
+        words += f"; {measured.queries:,} queries tell, {measured.trained_on:,} rows are of queries that training saw"
     return gate("holdout-size", measured.rows >= limit, words, measured.rows, limit)
 
 

@@ -101,6 +101,8 @@ def _slice_words(one: Slice) -> str:
 def calibration(spec: ModelSpec, found: Calibration | None) -> Gate:
     """Predictions mean what they say, where the spec sets a limit."""
     limit = spec.gates.max_calibration_error
+    if spec.target.kind == "ranking":
+        return gate("calibration", True, "scores of a ranking state no probability and no value", None, None)
     if found is None:
         words = "there are too few rows to see whether predictions mean what they say"
         return gate("calibration", limit is None, words if limit is None else NOT_JUDGED + words, None, limit)

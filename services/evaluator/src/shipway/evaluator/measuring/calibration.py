@@ -17,8 +17,10 @@ MIN_ROWS = 100
 
 
 def calibration(output: OutputKind, labels: Matrix, scores: Matrix) -> Calibration | None:
-    """The calibration of ``scores`` (rows, outputs) for ``labels`` (rows,); None where there are too few rows."""
-    if len(labels) < MIN_ROWS or not np.isfinite(scores).all():
+    """The calibration of ``scores`` (rows, outputs) for ``labels`` (rows,); None where there are too few rows, and
+    of a ranking, whose scores state nothing that could be observed.
+    """
+    if output == "ranking" or len(labels) < MIN_ROWS or not np.isfinite(scores).all():
         return None
     if output == "multiclass":
         predicted, observed = scores.max(axis=1), (scores.argmax(axis=1) == labels).astype(np.float64)

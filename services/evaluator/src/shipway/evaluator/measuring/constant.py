@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from shipway.bundle.metrics import score_metrics
+from shipway.bundle.ranking import Ranked
 from shipway.contract.errors import InvalidField
 from shipway.contract.signature import Signature
 
@@ -49,11 +50,13 @@ def training_report(files: Mapping[str, bytes]) -> TrainingReport:
 
 
 def constant_scores(signature: Signature, label: Labels, rows: int, metric: str) -> Matrix:
-    """The scores (rows, outputs) of the constant that does best by ``metric``.
+    """The scores (rows, outputs) of the constant that does best by ``metric``; of a ranking any is a random order.
 
     Raises:
         Permanent: the report does not tell of the labels.
     """
+    if signature.output == "ranking":
+        return np.zeros((rows, 1))
     if signature.output == "regression":
         value = label.median if metric == "mae" else label.mean
         if value is None:
@@ -65,10 +68,12 @@ def constant_scores(signature: Signature, label: Labels, rows: int, metric: str)
     return np.tile(shares[1:] if signature.output == "binary" else shares, (rows, 1))
 
 
-def constant_metrics(signature: Signature, label: Labels, labels: Matrix) -> dict[str, float]:
+def constant_metrics(
+    signature: Signature, label: Labels, labels: Matrix, ranked: Ranked | None = None
+) -> dict[str, float]:
     """Each metric of the constant that does best by it. Raises as constant_scores."""
     scores = constant_scores(signature, label, len(labels), "rmse")
-    found = score_metrics(signature, labels, scores)
+    found = score_metrics(signature, labels, scores, ranked)
     if "mae" in found:
         found["mae"] = score_metrics(signature, labels, constant_scores(signature, label, len(labels), "mae"))["mae"]
     return found

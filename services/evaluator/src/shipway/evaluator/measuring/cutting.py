@@ -8,6 +8,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from shipway.bundle.ranking import Ranked
 from shipway.contract.errors import InvalidField
 from shipway.contract.signature import OutputKind
 from shipway.evaluator.facts import Slice
@@ -56,15 +57,25 @@ def _quarters(values: Matrix) -> Iterator[tuple[str, Mask]]:
 
 
 def measure_slice(
-    column: str, value: str, metric: str, output: OutputKind, ours: Side, theirs: Side | None, confidence: float
+    column: str,
+    value: str,
+    metric: str,
+    output: OutputKind,
+    ours: Side,
+    theirs: Side | None,
+    confidence: float,
+    ranked: Ranked | None = None,
 ) -> Slice:
-    """The metric on a slice's rows; ``theirs`` is the champion's side of the same rows, None without one."""
+    """The metric on a slice's rows; ``theirs`` is the champion's side of the same rows, None without one.
+
+    ``ranked``: of a ranking, which of the rows belong together.
+    """
     rows = len(ours[0])
-    figure, _ = influence(metric, output, *ours)
+    figure, _ = influence(metric, output, *ours, ranked)
     if theirs is None:
         return Slice(column, value, rows, _finite(figure))
-    against, _ = influence(metric, output, *theirs)
-    better = difference(metric, output, ours, theirs, confidence)
+    against, _ = influence(metric, output, *theirs, ranked)
+    better = difference(metric, output, ours, theirs, confidence, ranked)
     return Slice(column, value, rows, _finite(figure), _finite(against), better)
 
 

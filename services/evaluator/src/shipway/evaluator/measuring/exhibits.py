@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from shipway.bundle.datasets import source_files
 from shipway.bundle.manifest import Windows
+from shipway.bundle.ranking import ndcg_by_query, ranked
 from shipway.evaluator.measuring.constant import training_report
 from shipway.evaluator.measuring.holdout import Scored
 from shipway.evaluator.measuring.overlap import content_digest, row_hashes
@@ -49,12 +50,26 @@ def curves(scored: Scored) -> dict[str, Any]:
         return found | {"scores": _histogram(parts, edges)}
     if signature.output == "multiclass":
         return {"confusion": _confusion(signature.classes, labels, scores)}
+    if signature.output == "ranking":
+        return {"queries": _by_query(scored)}
     errors = {"version": scores[:, 0] - labels}
     if scored.against is not None:
         known, theirs = scored.against.side(scored.against.known)
         errors["champion"] = theirs[:, 0] - known
     reach = float(np.quantile(np.abs(errors["version"]), 0.99)) or 1.0
     return {"errors": _histogram(errors, np.linspace(-reach, reach, BINS + 1))}
+
+
+def _by_query(scored: Scored) -> dict[str, Any]:
+    """How NDCG spreads over the queries."""
+    how = ranked(scored.bundle.spec, scored.holdout.queries)
+    if how is None:
+        return {}
+    parts = {"version": ndcg_by_query(scored.holdout.labels, scored.scores[:, 0], how)}
+    if scored.against is not None:
+        known, theirs = scored.against.side(scored.against.known)
+        parts["champion"] = ndcg_by_query(known, theirs[:, 0], how.of(scored.against.known))
+    return _histogram(parts, np.linspace(0, 1, BINS + 1))
 
 
 def _training(scored: Scored) -> dict[str, Any]:

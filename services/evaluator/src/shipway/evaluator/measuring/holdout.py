@@ -9,8 +9,9 @@ import numpy.typing as npt
 from shipway.bundle.datasets import read_rows, read_window
 from shipway.bundle.history import HistorySummary
 from shipway.bundle.metrics import score_metrics
+from shipway.bundle.ranking import ndcg_by_query, ranked, uneven_columns
 from shipway.bundle.store import Bundle, read_bundle
-from shipway.contract.errors import Permanent
+from shipway.contract.errors import InvalidField, Permanent
 from shipway.contract.signature import Signature
 from shipway.contract.spec import ModelSpec
 from shipway.evaluator.facts import Latency, Measured, Slice, Stability
@@ -19,7 +20,14 @@ from shipway.evaluator.measuring.constant import constant_metrics, constant_scor
 from shipway.evaluator.measuring.cutting import cut, measure_slice
 from shipway.evaluator.measuring.overlap import Hashes, overlap, row_hashes
 from shipway.evaluator.measuring.paired import difference
-from shipway.evaluator.measuring.scoring import Against, Labelled, labelled, scores_of, scores_of_champion
+from shipway.evaluator.measuring.scoring import (
+    Against,
+    Labelled,
+    labelled,
+    of_other_queries,
+    scores_of,
+    scores_of_champion,
+)
 from shipway.evaluator.measuring.telling import telling
 from shipway.runtime.objects import ObjectStore
 from shipway.runtime.settings import DataSettings
@@ -54,12 +62,14 @@ def measure(store: ObjectStore, allowed: DataSettings, digest: str, champion_dig
     spec, signature, manifest = bundle.spec, bundle.signature, bundle.manifest
     as_of = manifest.as_of
     rows, lived = read_rows(store, spec, manifest.holdout_from, manifest.holdout_to, allowed, as_of)
-    holdout = labelled(signature, rows)
     table = read_window(store, spec, manifest.train_from, manifest.train_to, allowed, as_of)
-    train = labelled(signature, table, newest=TRAINING_ROWS)
+    others = of_other_queries(spec, rows, table)
+    trained_on = rows.num_rows - others.num_rows
+    holdout, train = labelled(spec, signature, others), labelled(spec, signature, table, newest=TRAINING_ROWS)
     if not len(holdout.labels):
-        empty = np.empty((0, signature.outputs_per_row))
-        return Scored(bundle, train, holdout, empty, None, Measured(0, holdout.set_aside, {}, {}), lived)
+        empty, queries = np.empty((0, signature.outputs_per_row)), None if holdout.queries is None else 0
+        nothing = Measured(0, holdout.set_aside, {}, {}, queries=queries, trained_on=trained_on)
+        return Scored(bundle, train, holdout, empty, None, nothing, lived)
     scores, taken = scores_of(bundle, holdout.features)
     theirs, problem = None, None
     if champion_digest is not None:
@@ -67,7 +77,7 @@ def measure(store: ObjectStore, allowed: DataSettings, digest: str, champion_dig
             theirs = scores_of_champion(read_bundle(store, champion_digest), signature, holdout.table)
         except Permanent as err:
             problem = str(err)
-    measured = _figures(bundle, train, holdout, scores, theirs, problem, taken)
+    measured = replace(_figures(bundle, train, holdout, scores, theirs, problem, taken), trained_on=trained_on)
     return Scored(bundle, train, holdout, scores, theirs, measured, lived)
 
 
@@ -82,14 +92,14 @@ def _figures(
 ) -> Measured:
     spec, signature, labels = bundle.spec, bundle.signature, holdout.labels
     metric, output, sure = spec.metric, signature.output, spec.gates.confidence
-    report = training_report(bundle.files)
+    report, how = training_report(bundle.files), ranked(spec, holdout.queries)
     constant = constant_scores(signature, report.label, len(labels), metric)
     alone = Measured(
         rows=len(labels),
         set_aside=holdout.set_aside,
-        metrics=_finite(score_metrics(signature, labels, scores)),
-        constant=_finite(constant_metrics(signature, report.label, labels)),
-        beats_constant=difference(metric, output, (labels, scores), (labels, constant), sure),
+        metrics=_finite(score_metrics(signature, labels, scores, how)),
+        constant=_finite(constant_metrics(signature, report.label, labels, how)),
+        beats_constant=difference(metric, output, (labels, scores), (labels, constant), sure, how),
         champion_problem=champion_problem,
         slices=_slices(spec, signature, holdout, scores, against),
         calibration=calibration(output, labels, scores),
@@ -97,29 +107,38 @@ def _figures(
         telling=telling(signature, train.features, train.labels, holdout.features, labels),
         stability=_stability(spec, signature, report.rounds, train, holdout),
         latency=taken,
+        queries=None if how is None else len(ndcg_by_query(labels, scores[:, 0], how)),
     )
     if against is None:
         return alone
     ours, theirs = (labels[against.known], scores[against.known]), against.side(against.known)
+    same = None if how is None else how.of(against.known)
     return replace(
         alone,
-        champion=_finite(score_metrics(against.signature, *theirs)),
-        against_champion=_finite(score_metrics(signature, *ours)),
-        better_by=difference(metric, output, ours, theirs, sure),
+        champion=_finite(score_metrics(against.signature, *theirs, same)),
+        against_champion=_finite(score_metrics(signature, *ours, same)),
+        better_by=difference(metric, output, ours, theirs, sure, same),
     )
 
 
 def _slices(
     spec: ModelSpec, signature: Signature, holdout: Labelled, scores: Matrix, against: Against | None
 ) -> list[Slice]:
-    """The interval of each is corrected for how many there are (Bonferroni)."""
+    """The interval of each is corrected for how many there are (Bonferroni). A slice of a ranking is of whole queries.
+
+    Raises:
+        Permanent: a column can't be cut by.
+    """
+    if holdout.queries is not None and (uneven := uneven_columns(holdout.table, holdout.queries, spec.gates.slices)):
+        raise InvalidField("gates.slices", f"{uneven[0]!r} differs within a query; name what all its rows share")
     cuts = [(name, *part) for name in spec.gates.slices for part in cut(name, holdout.table.column(name))]
-    sure = 1 - (1 - spec.gates.confidence) / max(1, len(cuts))
+    sure, how = 1 - (1 - spec.gates.confidence) / max(1, len(cuts)), ranked(spec, holdout.queries)
     found = []
     for name, value, inside in cuts:
         rows = inside if against is None else inside & against.known
         sides = (holdout.labels[rows], scores[rows]), None if against is None else against.side(rows)
-        found.append(measure_slice(name, value, spec.metric, signature.output, *sides, sure))
+        same = None if how is None else how.of(rows)
+        found.append(measure_slice(name, value, spec.metric, signature.output, *sides, sure, same))
     return found
 
 
@@ -130,7 +149,7 @@ def _stability(
         return None
     from shipway.evaluator.measuring.stability import stability  # its imports cost those who don't ask for it a second
 
-    rows = (train.features, train.labels), (holdout.features, holdout.labels)
+    rows = ((side.features, side.labels, side.queries) for side in (train, holdout))
     return stability(spec, signature, rounds, *rows)
 
 

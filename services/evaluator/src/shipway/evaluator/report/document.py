@@ -39,8 +39,10 @@ def document(told: Mapping[str, Any], verdict: Verdict, evidence: Evidence, judg
         }
     if measured is not None:
         plain = msgspec.to_builtins(measured)
+        of_queries = {"queries": measured.queries, "trained_on": measured.trained_on}
         report |= {
-            "holdout": {"rows": measured.rows, "set_aside": measured.set_aside},
+            "holdout": {"rows": measured.rows, "set_aside": measured.set_aside}
+            | ({} if measured.queries is None else of_queries),
             "constant_metrics": plain["constant"],
             "against_champion_metrics": plain["against_champion"],
             "single_features": plain["telling"],

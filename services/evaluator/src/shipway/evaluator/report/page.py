@@ -83,6 +83,9 @@ def _figures(report: Mapping[str, Any]) -> Iterable[str]:
         yield _figure("Scores by class", plots.steps(scores["edges"], named, "score", "share of rows"))
     if errors := curves.get("errors"):
         yield _figure("Errors", plots.steps(errors["edges"], errors["shares"], "predicted - true", "share of rows"))
+    if queries := curves.get("queries"):
+        drawn = plots.steps(queries["edges"], queries["shares"], "NDCG of a query", "share of queries")
+        yield _figure("NDCG by query", drawn)
     if confusion := curves.get("confusion"):
         yield _figure("Confusion: truth by row, answer by column", _confusion(confusion))
     if stability := report.get("stability"):
