@@ -13,10 +13,11 @@ from shipway.embedded.process import end, spawn
 
 
 @asynccontextmanager
-async def beside(running: World, service: str, name: str, *arguments: str, **env: str) -> AsyncIterator[str]:
-    """One more process of ``service``, ready; its URL. It ends well at the end, or the test fails."""
-    spec, (port,) = running.supervisor.plan.process(service), choose_ports([name], usual={}).values()
-    settings: dict[str, str] = {**os.environ, **spec.env, f"SHIPWAY_{service.upper()}__HTTP__PORT": str(port), **env}
+async def beside(running: World, like: str, name: str, *arguments: str, **env: str) -> AsyncIterator[str]:
+    """One more process like the one of that name, ready; its URL. It ends well at the end, or the test fails."""
+    spec, (port,) = running.supervisor.plan.process(like), choose_ports([name], usual={}).values()
+    port_name = f"SHIPWAY_{like.partition('-')[0].upper()}__HTTP__PORT"
+    settings: dict[str, str] = {**os.environ, **spec.env, port_name: str(port), **env}
     process = await spawn((*spec.argv, *arguments), running.supervisor.plan.log_file(name), settings)
     try:
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:

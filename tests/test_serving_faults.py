@@ -7,10 +7,14 @@ SHIPWAY_TEST_OUTAGE_S: 10 seconds, or by ``make outage`` as long as you like.
 import asyncio
 import logging
 import os
+import re
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -20,6 +24,7 @@ from beside import beside
 from world import STACK, World, eventually, features_of, make_rows, world
 
 from shipway.cli.traffic import Traffic
+from shipway.contract import events as e
 
 OUTAGE_S = float(os.environ.get("SHIPWAY_TEST_OUTAGE_S", "10"))
 pytestmark = [
@@ -67,10 +72,9 @@ async def _answered(sending: list[Traffic], count: int) -> bool:
 
 
 async def routable(running: World) -> dict[str, bool]:
-    """Whether the gateway sends to each instance, by the port of its URL."""
-    urls = running.supervisor.state().service_urls
-    found = {i["url"]: i["routable"] for i in (await running.shipway.instances())["instances"]}
-    return {name: bool(found.get(urls[name])) for name in BOTH}
+    """Whether the gateway sends to each instance."""
+    found = {i["instance"]: i["routable"] for i in (await running.shipway.instances())["instances"]}
+    return dict.fromkeys(BOTH, False) | {name: bool(is_in) for name, is_in in found.items()}
 
 
 async def until_routable(running: World, name: str, wanted: bool, within_s: float = 30) -> float:
@@ -78,7 +82,7 @@ async def until_routable(running: World, name: str, wanted: bool, within_s: floa
     begun = time.monotonic()
 
     async def look() -> bool:
-        return (await routable(running))[name] == wanted
+        return (await routable(running)).get(name, False) == wanted
 
     await eventually(look, f"{name} is {'in' if wanted else 'out'}", within_s)
     return time.monotonic() - begun
@@ -149,6 +153,77 @@ async def test_two_gateways_answer_by_the_same_table_and_both_take_a_swap(servin
             assert (await running.train("other")).succeeded
             await eventually(lambda: on(2), "both have swapped")
         await same_answers(2)
+
+
+async def test_an_image_carries_a_release_without_the_object_store_and_no_other_release_waits_for_it(
+    serving_world: World, tmp_path: Path
+) -> None:
+    """A quorum of three, two ordinary predictors: the third is an instance of an image of the version."""
+    running, name = serving_world, "of-image"
+    await running.declare("imaged", release__approval="manual", release__min_instances=3)
+    await anext(journey async for journey in running.shipway.train("imaged") if journey.state == "accepted")
+    folder = await _image_of(running, "imaged", 1, tmp_path / "imaged")
+    env = {
+        "BUNDLES__FOLDER": str(folder),
+        "BUNDLES__ONLY": "true",
+        "OBJECTS__URL": "file:///dev/null/away",
+        "INSTANCE": name,
+        "PREDICTION_LOG__FOLDER": str(tmp_path / "prediction-log"),
+    }
+    approving = asyncio.create_task(_approved_once_it_says_that_it_waits(running, name))
+    settings = {f"SHIPWAY_PREDICTOR__{key}": value for key, value in env.items()}
+    async with traffic_to(running, "steady"), beside(running, "predictor-1", name, **settings) as url:
+        took_s = await until_routable(running, name, True)
+        assert took_s < 1, f"{took_s:.2f} s from ready to traffic"
+        _log.info("from ready to traffic: %.0f ms", 1000 * took_s)
+        await approving
+        await running.event(e.ReleasePromoted, model="imaged", version=1)
+        released = await running.event(e.ModelReleased, model="imaged", version=1)
+        assert released.instances == [name, *BOTH]
+        async with traffic_to(running, "imaged"), httpx.AsyncClient() as client:
+
+            async def answers() -> bool:
+                found = (await client.get(f"{url}/metrics")).text
+                return any(
+                    float(n) > 20
+                    for n in re.findall(r'^shipway_predictions_answered_total{model="imaged".* (\S+)$', found, re.M)
+                )
+
+            await eventually(answers, "it has its part of the traffic")
+            other = await running.train("other")
+            assert other.succeeded, other
+        said = await running.event(e.ReleaseProgressed, model="other", version=other.version, to_state="canary")
+        assert said.reason == "ready on 2 of 2 instances"
+        (one,) = [i for i in (await running.shipway.instances())["instances"] if i["instance"] == name]
+        assert [(v["model"], v["version"]) for v in one["versions"]] == [("imaged", 1)]
+
+
+async def _image_of(running: World, model: str, version: int, folder: Path) -> Path:
+    """What ``shipway image`` writes for a version, once that is approved."""
+    await running.event(e.ModelApproved, model=model, version=version)
+
+    async def listed() -> bool:
+        return any(v["digest"] for v in (await running.shipway.model(model))["versions"])
+
+    await eventually(listed, "the version is on record")
+    command = [sys.executable, "-m", "shipway.cli", "image", model, str(version), "--out", str(folder)]
+    ran = await asyncio.to_thread(
+        subprocess.run, [*command, "--data", str(running.folder)], capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    return folder
+
+
+async def _approved_once_it_says_that_it_waits(running: World, name: str) -> None:
+    async with httpx.AsyncClient() as client:
+
+        async def waits() -> bool:
+            found = {i["instance"]: i for i in (await running.shipway.instances())["instances"]}
+            said = await client.get(f"{found[name]['url']}/readyz") if name in found else None
+            return said is not None and said.status_code == 503 and "no version of this image" in said.text
+
+        await eventually(waits, "it is there, and holds nothing that is not released")
+    assert (await running.shipway.command("imaged", "approve", version=1, reason="seen")).done
 
 
 async def test_with_kafka_database_and_store_all_away_it_answers_as_before(serving_world: World) -> None:

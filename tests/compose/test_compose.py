@@ -120,6 +120,51 @@ async def test_more_and_fewer_predictors_under_traffic_fail_no_request(stack: St
     assert sum(traffic.counts.answered.values()) > 100
 
 
+async def test_a_version_as_an_image_answers_with_the_store_and_every_other_predictor_away(stack: Stack) -> None:
+    """By the page on images, command for command."""
+    page, version = (ROOT / "docs" / "how-to" / "model-in-image.md").read_text(), await _version(stack)
+    page = page.replace("houses:1", f"flights:{version}").replace("houses 1", f"flights {version}")
+    page = page.replace("houses", "flights").replace("docker-compose.yml", str(ROOT / "docker-compose.yml"))
+    (beside,) = re.findall(r"^```yaml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    (stack.folder / "flights.yml").write_text(beside)
+    make, start = re.findall(r"^\$ (.*)$", page.partition("needs Docker;")[2].partition("```")[0], re.MULTILINE)
+    both = start.partition(" up ")[0]
+    try:
+        await stack.shell(f"{sys.executable} -m shipway.cli{make.removeprefix('shipway')}")
+        await stack.shell(start)
+        async with AsyncShipway(stack.where) as shipway:
+
+            async def routed() -> list[dict[str, Any]]:
+                return [i for i in (await shipway.instances())["instances"] if i["routable"]]
+
+            async def are(whole: int) -> bool:
+                found = await routed()
+                return (len(found), sum(i["only"] is not None for i in found)) == (whole, 2)
+
+            await eventually(lambda: are(4), "two instances of the image are beside the two predictors")
+            traffic = Traffic(stack.where.gateway, "flights", stack.rows(), per_second=50)
+            sending = asyncio.create_task(traffic.run())
+            await stack.run("stop", "--timeout", "30", "predictor", "objects")
+            await eventually(lambda: are(2), "they alone are left")
+            one, _ = (await stack.shell(f"{both} ps --quiet flights")).split()
+            assert "\nUid:\t10001\t" in await stack.shell(f"docker exec {one} cat /proc/1/status"), "it is root"
+            before = {i["started_at"] for i in await routed()}
+            await stack.shell(f"docker restart --timeout 30 {one}")
+
+            async def again() -> bool:
+                return await are(2) and {i["started_at"] for i in await routed()} != before
+
+            await eventually(again, "one that starts with the store away is back")
+            traffic.stop()
+            await sending
+            assert traffic.counts.failures == 0, traffic.counts
+            assert set(traffic.counts.answered) == {version}
+    finally:
+        await stack.run("up", "--wait", "--no-recreate", "objects", "predictor")
+        await stack.shell(f"{both} rm --stop --force flights")
+        await stack.shell(f"docker image rm --force shipway/flights:{version}")
+
+
 async def test_everything_restarted_serves_the_same(stack: Stack) -> None:
     before = await _version(stack)
     await stack.run("restart", "--timeout", "30")

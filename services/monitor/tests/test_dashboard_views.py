@@ -21,6 +21,7 @@ from shipway.contract.signature import Feature, Signature
 from shipway.monitor.bins import cells_of, make_bins
 from shipway.monitor.dashboard import charts, drifts, figures, flow, reports, series, sides, timeline, versus, wording
 from shipway.monitor.dashboard.health import Facts, health_of
+from shipway.monitor.dashboard.overview import ready
 from shipway.monitor.dashboard.stream import Stream
 from shipway.monitor.quality import Quality
 from shipway.monitor.summary import LATENCIES, Summary
@@ -54,6 +55,18 @@ def alert(severity: str, **changes: Any) -> dict[str, Any]:
 def test_health_is_the_first_thing_that_is_wrong(facts: Facts, state: str, says: str) -> None:
     found = health_of(facts)
     assert (found.state, says in found.reason) == (state, True), found
+
+
+def test_an_instance_of_an_image_counts_for_the_version_that_it_brings_and_no_other() -> None:
+    def instance(only: list[str] | None, *versions: tuple[int, str], present: bool = True) -> dict[str, Any]:
+        held = [{"model": "m", "version": version, "state": state} for version, state in versions]
+        return {"present": present, "only": only, "versions": held}
+
+    ordinary = [instance(None, (3, "ready")), instance(None), instance(None, (3, "ready"), present=False)]
+    assert ready(ordinary, "m", 3) == {"ready": 1, "instances": 2}
+    assert ready([*ordinary, instance(["a"]), instance(["a"], (2, "ready"))], "m", 3) == {"ready": 1, "instances": 2}
+    images = [instance(["a"], (3, "ready")), instance(["a"], (3, "failed"))]
+    assert ready([*ordinary, *images], "m", 3) == {"ready": 2, "instances": 4}
 
 
 def version(number: int, state: str, **changes: Any) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -24,6 +25,7 @@ from shipway.predictor.record import Recorder
 from shipway.predictor.rowserver import RowServer
 from shipway.predictor.scoring import MOST_EXPLAINING, Scorer
 from shipway.predictor.settings import LimitSettings
+from shipway.predictor.sources import Sources
 from shipway.runtime.objects import FolderStore
 from shipway.runtime.prediction_sink import PredictionSink
 from shipway.runtime.spool import Spool
@@ -46,7 +48,7 @@ class World:
         self.sink = PredictionSink(
             self._send, Spool(None, max_bytes=0, memory_bytes=10**8), source="test", instance="i"
         )
-        versions = Versions(FolderStore(None), LimitSettings(rows=100), Trials(), {}, lambda: None)  # type: ignore[arg-type]
+        versions = Versions(Sources(FolderStore(Path())), LimitSettings(rows=100), Trials(), {}, lambda: None)
         names = [Feature(name=f"f{i}", type="number") for i in range(5)]
         signature = Signature(features=names, output="binary", target="y", classes=["0", "1"])
         self.scorer = Scorer(MODEL, 5, 1, explaining=MOST_EXPLAINING / 10)

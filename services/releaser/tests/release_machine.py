@@ -43,10 +43,20 @@ FORWARD = ("loading", "shadow", "canary", "active")
 
 @dataclass
 class Predictor:
-    """A simulated instance: when its process started, and what it reports of each version."""
+    """A simulated instance: when its process started, what it reports of each version, and the one of its image."""
 
     started_at: datetime
     loaded: dict[int, Loaded] = field(default_factory=dict)
+    image: int | None = None
+
+    def wanted(self, model: Model) -> list[int]:
+        """The versions that it is to hold, and can."""
+        return [number for number, _ in model.desired.held if self.image in (None, number)]
+
+    @property
+    def only(self) -> frozenset[str] | None:
+        """What it says that it can hold."""
+        return None if self.image is None else frozenset({digest(self.image)})
 
 
 class Releases(RuleBasedStateMachine):
@@ -75,6 +85,7 @@ class Releases(RuleBasedStateMachine):
         answered=st.sampled_from([0, 3, 30]),
         another=st.booleans(),
         old=st.booleans(),
+        image=st.sampled_from([None, None, 1, 2]),
     )
     def begin(
         self,
@@ -85,16 +96,20 @@ class Releases(RuleBasedStateMachine):
         answered: int,
         another: bool,
         old: bool,
+        image: int | None,
     ) -> None:
         """Begins with a history and a release half-way, so that the runs reach what needs them.
 
         ``another``: what instances hold of the newest version is another artifact. ``old``: the first one is retired.
+        ``image``: one instance is of an image with that version.
         """
         self.predictors = {name: Predictor(self.now) for name in names}
+        if image is not None:
+            self.predictors["image"] = Predictor(self.now, image=image)
         for policy in [Policy(canary=[])] * promoted + [canary] if names else []:
             self.approve(policy, 1, "now", waits=False)
             if another and policy is canary:
-                for predictor in self.predictors.values():
+                for predictor in (p for p in self.predictors.values() if p.image is None):
                     predictor.loaded[self.newest] = Loaded(digest(self.newest + 100), "ready")
                 self.hear()
             else:
@@ -166,9 +181,9 @@ class Releases(RuleBasedStateMachine):
             self.model = replace(self.model, spent=Hold("budget", "too many failed", self.now))
         self.look()
 
-    @rule(name=st.sampled_from("abc"), stale=st.booleans())
-    def join_or_restart(self, name: str, stale: bool) -> None:
-        self.predictors[name] = Predictor(self.now)
+    @rule(name=st.sampled_from("abc"), stale=st.booleans(), image=st.sampled_from([None, None, None, 1, 2, 3, 4]))
+    def join_or_restart(self, name: str, stale: bool, image: int | None) -> None:
+        self.predictors[name] = Predictor(self.now, image=image)
         self.hear(stale)
 
     @precondition(lambda self: self.predictors)
@@ -182,7 +197,7 @@ class Releases(RuleBasedStateMachine):
     def load(self, outcome: str, data: st.DataObject) -> None:
         """One instance takes its next step towards the desired state."""
         predictor = self.predictors[data.draw(st.sampled_from(sorted(self.predictors)))]
-        held = {number for number, _ in self.model.desired.held}
+        held = predictor.wanted(self.model)
         predictor.loaded = {n: v for n, v in predictor.loaded.items() if n in held}
         missing = sorted(n for n in held if n not in predictor.loaded or predictor.loaded[n].state == "loading")
         if missing:
@@ -196,7 +211,7 @@ class Releases(RuleBasedStateMachine):
     def load_all(self) -> None:
         for predictor in self.predictors.values():
             kept = {n: v for n, v in predictor.loaded.items() if v.digest == digest(n) and v.state == "ready"}
-            predictor.loaded = {n: kept.get(n, Loaded(digest(n), "ready")) for n, _ in self.model.desired.held}
+            predictor.loaded = {n: kept.get(n, Loaded(digest(n), "ready")) for n in predictor.wanted(self.model)}
         self.hear()
 
     @precondition(lambda self: self.predictors and self.model.desired.held)
@@ -261,7 +276,8 @@ class Releases(RuleBasedStateMachine):
     def hear(self, stale: bool = False) -> None:
         """The releaser learns what instances hold; or does not, yet."""
         if not stale:
-            self.heard = [Instance(name, p.started_at, dict(p.loaded)) for name, p in sorted(self.predictors.items())]
+            known = sorted(self.predictors.items())
+            self.heard = [Instance(name, p.started_at, dict(p.loaded), p.only) for name, p in known]
         self.look()
 
     def look(self) -> None:
@@ -339,6 +355,15 @@ class Releases(RuleBasedStateMachine):
     def evidence_is_never_negative(self) -> None:
         for release in self.model.releases.values():
             assert min(release.evidence.answered, release.evidence.errors) >= 0, "less than nothing was answered"
+
+    @invariant()
+    def nobody_waits_for_an_instance_of_an_image_with_another_version(self) -> None:
+        release = self.model.in_progress
+        if release is None or release.state != "loading" or release.hold is not None or self.model.stopped is not None:
+            return
+        able = [i for i in self.heard if i.only is None or digest(release.version) in i.only]
+        done = sum(ready(release.version, [i]) for i in able)
+        assert done < max(len(able), release.policy.min_instances), "ready wherever it can be, and it does not go on"
 
     @invariant()
     def a_shadow_answers_nobody(self) -> None:

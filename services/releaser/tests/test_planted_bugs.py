@@ -37,6 +37,10 @@ def any_artifact_will_do(original: Original) -> Original:
     )
 
 
+def every_instance_is_waited_for(original: Original) -> Original:
+    return lambda version, instances: original(version, [replace(i, only=None) for i in instances])
+
+
 def one_instance_is_a_quorum(original: Original) -> Original:
     def mutant(at: Any) -> Any:
         found = at.model.in_progress
@@ -192,6 +196,7 @@ def restored_as_champion(original: Original) -> Original:
 
 PLANTED: tuple[tuple[Original, Callable[[Original], Original]], ...] = (
     (evidence.readiness, any_artifact_will_do),
+    (evidence.readiness, every_instance_is_waited_for),
     (proving.loading, one_instance_is_a_quorum),
     (release._settled, the_generation_stays),
     (steps.promoted, the_champion_before_is_let_go),

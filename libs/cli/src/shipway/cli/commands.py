@@ -40,6 +40,7 @@ COMMANDS: dict[str, Entry] = {
     "report": Entry("report", "report"),
     "compare": Entry("report", "compare"),
     "replay": Entry("replay", "replay"),
+    "image": Entry("image", "image"),
     "approve": _releases("approve"),
     "promote": _releases("promote"),
     "rollback": _releases("rollback"),

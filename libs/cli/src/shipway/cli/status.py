@@ -82,6 +82,8 @@ def show(found: dict[str, Any]) -> None:
     instances = table("instances", "instance", "address", "state", "holds")
     for i in found["instances"].get("instances", []):
         holds = ", ".join(f"{v['model']} {v['version']} {v['state']}" for v in i.get("versions", []))
+        if i.get("only") is not None:
+            holds = f"{holds or 'nothing'} (only what its image has)"
         routable = good("routable") if i.get("routable") else bad("out")
         instances.add_row(i["instance"], i.get("url", ""), routable, holds)
     console.print(instances)

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from shipway.bundle.manifest import (
+    DIGEST,
     FORMAT,
     MANIFEST,
     MAX_MANIFEST_BYTES,
@@ -34,7 +35,7 @@ from shipway.contract.spec import ModelSpec, recorded_spec
 from shipway.runtime.objects import ObjectStore
 
 Matrix = npt.NDArray[np.float64]
-_SERVED_FILES = ("model.txt", "signature.json", "golden.parquet")
+SERVED_FILES = ("model.txt", "signature.json", "golden.parquet")
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,16 @@ class Bundle(Servable):
 def bundle_key(digest: str, name: str) -> str:
     """The object key of a bundle's file."""
     return f"bundles/{check_digest(digest)}/{name}"
+
+
+def digests_in(store: ObjectStore) -> frozenset[str]:
+    """The bundles that are there, by the names of their manifests, which nobody has looked into.
+
+    Raises:
+        Transient: the store is away.
+    """
+    parts = [key.split("/") for key in store.list("bundles/")]
+    return frozenset(p[1] for p in parts if len(p) == 3 and p[2] == MANIFEST and DIGEST.fullmatch(p[1]))
 
 
 def write_bundle(
@@ -154,7 +165,7 @@ def read_servable(store: ObjectStore, digest: str, *, limits: Limits | None = No
     """
     limits = limits or Limits()
     manifest = read_manifest(store, digest)
-    files = {name: _checked(store, digest, name, manifest.files[name], limits) for name in _SERVED_FILES}
+    files = {name: _checked(store, digest, name, manifest.files[name], limits) for name in SERVED_FILES}
     return Servable(digest, manifest, files["model.txt"], *_opened(files, digest, limits))
 
 

@@ -222,6 +222,7 @@ def _instance(registry: Registry, name: str) -> dict[str, Any]:
         "routable": bool(health and health.well),
         "why": health.why if health else "",
         "started_at": presence.started_at,
+        "only": presence.only,
         "versions": [
             {"model": v.model, "version": v.version, "state": v.state, "reason": v.reason} for v in presence.versions
         ],

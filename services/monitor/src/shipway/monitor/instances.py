@@ -8,7 +8,10 @@ from shipway.runtime.tableview import TableView
 
 
 def instances_now(presence: TableView[Presence], silent_after_s: float) -> list[dict[str, Any]]:
-    """Every instance that did not say goodbye; one that is silent for too long is not ``present``."""
+    """Every instance that did not say goodbye; one that is silent for too long is not ``present``.
+
+    ``only``: the digests of the only bundles that it can ever hold, as its image brings them; None: it can hold any.
+    """
     now = datetime.now(UTC)
     found = []
     for name, said in sorted(presence.values.items()):
@@ -26,6 +29,7 @@ def instances_now(presence: TableView[Presence], silent_after_s: float) -> list[
                 "answered": said.answered,
                 "logged": said.logged,
                 "dropped": said.dropped,
+                "only": said.only,
                 "versions": versions,
             }
         )

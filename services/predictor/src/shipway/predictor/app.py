@@ -17,13 +17,16 @@ from shipway.predictor.presence import Announcer
 from shipway.predictor.record import Recorder
 from shipway.predictor.rowserver import RowServer
 from shipway.predictor.settings import PredictorSettings
+from shipway.predictor.sources import Sources, open_sources
+from shipway.runtime import log
 from shipway.runtime.kafka import Producer, connected_producer
 from shipway.runtime.lifecycle import Body, Life
-from shipway.runtime.objects import ObjectStore, open_store
 from shipway.runtime.prediction_metrics import totals
 from shipway.runtime.prediction_sink import PredictionSink, open_spool
 from shipway.runtime.starting import provisioned, reachable_store
 from shipway.runtime.tableview import TableView
+
+_log = log.get(__name__)
 
 
 def newer(_model: str, new: DesiredState, old: DesiredState | None) -> bool:
@@ -35,22 +38,25 @@ def body(settings: PredictorSettings) -> Body:
     """The predictor's life."""
 
     async def run(life: Life) -> None:
-        store = open_store(settings.objects)
+        sources = await asyncio.to_thread(open_sources, settings.bundles, settings.objects)
+        if sources.baked:
+            _log.info("bundles beside the server", bundles=sorted(sources.baked), only=sources.only)
         await provisioned(life, settings.kafka)
         report = lambda reason: life.readiness.report("kafka", reason)  # noqa: E731
         async with connected_producer(settings.kafka, f"shipway-{settings.name}", report) as producer:
-            await reachable_store(life, store)
-            await _serve(life, settings, producer, store)
+            if not sources.baked:  # else it has what to begin with; loads of the rest wait for the store
+                await reachable_store(life, sources.store)
+            await _serve(life, settings, producer, sources)
 
     return run
 
 
-async def _serve(life: Life, settings: PredictorSettings, producer: Producer, store: ObjectStore) -> None:
+async def _serve(life: Life, settings: PredictorSettings, producer: Producer, sources: Sources) -> None:
     started_at = datetime.now(UTC)
     table = TableView(settings.kafka, DESIRED_STATE, DesiredState, accept=newer, on_change=lambda _: versions.wake())
     trials = Trials(timeout_s=settings.limits.trial_s, memory_mb=settings.limits.trial_mb)
     versions = Versions(
-        store,
+        sources,
         settings.limits,
         trials,
         table.values,

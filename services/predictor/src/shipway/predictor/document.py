@@ -9,6 +9,7 @@ from shipway.bundle.trial import Trials
 from shipway.predictor.api import add_routes
 from shipway.predictor.held import Versions
 from shipway.predictor.settings import LimitSettings
+from shipway.predictor.sources import Sources
 from shipway.runtime.objects import FolderStore
 from shipway.runtime.ops import Readiness, add_ops_routes
 
@@ -19,5 +20,5 @@ def predictor_document() -> dict[str, Any]:
     limits = LimitSettings()
     trials = Trials(timeout_s=limits.trial_s, memory_mb=limits.trial_mb)
     add_ops_routes(app, Readiness())
-    add_routes(app, Versions(FolderStore(Path()), limits, trials, {}, lambda: None))
+    add_routes(app, Versions(Sources(FolderStore(Path())), limits, trials, {}, lambda: None))
     return app.openapi()

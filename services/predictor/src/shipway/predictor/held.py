@@ -12,11 +12,11 @@ from shipway.bundle.trial import Trials
 from shipway.contract.errors import Permanent, Transient
 from shipway.contract.events import DesiredState, HeldVersion, LoadedVersion, Presence
 from shipway.contract.latency import BUCKETS
-from shipway.predictor.holding import Held, Key, Wanted, after_outage, next_steps, unready
+from shipway.predictor.holding import Held, Key, Wanted, after_outage, idle, next_steps, unready
 from shipway.predictor.loading import LoadedModel, library_versions, load
 from shipway.predictor.settings import LimitSettings
+from shipway.predictor.sources import Sources
 from shipway.runtime import log, trace
-from shipway.runtime.objects import ObjectStore
 from shipway.runtime.waiting import happens
 
 _log = log.get(__name__)
@@ -46,7 +46,7 @@ class Versions:
     ``traced`` gives the trace that a model's desired state belongs to.
     """
 
-    store: ObjectStore
+    sources: Sources
     limits: LimitSettings
     trials: Trials
     desired: Mapping[str, DesiredState]
@@ -55,6 +55,7 @@ class Versions:
     _held: dict[Key, Held] = field(default_factory=dict)
     _loads: set[asyncio.Task[None]] = field(default_factory=set)
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
+    _idle: bool = False
     bug: Callable[[BaseException], None] = lambda _bug: None
     traced: Callable[[str], str | None] = lambda _model: None
 
@@ -76,7 +77,8 @@ class Versions:
 
     def problems(self) -> list[str]:
         """Why the instance can't do its work."""
-        return unready(self._wanted(), self._held)
+        wanted = self._wanted()
+        return unready(wanted, self._held) or (idle(wanted, self._held) if self.sources.only else [])
 
     def of_model(self, model: str) -> list[Serving]:
         """A model's versions that answer here, the one that answers by default first: the champion, or the newest."""
@@ -110,16 +112,21 @@ class Versions:
             library_versions=dict(library_versions()),
             generations={model: state.generation for model, state in self.desired.items()},
             versions=versions,
+            only=self.sources.told,
         )
 
     def _wanted(self) -> dict[str, list[Wanted]]:
         return {
-            model: [Wanted(model, v.version, v.digest, v.role) for v in state.versions]
+            model: [
+                Wanted(model, v.version, v.digest, v.role) for v in state.versions if self.sources.can_hold(v.digest)
+            ]
             for model, state in self.desired.items()
         }
 
     def _step(self) -> None:
-        steps = next_steps(self._wanted(), self._held, time.monotonic(), self.limits.parallel_loads - len(self._loads))
+        wanted = self._wanted()
+        self._tell(nothing=not any(wanted.values()))
+        steps = next_steps(wanted, self._held, time.monotonic(), self.limits.parallel_loads - len(self._loads))
         for wish in steps.load:
             previous = self._held.get(wish.key)
             tries = previous.tries if previous and previous.digest == wish.digest else 0
@@ -133,6 +140,15 @@ class Versions:
             serving.version = self._version(key) or serving.version
         if steps.load or steps.unload:
             self.changed()
+
+    def _tell(self, nothing: bool) -> None:
+        """Says once that no version of the image is to be held (any more), and once that one is."""
+        if self.sources.only and nothing != self._idle:
+            self._idle = nothing
+            if nothing:
+                _log.warning("no version of this image is to be held", bundles=self.sources.told)
+            else:
+                _log.info("a version of this image is to be held", bundles=self.sources.told)
 
     def _version(self, key: Key) -> HeldVersion | None:
         state = self.desired.get(key[0])
@@ -148,7 +164,7 @@ class Versions:
     async def _load_now(self, wish: Wanted) -> None:
         begun = time.monotonic()
         try:
-            loaded = await asyncio.to_thread(load, self.store, wish.digest, self.trials)
+            loaded = await asyncio.to_thread(load, self.sources.of(wish.digest), wish.digest, self.trials)
         except Transient as err:
             self._held[wish.key] = after_outage(self._held[wish.key], str(err), time.monotonic())
             LOADS.labels("outage").inc()

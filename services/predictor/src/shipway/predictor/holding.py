@@ -80,6 +80,25 @@ def unready(wanted: Mapping[str, Sequence[Wanted]], held: Mapping[Key, Held]) ->
     ]
 
 
+def idle(wanted: Mapping[str, Sequence[Wanted]], held: Mapping[Key, Held]) -> list[str]:
+    """Why an instance whose image brings its versions has nothing to answer with; empty while it has one.
+
+    One that holds whatever is wanted waits for that; this one would be of no use for ever.
+    """
+    wishes = [w for versions in wanted.values() for w in versions]
+    if not wishes:
+        return ["no version of this image is to be held: its release has not begun, or it was rolled back or retired"]
+    if any(_settled(w, held.get(w.key)) and held[w.key].state == "ready" for w in wishes):
+        return []
+    return [_in_words(w, held.get(w.key)) for w in wishes]
+
+
+def _in_words(wish: Wanted, have: Held | None) -> str:
+    state = have.state if have is not None and have.digest == wish.digest else "not loaded"
+    why = f": {have.reason}" if have is not None and have.reason else ""
+    return f"{wish.model} version {wish.version} is {state}{why}"
+
+
 def _needs_load(wish: Wanted, have: Held | None, now: float) -> bool:
     if have is None:
         return True

@@ -1,9 +1,10 @@
 """What a predictor can be told."""
 
 import socket
+from typing import Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from shipway.runtime.settings import HttpSettings, ObjectsSettings, PredictionLogSettings, ServiceSettings
@@ -21,6 +22,26 @@ class LimitSettings(BaseModel):
     trial_mb: int = Field(default=4096, ge=256, description="memory of the child process")
 
 
+class BundlesSettings(BaseModel):
+    """Bundles that lie beside the server, as in an image that ``shipway image`` made."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    folder: str = Field(
+        default="",
+        description="folder with bundles/DIGEST/ in it; what it has is read from there and not from the object store",
+    )
+    only: bool = Field(
+        default=False, description="hold only versions whose bundles are in the folder, and need no object store"
+    )
+
+    @model_validator(mode="after")
+    def _of_a_folder(self) -> Self:
+        if self.only and not self.folder:
+            raise ValueError("only: needs a folder that has bundles; set BUNDLES__FOLDER as well")
+        return self
+
+
 class PredictorSettings(ServiceSettings):
     """The predictor's settings."""
 
@@ -34,6 +55,7 @@ class PredictorSettings(ServiceSettings):
     heartbeat_s: float = Field(default=2.0, gt=0, description="seconds between presence messages")
     drain_s: float = Field(default=1.0, ge=0, description="seconds of serving on after saying goodbye")
     objects: ObjectsSettings = ObjectsSettings()
+    bundles: BundlesSettings = BundlesSettings()
     limits: LimitSettings = LimitSettings()
     prediction_log: PredictionLogSettings = PredictionLogSettings()
     http: HttpSettings = HttpSettings(port=8081)

@@ -35,17 +35,26 @@ def live_instances(
                 for v in presence.versions
                 if v.model == model
             }
-            live.append(Instance(presence.instance, presence.started_at, loaded))
+            only = frozenset(presence.only) if presence.only is not None else None
+            live.append(Instance(presence.instance, presence.started_at, loaded, only))
     return sorted(live, key=lambda instance: instance.name)
 
 
 @dataclass(frozen=True)
 class Readiness:
-    """Where a version is ready, where it failed for good, and what all the others say, by instance."""
+    """Where a version is ready, where it failed for good, and what the others that can hold it say, by instance.
+
+    ``elsewhere``: how many instances can't hold it, as their image has other versions; nobody waits for them.
+    """
 
     ready: tuple[str, ...]
     failed: dict[str, str]
     waiting: dict[str, str]
+    elsewhere: int = 0
+
+    def able(self) -> int:
+        """How many instances can hold it."""
+        return len(self.ready) + len(self.failed) + len(self.waiting)
 
     def possible(self) -> int:
         """How many of these instances may ever have it ready."""
@@ -55,7 +64,8 @@ class Readiness:
         """What the instances that do not have it ready say; at most a few are named."""
         said = [f"{name}: {why}" for name, why in sorted((self.failed | self.waiting).items())]
         more = f"; and {len(said) - NAMED_AT_MOST} more" if len(said) > NAMED_AT_MOST else ""
-        return "; ".join(said[:NAMED_AT_MOST]) + more if said else "no other instance is live"
+        words = "; ".join(said[:NAMED_AT_MOST]) + more if said else "no other instance is live"
+        return f"{words}; not counted: {self.elsewhere} of an image with other versions" if self.elsewhere else words
 
 
 def readiness(version: Version, instances: Sequence[Instance]) -> Readiness:
@@ -63,7 +73,8 @@ def readiness(version: Version, instances: Sequence[Instance]) -> Readiness:
     ready: list[str] = []
     failed: dict[str, str] = {}
     waiting: dict[str, str] = {}
-    for instance in instances:
+    able = [instance for instance in instances if instance.can_hold(version.digest)]
+    for instance in able:
         loaded = instance.loaded.get(version.number)
         if loaded is None:
             waiting[instance.name] = "has not begun to load it"
@@ -75,7 +86,7 @@ def readiness(version: Version, instances: Sequence[Instance]) -> Readiness:
             failed[instance.name] = f"failed: {loaded.reason or 'no reason given'}"
         else:
             waiting[instance.name] = f"loading{f' ({loaded.reason})' if loaded.reason else ''}"
-    return Readiness(tuple(ready), failed, waiting)
+    return Readiness(tuple(ready), failed, waiting, len(instances) - len(able))
 
 
 def observed(before: A, version: Version, instances: Sequence[Instance]) -> A:

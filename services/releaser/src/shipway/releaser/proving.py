@@ -12,7 +12,10 @@ from shipway.releaser.steps import Change, Situation, on_hold, promoted, rolled_
 
 
 def loading(at: Situation) -> Change | None:
-    """Ready on enough instances, and no other may still become so: the first canary step. Not by the deadline: back."""
+    """Ready on enough instances, and no other may still become so: the first canary step. Not by the deadline: back.
+
+    Instances of an image with other versions can't become so, and are not waited for.
+    """
     release = at.model.in_progress
     if release is None or release.state != "loading" or release.deadline is None:
         return None
@@ -22,7 +25,7 @@ def loading(at: Situation) -> Change | None:
     if len(found.ready) >= policy.min_instances:
         if on_hold(at.model, release) is not None or ((found.waiting or found.failed) and not overdue):
             return None
-        cause = Cause(f"ready on {len(found.ready)} of {len(at.instances)} instances", "rule ready", figures)
+        cause = Cause(f"ready on {len(found.ready)} of {found.able()} instances", "rule ready", figures)
         if at.model.champion is None:
             return promoted(at, release, _more(cause, "no champion before it"))
         if policy.shadow:

@@ -106,9 +106,9 @@ def _degraded_champion(at: Situation) -> Change | None:
     fallback = at.model.last_good
     if champion is None or champion.degraded is None or fallback is None or fallback.degraded is not None:
         return None
-    ready = readiness(fallback, at.instances).ready
+    found = readiness(fallback, at.instances)
     release = at.model.releases[champion.number]
-    if not ready or len(ready) < min(release.policy.min_instances, len(at.instances)):
+    if len(found.ready) < max(1, min(release.policy.min_instances, found.able())):
         return None
     return reverted(at, release, fallback.number, Cause(f"degraded: {champion.degraded}", "rule degraded"))
 

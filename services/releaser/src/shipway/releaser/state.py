@@ -47,11 +47,19 @@ class Loaded:
 
 @dataclass(frozen=True)
 class Instance:
-    """A live instance, and what it holds of one model, by version."""
+    """A live instance, and what it holds of one model, by version.
+
+    ``only``: the digests of the only bundles that it can ever hold, as its image brings them; None: it can hold any.
+    """
 
     name: str
     started_at: datetime
     loaded: Mapping[int, Loaded]
+    only: frozenset[str] | None = None
+
+    def can_hold(self, digest: str) -> bool:
+        """Whether it can ever hold that bundle."""
+        return self.only is None or digest in self.only
 
 
 @dataclass(frozen=True)

@@ -66,6 +66,7 @@ class Presence(msgspec.Struct, frozen=True, kw_only=True):
     ``url`` is its HTTP, ``rows`` the host:port of its rows protocol (contract.rows).
     ``answered``, ``logged`` and ``dropped`` count predictions since its start; the log has or lacks them for good.
     ``inherited`` are those that its predecessors answered and left to it: logged and dropped are of both.
+    ``only``: the digests of the only bundles that it can ever hold, as its image brings them; None: it can hold any.
     """
 
     type: ClassVar[str] = "shipway.Presence.v1"
@@ -81,6 +82,7 @@ class Presence(msgspec.Struct, frozen=True, kw_only=True):
     logged: int = 0
     dropped: int = 0
     inherited: int = 0
+    only: list[str] | None = None
 
 
 class PredictionResult(msgspec.Struct, frozen=True, kw_only=True):

@@ -87,14 +87,17 @@ def overview(
 
 
 def ready(instances: Sequence[Mapping[str, Any]], model: str, version: int | None) -> dict[str, int]:
-    """On how many of the instances that are present a version is ready."""
-    present = [one for one in instances if one["present"]]
-    holding = [
-        one
-        for one in present
-        if any(v["model"] == model and v["version"] == version and v["state"] == "ready" for v in one["versions"])
+    """On how many of the instances that are to hold a version, and are present, it is ready.
+
+    An instance of an image is to hold it where it says that it does, or tries to: its other ones it knows nothing of.
+    """
+    states = [
+        (one, [v["state"] for v in one["versions"] if (v["model"], v["version"]) == (model, version)])
+        for one in instances
+        if one["present"]
     ]
-    return {"ready": len(holding), "instances": len(present)}
+    concerned = [state for one, state in states if state or one["only"] is None]
+    return {"ready": sum("ready" in state for state in concerned), "instances": len(concerned)}
 
 
 def rate_of(minutes: Minutes, now: datetime) -> float:
