@@ -13,10 +13,12 @@ import sqlalchemy as sa
 from shipway.contract import events as e
 from shipway.contract.envelope import Envelope, decode
 from shipway.contract.errors import Permanent
-from shipway.releaser import handlers, store
+from shipway.releaser import handlers
 from shipway.releaser.republish import republish
 from shipway.releaser.rollouts import Rollouts
+from shipway.releaser.saving import save
 from shipway.releaser.settings import RolloutSettings
+from shipway.releaser.stored import load, take
 from shipway.releaser.tables import metadata, releases
 from shipway.runtime import delivery, trace
 from shipway.runtime.database import Database
@@ -274,7 +276,7 @@ async def test_what_operators_said_outlives_the_process(world: World) -> None:
     await world.hears(command("freeze"))
     await world.rollouts.step()
     async with world.database.begin() as tx:
-        (stored,) = await store.load(tx)
+        (stored,) = await load(tx)
     assert stored.model.frozen is not None
     assert (stored.model.frozen.kind, stored.model.frozen.reason, stored.model.frozen.since) == (
         "freeze",
@@ -402,7 +404,7 @@ async def test_a_model_that_is_locked_is_left_for_later_and_holds_up_no_other(wo
     await world.hears(approval(1, model="taxis"))
     world.says("p", 1)
     async with world.database.begin() as tx:
-        assert await store.take(tx, "flights") is not None
+        assert await take(tx, "flights") is not None
         async with asyncio.timeout(10):
             await world.rollouts.step()
         promoted = [x.payload.model for x in await world.outbox() if isinstance(x.payload, e.ReleasePromoted)]
@@ -460,7 +462,7 @@ async def test_a_model_comes_back_from_the_tables_as_it_was_saved(world: World) 
     world.says("p", 1)
     await world.rollouts.step()
     async with world.database.begin() as tx:
-        (stored,) = await store.load(tx)
-        assert await store.save(tx, stored.model, stored.model, None, START) is None
+        (stored,) = await load(tx)
+        assert await save(tx, stored.model, stored.model, None, START) is None
     assert stored.model.desired.traffic == ((1, 1.0),)
     assert stored.approved_at == {1: START}

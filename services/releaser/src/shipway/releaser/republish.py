@@ -8,8 +8,8 @@ import asyncio
 
 from shipway.contract import events as e
 from shipway.contract.errors import Transient
-from shipway.releaser import store
 from shipway.releaser.rollouts import event_id_of
+from shipway.releaser.saving import published
 from shipway.runtime import log
 from shipway.runtime.parts import Parts
 
@@ -23,12 +23,12 @@ async def republish(parts: Parts) -> None:
         Transient: the database or the broker is away.
     """
     async with parts.database.begin() as tx:
-        known = await store.published(tx)
+        known = await published(tx)
     for desired, traceparent in known:
         await _publish(parts, desired, traceparent)
     async with parts.database.begin() as tx:
         # One that changed meanwhile may have been overtaken by its own past on the way; say the new one again.
-        changed = [(d, t) for d, t in await store.published(tx) if (d, t) not in known]
+        changed = [(d, t) for d, t in await published(tx) if (d, t) not in known]
     for desired, traceparent in changed:
         await _publish(parts, desired, traceparent)
 

@@ -10,12 +10,12 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from shipway.contract import events as e
 from shipway.contract.envelope import Envelope
-from shipway.releaser import store
 from shipway.releaser.evidence import live_instances
 from shipway.releaser.release import Decision, decide
+from shipway.releaser.saving import save
 from shipway.releaser.settings import RolloutSettings
 from shipway.releaser.state import ENDED, IN_PROGRESS, Instance, Limits, Model
-from shipway.releaser.store import Stored
+from shipway.releaser.stored import Stored, load, take
 from shipway.runtime import log, trace
 from shipway.runtime.database import Transaction
 from shipway.runtime.delivery import emit
@@ -63,7 +63,7 @@ class Rollouts:
         if not self._presence.caught_up.is_set() or self._presence.problem is not None:
             return False  # blind: what is not seen must not be taken for gone
         async with self._parts.database.begin() as tx:
-            found = await store.load(tx)
+            found = await load(tx)
         for seen in found:
             _show(seen.model)
             now = self._clock()
@@ -73,7 +73,7 @@ class Rollouts:
 
     async def _carry_out(self, name: str) -> None:
         async with self._parts.database.begin() as tx:
-            stored = await store.take(tx, name)
+            stored = await take(tx, name)
             if stored is None:
                 return
             now = self._clock()
@@ -102,7 +102,7 @@ async def _write(tx: Transaction, source: str, stored: Stored, decision: Decisio
             last = stored.traceparents.get(event.version)
         with trace.within(last, _step_of(event)):
             await emit(tx, source, event)
-    desired = await store.save(tx, stored.model, decision.model, last, now)
+    desired = await save(tx, stored.model, decision.model, last, now)
     if desired is not None:
         with trace.within(last, f"generation {desired.generation}"):
             await emit(tx, source, desired, event_id=event_id_of(desired))
