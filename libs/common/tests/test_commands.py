@@ -77,6 +77,14 @@ def test_an_old_command_is_refused_and_so_is_one_of_the_future() -> None:
         check(sealed, NOW - timedelta(seconds=61))
 
 
+def test_a_signed_command_that_says_no_time_is_refused_however_new_its_message_is() -> None:
+    message = command()
+    sealed = seal(replace(message, headers=[h for h in message.headers if h[0] != "ce_time"]), KEY)
+    event = decode(sealed.value, sealed.headers, round(1000 * NOW.timestamp()))
+    with pytest.raises(Unauthorised, match="ce_time: a signed command must say when"):
+        check_seal(sealed.value, sealed.headers, KEY, given_at=event.time, now=NOW, window_s=60)
+
+
 @given(ids=st.lists(st.text(max_size=8), min_size=2, max_size=2), split=st.integers(0, 8))
 def test_no_two_commands_share_a_signature(ids: list[str], split: int) -> None:
     """Also not where text moves from one attribute into its neighbour."""

@@ -137,6 +137,30 @@ def test_hostile_values_are_refused_in_words(value: bytes) -> None:
         decode(value, headers)
 
 
+def without_time(headers: list[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
+    return [header for header in headers if header[0] != "ce_time"]
+
+
+def test_an_event_that_says_no_time_has_the_messages() -> None:
+    value, headers = golden("shipway.TrainingRequested.v1")
+    assert decode(value, without_time(headers), 1_767_225_600_123).time == datetime(2026, 1, 1, 0, 0, 0, 123000, UTC)
+    assert decode(value, headers, 1_767_225_600_123) == decode(value, headers), "what the event says goes first"
+
+
+@pytest.mark.parametrize("written_ms", [None, -1, 2**63 - 1])
+def test_an_event_of_no_time_at_all_is_refused(written_ms: int | None) -> None:
+    value, headers = golden("shipway.TrainingRequested.v1")
+    with pytest.raises(InvalidField, match="ce_time"):
+        decode(value, without_time(headers), written_ms)
+
+
+@pytest.mark.parametrize("said", [b"", b"yesterday", b"1767225600", b"\xff", b"x" * 300])
+def test_a_time_that_is_none_is_refused_though_the_message_has_one(said: bytes) -> None:
+    value, headers = golden("shipway.TrainingRequested.v1")
+    with pytest.raises(InvalidField, match="ce_time"):
+        decode(value, [*without_time(headers), ("ce_time", said)], 1_767_225_600_123)
+
+
 def test_what_readers_would_not_take_is_not_written() -> None:
     event = events.TrainingFailed(model="m", request_id="r", stage="s", reason="x" * events.MAX_BYTES, attempts=1)
     with pytest.raises(Permanent, match="the limit is 1000000"):

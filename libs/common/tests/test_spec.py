@@ -1,8 +1,11 @@
 """The model file: every wrong field is named, with the remedy."""
 
 import zoneinfo
+from datetime import timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from shipway.contract.spec import (
     InvalidSpec,
@@ -157,6 +160,19 @@ def test_the_level_of_the_prediction_log_is_said_in_words_that_older_releases_kn
 @pytest.mark.parametrize("text", ["90d", "12h", "30m", "10s", "250ms", "36h"])
 def test_durations(text: str) -> None:
     assert parse_duration(format_duration(parse_duration(text))) == parse_duration(text)
+
+
+@pytest.mark.parametrize(
+    ("micros", "text"),
+    [(1, "0.001ms"), (400, "0.4ms"), (1500, "1.5ms"), (1000, "1ms"), (0, "0ms"), (10_000_000, "10s")],
+)
+def test_a_duration_is_written_to_the_microsecond(micros: int, text: str) -> None:
+    assert format_duration(timedelta(microseconds=micros)) == text
+
+
+@given(st.timedeltas(min_value=timedelta(0), max_value=timedelta(days=3650)))
+def test_every_duration_is_read_back_as_it_was(duration: timedelta) -> None:
+    assert parse_duration(format_duration(duration)) == duration
 
 
 def test_time_zones_are_known_without_those_of_the_machine() -> None:

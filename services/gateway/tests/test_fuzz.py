@@ -132,6 +132,21 @@ async def test_feedback_that_is_none_goes_no_further(rest: httpx.AsyncClient, ka
     assert kafka.told == []
 
 
+@pytest.mark.parametrize("said", ["application/x-www-form-urlencoded", "text/plain", "\xe9/x", None])
+async def test_feedback_that_is_not_said_to_be_json_is_told_which_header_to_send(
+    rest: httpx.AsyncClient, kafka: Any, said: str | None
+) -> None:
+    body = b'{"model": "m", "prediction_id": "p", "label": 1}'
+    headers = {} if said is None else {b"content-type": said.encode("latin-1")}
+    answer = await rest.post("/feedback", content=body, headers=headers)
+    assert answer.status_code == 415
+    (wrong,) = answer.json()["errors"]
+    assert wrong["field"] == "content-type" and "-H 'content-type: application/json'" in wrong["problem"]
+    assert kafka.told == []
+    answer = await rest.post("/feedback", content=body, headers={"content-type": "application/json; charset=utf-8"})
+    assert answer.status_code == 202
+
+
 async def test_feedback_has_a_size_and_kafka_an_outage(rest: httpx.AsyncClient, kafka: Any) -> None:
     async def endless() -> AsyncIterator[bytes]:
         while True:

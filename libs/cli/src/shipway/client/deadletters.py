@@ -59,7 +59,7 @@ async def read_letters(settings: KafkaSettings) -> list[Letter]:
             for place, records in (await consumer.getmany(timeout_ms=500)).items():
                 for record in records:
                     try:
-                        event = decode(record.value, list(record.headers))
+                        event = decode(record.value, list(record.headers), record.timestamp)
                     except Permanent:
                         continue  # nobody's letter
                     if isinstance(event.payload, DeadLettered):

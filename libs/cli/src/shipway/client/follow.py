@@ -87,7 +87,7 @@ def _followed(record: ConsumerRecord) -> Followed:
         problem = "a tombstone"
     else:
         try:
-            event = decode(record.value, list(record.headers))
+            event = decode(record.value, list(record.headers), record.timestamp)
         except Permanent as err:
             problem = str(err)
     return Followed(record.topic, record.partition, record.offset, event, problem)

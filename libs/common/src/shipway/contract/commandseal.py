@@ -41,7 +41,8 @@ def check_seal(
     """Holds a command's signature against it; ``given_at`` is its ce_time.
 
     Raises:
-        Unauthorised: there is none, it is another's, or the command is older (or further ahead) than ``window_s``.
+        Unauthorised: there is none, it is another's, or the command does not say when it was given, or is older (or
+            further ahead) than ``window_s``.
     """
     headers = list(headers)
     given = text_headers(headers).get(HEADER)
@@ -50,6 +51,9 @@ def check_seal(
     # As bytes: compare_digest takes no text that is not ASCII.
     if not hmac.compare_digest(given.encode("utf-8", "replace"), _signature(value, headers, key).encode()):
         raise Unauthorised(f"{HEADER}: not made with the operator key that is known here")
+    if "ce_time" not in text_headers(headers):
+        # Kafka's time of a message is its sender's, and not signed: a copy of the command would be new for ever.
+        raise Unauthorised("ce_time: a signed command must say when it was given; add the header and sign it again")
     age_s = (now - given_at).total_seconds()
     if abs(age_s) > window_s:
         when = f"{age_s:.0f} s ago" if age_s > 0 else f"{-age_s:.0f} s ahead of this clock"

@@ -16,6 +16,7 @@ from shipway.contract.events import EVENT_TYPES, Payload, PredictionResult, Pres
 from shipway.contract.versions import check_not_newer
 
 Headers = list[tuple[str, bytes]]
+_YEAR_10000_MS = 253_402_300_800_000
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _encoder = msgspec.json.Encoder()
 _decoders = {name: msgspec.json.Decoder(t) for name, t in EVENT_TYPES.items()}
@@ -74,8 +75,11 @@ def encode(event: Envelope) -> WireMessage:
     return WireMessage(key_of(event.payload), value, headers)
 
 
-def decode(value: bytes | None, headers: Iterable[tuple[str, bytes]]) -> Envelope:
+def decode(value: bytes | None, headers: Iterable[tuple[str, bytes]], written_ms: int | None = None) -> Envelope:
     """The event of a Kafka message.
+
+    ``written_ms``, the message's timestamp in milliseconds since 1970, is the time of an event that says none, as
+    CloudEvents lets it.
 
     Raises:
         NewerType: a newer release knows its type, and this one does not.
@@ -101,7 +105,7 @@ def decode(value: bytes | None, headers: Iterable[tuple[str, bytes]]) -> Envelop
     return Envelope(
         id=attribute(attributes, "ce_id"),
         source=attribute(attributes, "ce_source"),
-        time=_time(attributes),
+        time=_time(attributes, written_ms),
         payload=payload,
         traceparent=attributes.get("traceparent"),
     )
@@ -124,7 +128,9 @@ def attribute(attributes: dict[str, str], name: str) -> str:
     return text
 
 
-def _time(attributes: dict[str, str]) -> datetime:
+def _time(attributes: dict[str, str], written_ms: int | None) -> datetime:
+    if "ce_time" not in attributes and written_ms is not None and 0 <= written_ms < _YEAR_10000_MS:
+        return datetime.fromtimestamp(written_ms / 1000, UTC)
     text = attribute(attributes, "ce_time")
     try:
         time = datetime.fromisoformat(text)

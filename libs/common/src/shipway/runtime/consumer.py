@@ -210,7 +210,7 @@ class Consumer:
         await self._once(record, record.topic, source, event_id, effect)
 
     async def _handle(self, record: ConsumerRecord) -> None:
-        event = decode(record.value, record.headers)
+        event = decode(record.value, record.headers, record.timestamp)
         if (proper := topic_of(event.payload).name) != record.topic:
             # Who may write to one topic must not thereby say what belongs on another.
             raise InvalidField("ce_type", f"{event.payload.type} belongs on {proper}, not on {record.topic}")

@@ -42,6 +42,7 @@ _WHY = {
     404: "not known here",
     410: "gone",
     413: "too large",
+    415: "the content type is not application/json",
     422: "wrong fields, each named",
     429: "too many requests with this token; see Retry-After",
     500: "the rows could not be scored",

@@ -39,9 +39,17 @@ def add_refusals(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, err: RequestValidationError) -> JSONResponse:
+        if isinstance(err.body, bytes):  # left unread: it was not said to be JSON
+            return problem_response(_no_json(request.headers.get("content-type", "")), request.url.path)
         errors = [(_field(e["loc"]), str(e["msg"])) for e in err.errors()][:100]
         problem = Problem(422, "; ".join(f"{f}: {m}" for f, m in errors)[:500], errors=errors)
         return problem_response(problem, request.url.path)
+
+
+def _no_json(said: str) -> Problem:
+    """Taken from any type, a page of any site could have a browser send it, without asking whether it may."""
+    problem = f"is {said[:100] or 'missing'}; send application/json (curl -H 'content-type: application/json')"
+    return Problem(415, f"content-type: {problem}", errors=[("content-type", problem)])
 
 
 def _field(location: Any) -> str:

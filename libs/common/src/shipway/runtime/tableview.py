@@ -86,14 +86,20 @@ class TableView(Generic[P]):
                 for batch in (await consumer.getmany(timeout_ms=500)).values():
                     heard = clock()
                     for record in batch:
-                        self._take(record.key, record.value, list(record.headers))
+                        self._take(record.key, record.value, list(record.headers), record.timestamp)
                 if self.problem and [p for p in places if await consumer.position(p) < ends[p]] == []:
                     self.problem = None
                     self.caught_up.set()
         finally:
             await stop_bounded(consumer.stop(), 2)
 
-    def _take(self, raw_key: bytes | None, value: bytes | None, headers: list[tuple[str, bytes]]) -> None:
+    def _take(
+        self,
+        raw_key: bytes | None,
+        value: bytes | None,
+        headers: list[tuple[str, bytes]],
+        written_ms: int | None = None,
+    ) -> None:
         key = (raw_key or b"").decode("utf-8", "backslashreplace")
         outcome = "taken"
         if value is None:
@@ -102,7 +108,7 @@ class TableView(Generic[P]):
                 self._on_change(key)
         else:
             try:
-                self._put(key, decode(value, headers))
+                self._put(key, decode(value, headers, written_ms))
             except NewerType as newer:
                 outcome = "passed over"
                 self._passed_over.note(self._topic.name, newer)

@@ -75,7 +75,7 @@ def add_feedback(app: FastAPI, producer: Producer, source: str) -> None:
         tags=["predictions"],
         status_code=202,
         summary="Tell the true labels of predictions",
-        responses=problems(400, 413, 422, 503),
+        responses=problems(400, 413, 415, 422, 503),
     )
     async def feedback(body: Feedback) -> FeedbackAnswer:
         labels = body.every(datetime.now(UTC))

@@ -111,13 +111,13 @@ def _message(name: str, said: str, content: str) -> dict[str, Any]:
         "contentType": content,
         "headers": {
             "type": "object",
-            "required": ["ce_specversion", "ce_id", "ce_source", "ce_type", "ce_time"],
+            "required": ["ce_specversion", "ce_id", "ce_source", "ce_type"],
             "properties": {
                 "ce_specversion": {"type": "string", "const": "1.0"},
                 "ce_id": _TEXT,
                 "ce_source": _TEXT,
                 "ce_type": {"type": "string", "const": name},
-                "ce_time": {"type": "string", "format": "date-time"},
+                "ce_time": {"type": "string", "format": "date-time", "description": "if left out: the message's own"},
                 "content-type": {"type": "string", "const": content},
                 "traceparent": {"type": "string", "description": "W3C Trace Context"},
             },

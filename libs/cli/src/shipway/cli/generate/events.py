@@ -19,7 +19,7 @@ Made by `make docs` from `shipway.contract`. Every event is a Kafka message in t
 [CloudEvents 1.0](https://github.com/cloudevents/spec): the headers `ce_id`, `ce_type`, `ce_source`, `ce_time` and
 `traceparent`, and JSON as its value. Times are UTC. A type only ever gains optional fields, and readers pass over what
 they do not know; what would break a reader is a new type, `.v2`. A consumer sees an event at least once: `ce_id` tells
-whether it has had it.
+whether it has had it. An event without `ce_time` is of the time of its message; a signed command must have one.
 """
 _WORDS: dict[object, str] = {
     str: "text",

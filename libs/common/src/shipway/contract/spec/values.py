@@ -26,12 +26,13 @@ def parse_duration(text: object) -> timedelta:
 
 
 def format_duration(duration: timedelta) -> str:
-    """The shortest text that parse_duration reads back."""
-    seconds = duration.total_seconds()
+    """The shortest text that parse_duration reads back, to the microsecond."""
     for unit in ("d", "h", "m", "s"):
-        if seconds >= _UNITS[unit] and seconds % _UNITS[unit] == 0:
-            return f"{int(seconds // _UNITS[unit])}{unit}"
-    return f"{round(seconds * 1000)}ms"
+        count, rest = divmod(duration, timedelta(seconds=_UNITS[unit]))
+        if count and not rest:
+            return f"{count}{unit}"
+    whole, micros = divmod(duration, timedelta(milliseconds=1))
+    return f"{whole}.{micros.microseconds:03d}".rstrip("0").rstrip(".") + "ms"
 
 
 Duration = Annotated[timedelta, BeforeValidator(parse_duration), PlainSerializer(format_duration)]
