@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from shipway.contract.errors import Permanent
 from shipway.contract.events import SubjectForgotten
-from shipway.monitor import filing, forgetstore, forgetting
+from shipway.monitor import forgetstore, forgetting, planning
 from shipway.monitor.forgetting import Forgotten
 from shipway.runtime import log
 from shipway.runtime.delivery import emit
@@ -63,7 +63,7 @@ class Forgetter:
             held = True  # writing it again fails in words, and the command stays open
         async with self._parts.database.begin() as tx:
             if held:
-                await filing.plan_rewrite(tx, file.id)
+                await planning.plan_rewrite(tx, file.id)
             else:
                 await forgetstore.clear(tx, file.id, forgetstore.newest(subjects))
         return len(waiting) > 1

@@ -16,7 +16,7 @@ from shipway.contract.errors import InvalidField, Permanent
 from shipway.contract.predictionlog import BOUNDS, decode_batch
 from shipway.contract.spec import NAME, parse_spec
 from shipway.contract.topics import OPERATOR_COMMANDS, PREDICTION_LOG, consumed_by
-from shipway.monitor import filing, forgetstore, labels, ledger, letters, metrics, staging, store, windows
+from shipway.monitor import forgetstore, labels, ledger, letters, metrics, naming, staging, store, windows
 from shipway.monitor.labelling import Label, observed
 from shipway.monitor.phases import marks
 from shipway.monitor.summary import summarise
@@ -32,7 +32,7 @@ async def on_event(tx: Transaction, payload: e.Event, event: Envelope) -> None:
         return
     await ledger.mark(tx, payload.model, marks(payload), event.time)
     if isinstance(payload, e.ModelApproved):
-        await filing.keep_signature(tx, payload)
+        await naming.keep_signature(tx, payload)
     if (of_request := request_change(payload)) is not None:
         await store.change_request(tx, payload.model, of_request, event.time)
     if (of_version := version_change(payload)) is not None:

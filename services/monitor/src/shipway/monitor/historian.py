@@ -14,9 +14,9 @@ from typing import Any
 import pyarrow as pa
 
 from shipway.contract.errors import Permanent, Transient
-from shipway.monitor import filing, forgetstore, forgetting, labelfiles, metrics, parquet, staging
-from shipway.monitor.filing import Bounds
+from shipway.monitor import filing, forgetstore, forgetting, labelfiles, metrics, naming, parquet, planning, staging
 from shipway.monitor.forgetting import Forgotten
+from shipway.monitor.planning import Bounds
 from shipway.monitor.settings import HistorySettings
 from shipway.monitor.stocktaking import take_stock
 from shipway.runtime import log
@@ -79,19 +79,19 @@ class Historian:
     async def _roll(self) -> None:
         """Fixes which staged records go into which file, each model and day by itself."""
         async with self._database.begin() as tx:
-            due = await filing.due(tx, self._bounds)
+            due = await planning.due(tx, self._bounds)
         for model, day in due:
             async with self._database.begin() as tx:
-                await filing.plan_roll(tx, model, day, self._bounds)
+                await planning.plan_roll(tx, model, day, self._bounds)
 
     async def _sweep(self) -> None:
         """Lets go what is too old, and fixes which files of days that are over become one."""
         async with self._database.begin() as tx:
-            await filing.expire(tx)
-            mergeable = await filing.mergeable(tx, self._bounds)
+            await planning.expire(tx)
+            mergeable = await planning.mergeable(tx, self._bounds)
         for model, day in mergeable:
             async with self._database.begin() as tx:
-                await filing.plan_merge(tx, model, day)
+                await planning.plan_merge(tx, model, day)
 
     async def _finish(self, file_id: int) -> bool:
         """Takes a file to its next state; False where it is not its time."""
@@ -132,7 +132,7 @@ class Historian:
         """Its staged records; None while a version's signature is still to come."""
         records = pa.concat_tables(await staging.records_of(tx, row.id))
         versions = parquet.versions_with_features(records)
-        namings = await filing.namings(tx, row.model, versions)
+        namings = await naming.namings(tx, row.model, versions)
         if versions - namings.keys() and row.age < SIGNATURE_WITHIN:
             return None
         return await asyncio.to_thread(parquet.named, records, namings)

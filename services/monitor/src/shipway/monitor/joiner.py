@@ -18,7 +18,7 @@ from shipway.contract.errors import Permanent
 from shipway.contract.events import QualityMeasured
 from shipway.contract.signature import Signature
 from shipway.contract.spec import Labels, ModelSpec, recorded_spec
-from shipway.monitor import filing, labelfiles, labels, metrics, parquet, qualities, store
+from shipway.monitor import filing, labelfiles, labels, metrics, naming, parquet, qualities, store
 from shipway.monitor.labels import Answer
 from shipway.monitor.quality import Judge
 from shipway.monitor.references import References
@@ -120,7 +120,7 @@ class Joiner:
     async def _judges(self, model: str, versions: Collection[int]) -> dict[int, Judge]:
         """A judge of each version whose signature is known; the others' labels wait."""
         async with self._database.begin() as tx:
-            signatures = await filing.signatures_of(tx, model, versions)
+            signatures = await naming.signatures_of(tx, model, versions)
         return {v: Judge(signature, await self._scale(model, v, signature)) for v, signature in signatures.items()}
 
     async def _scale(self, model: str, version: int, signature: Signature) -> float:

@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from shipway.monitor import filing
+from shipway.monitor import naming
 from shipway.monitor.labels import waiting
 from shipway.monitor.quality import Answered, Quality, figures, maturity, mean_loss
 from shipway.monitor.tables import label_counts, label_files, models, quality, quality_totals, usage
@@ -69,7 +69,7 @@ async def of_model(tx: Transaction, name: str, since: datetime) -> dict[str, Any
     for row in (await tx.execute(sa.select(quality).where(these))).all():
         hours[row.version, row.hour][1] = Quality(**row.sums)
     versions = sorted({version for version, _ in hours})
-    outputs = {v: s.output for v, s in (await filing.signatures_of(tx, name, versions)).items()}
+    outputs = {v: s.output for v, s in (await naming.signatures_of(tx, name, versions)).items()}
     now = datetime.now(UTC)
     return {
         "model": name,

@@ -11,7 +11,7 @@ from shipway.bundle.referencedays import read_days
 from shipway.bundle.store import decode_golden, read_file
 from shipway.contract.errors import Permanent, Transient
 from shipway.contract.signature import Signature
-from shipway.monitor import filing, labels
+from shipway.monitor import labels, naming
 from shipway.monitor.tables import versions
 from shipway.runtime import log
 from shipway.runtime.database import Database
@@ -41,7 +41,7 @@ class References:
         this = (versions.c.model == model) & (versions.c.version == version)
         async with self._database.begin() as tx:
             digest = (await tx.execute(sa.select(versions.c.digest).where(this))).scalar_one_or_none()
-            signature = (await filing.signatures_of(tx, model, [version])).get(version)
+            signature = (await naming.signatures_of(tx, model, [version])).get(version)
         if digest is None or signature is None:
             raise Transient(f"{model} version {version}: its approval has not been read yet")
         data = await asyncio.to_thread(read_file, self._store, digest, "reference.parquet")

@@ -9,13 +9,14 @@ import re
 from datetime import date
 
 from shipway.contract.errors import Permanent
+from shipway.contract.history import HISTORY
 from shipway.monitor import filing, parquet
 from shipway.runtime import log
 from shipway.runtime.database import Database
 from shipway.runtime.objects import ObjectStore
 
 _log = log.get(__name__)
-_KEY = re.compile(rf"{filing.ROOT}([a-z][a-z0-9-]*)/(\d{{4}}-\d\d-\d\d)/[0-9a-f]{{32}}\.parquet")
+_KEY = re.compile(rf"{HISTORY}([a-z][a-z0-9-]*)/(\d{{4}}-\d\d-\d\d)/[0-9a-f]{{32}}\.parquet")
 MAX_BYTES = 1_000_000_000
 
 
@@ -25,7 +26,7 @@ async def take_stock(database: Database, store: ObjectStore) -> None:
     Raises:
         Transient: the object store, or the database, is away.
     """
-    there = set(await asyncio.to_thread(store.list, filing.ROOT))
+    there = set(await asyncio.to_thread(store.list, HISTORY))
     async with database.begin() as tx:
         known = await filing.known(tx)
     for key in sorted(there - known.keys()):

@@ -16,12 +16,12 @@ from shipway.contract.spec import ModelSpec, Monitoring, recorded_spec
 from shipway.monitor import (
     alerting,
     alerts,
-    filing,
     findings,
     judgement,
     latencies,
     letters,
     metrics,
+    naming,
     qualitywatch,
     retrainer,
     store,
@@ -155,7 +155,7 @@ class Watcher:
     async def _drifts(self, tx: Transaction, model: str, spec: ModelSpec, end: datetime) -> list[Any]:
         begin = end - spec.monitoring.drift_window
         seen, by_day = await self._days(tx, model, spec, begin, end)
-        namings = await filing.namings(tx, model, [version for version in seen if version])
+        namings = await naming.namings(tx, model, [version for version in seen if version])
         found: list[judgement.Finding] = []
         for version, summary in sorted(seen.items()):
             bins = await windows.bins_of(tx, model, version)

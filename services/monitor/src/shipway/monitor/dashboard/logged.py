@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from shipway.monitor import filing, forgetstore, forgetting, parquet, staging
+from shipway.monitor import filing, forgetstore, forgetting, naming, parquet, staging
 from shipway.monitor.forgetting import Forgotten
 from shipway.monitor.parquet import Naming
 from shipway.runtime.database import Database, Transaction
@@ -47,7 +47,7 @@ async def newest(database: Database, store: ObjectStore, model: str, most: int) 
     """
     async with database.begin() as tx:
         batches = await staging.newest(tx, model, BATCHES)
-        namings = await filing.namings(tx, model, {v for one in batches for v in parquet.versions_with_features(one)})
+        namings = await naming.namings(tx, model, {v for one in batches for v in parquet.versions_with_features(one)})
         subjects = await forgetstore.active(tx, model)
         key = await _file(tx, model) if sum(map(len, batches)) < most else None
     data = await asyncio.to_thread(store.get, key, MAX_FILE_BYTES) if key is not None else None
