@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from tritonclient.http import InferenceServerClient, InferInput, InferRequestedOutput
 
 from shipway.contract.errors import InvalidField
-from shipway.contract.inference import InferRequest, asked_model, decode_request, encode_answer
+from shipway.contract.inference import InferRequest, decode_request, encode_answer
+from shipway.contract.inferpaths import asked_model
 from shipway.contract.signature import UNSEEN, Feature, InvalidRows, RowEncoder, Signature
 
 FEATURES = [

@@ -15,10 +15,11 @@ import numpy as np
 import psutil
 import pytest
 
-from shipway.bundle import trial
+from shipway.bundle import trial, trial_origin
 from shipway.bundle.capi import Booster
 from shipway.bundle.modelfile import check_model_text
-from shipway.bundle.trial import Trials, compare, read_scores, try_in_child
+from shipway.bundle.trial import Trials, try_in_child
+from shipway.bundle.trial_scores import compare, read_scores
 from shipway.contract.errors import InvalidField, Permanent, Transient
 
 ROWS = np.random.default_rng(1).normal(size=(20, 3))
@@ -101,14 +102,14 @@ def test_nothing_stays_in_the_temporary_folder(tmp_path: Path, monkeypatch: pyte
 
 def test_the_child_gets_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: dict[str, str] = {}
-    real = trial.subprocess.Popen
+    real = trial_origin.subprocess.Popen
 
     def spy(*args: object, env: dict[str, str], **more: object) -> object:
         seen.update(env)
         return real(*args, env=env, **more)
 
     monkeypatch.setenv("SHIPWAY_OBJECTS__SECRET_KEY", "hunter2")
-    monkeypatch.setattr(trial.subprocess, "Popen", spy)
+    monkeypatch.setattr(trial_origin.subprocess, "Popen", spy)
     try_in_child(MODEL, ROWS, SCORES)
     assert seen["PATH"] == os.environ["PATH"]
     assert "hunter2" not in seen.values()

@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from shipway.contract import rows
 from shipway.contract.predictionlog import decode_batch
 from shipway.gateway.predict import refusing
-from shipway.gateway.upstream import RetryBudget
+from shipway.gateway.retries import RetryBudget
 
 ROW = {"size": 1.0, "colour": "red"}
 BOMB = b'{"rows": ' + b"[" * 100_000

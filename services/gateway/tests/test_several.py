@@ -11,7 +11,7 @@ import pytest
 from shipway.contract import rows
 from shipway.contract.events import ModelDeclared, PredictionResult
 from shipway.gateway.api import add_routes
-from shipway.gateway.upstream import BURST
+from shipway.gateway.retries import BURST
 
 ROW = {"size": 1.0, "colour": "red"}
 VALUE = {"features": [{"name": "size", "type": "number"}, {"name": "age", "type": "number"}], "target": "y"}

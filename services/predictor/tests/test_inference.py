@@ -14,7 +14,8 @@ from fastapi import FastAPI
 
 from shipway.bundle.trial import Trials
 from shipway.contract.events import HeldVersion
-from shipway.contract.inference import DEADLINE_HEADER, LENGTH_HEADER, Labels, decode_answer, encode_request
+from shipway.contract.inference import Labels, decode_answer, encode_request
+from shipway.contract.inferpaths import DEADLINE_HEADER, LENGTH_HEADER
 from shipway.contract.predictionlog import decode_batch
 from shipway.contract.rows import Answer, Ask, Frames, frame, read_answer
 from shipway.contract.signature import Feature, Signature

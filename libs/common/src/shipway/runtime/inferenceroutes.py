@@ -10,7 +10,8 @@ from fastapi import FastAPI, Path
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
-from shipway.contract.inference import model_metadata, version_of
+from shipway.contract.inference import model_metadata
+from shipway.contract.inferpaths import version_of
 from shipway.contract.signature import Signature
 from shipway.contract.versions import RELEASE
 from shipway.runtime.http import Problem

@@ -3,7 +3,8 @@
 import numpy as np
 
 from shipway.contract.errors import InvalidField
-from shipway.contract.inference import LENGTH_HEADER, asked_model, decode_request, encode_answer
+from shipway.contract.inference import decode_request, encode_answer
+from shipway.contract.inferpaths import LENGTH_HEADER, asked_model
 from shipway.contract.signature import InvalidRows, Signature
 from shipway.gateway.asking import Asked, Asker
 from shipway.gateway.predict import TIMEOUT, shorten, wrong_rows

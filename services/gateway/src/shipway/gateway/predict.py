@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from shipway.contract.inference import TIMEOUT_HEADER, asked_model
+from shipway.contract.inferpaths import TIMEOUT_HEADER, asked_model
 from shipway.contract.signature import InvalidRows, describe_contributions, describe_outputs
 from shipway.gateway.asking import Asked, Asker, as_bytes, starting
 from shipway.runtime.direct import Exchange

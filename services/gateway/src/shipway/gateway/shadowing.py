@@ -78,7 +78,7 @@ class Shadows:
             settled,
         )
         item.beside = scores
-        self._upstream.lane(instance, route).put(item)
+        self._upstream.lines.lane(instance, route).put(item)
         return None
 
     def _over(self, route: Route, sent: Rows, outcome: str) -> None:

@@ -6,7 +6,6 @@ making an overload worse.
 
 import asyncio
 import random
-import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,18 +13,17 @@ from dataclasses import dataclass
 from prometheus_client import Counter as Metric
 
 from shipway.contract import rows as protocol
-from shipway.gateway.lanes import Item, Lane, Outcome, Refused, Scores
-from shipway.gateway.link import Link, NotSent
+from shipway.gateway.lanes import Item, Outcome, Refused, Scores
+from shipway.gateway.lines import Lines
+from shipway.gateway.link import NotSent
 from shipway.gateway.registry import Registry
+from shipway.gateway.retries import RetryBudget, RetryBudgets
 from shipway.gateway.routing import Instance, Route, pick_instance
 from shipway.gateway.settings import LimitSettings
 from shipway.runtime.http import Problem
 
 RETRIES = Metric("shipway_gateway_retries_total", "Requests sent once more, to another instance.")
 Done = Callable[[Scores | Problem], None]
-PER_S = 10.0
-BURST = 10 * PER_S
-MOST = 500.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,30 +36,6 @@ class Rows:
     trace_id: bytes
     client_ids: list[str] | None
     explain: bool = False
-
-
-class RetryBudget:
-    """Allows retries up to a share of the requests, and a few a second; many at once, as a killed instance needs."""
-
-    def __init__(self, share: float) -> None:
-        self._share = share
-        self._tokens = BURST
-        self._at = time.monotonic()
-
-    def earn(self) -> None:
-        """A request came."""
-        now = time.monotonic()
-        if self._tokens < BURST:
-            self._tokens = min(BURST, self._tokens + PER_S * (now - self._at))
-        self._at = now
-        self._tokens = min(MOST, self._tokens + self._share)
-
-    def spend(self) -> bool:
-        """Whether a retry is allowed; counts it."""
-        if self._tokens < 1:
-            return False
-        self._tokens -= 1
-        return True
 
 
 class Asking:
@@ -122,7 +96,7 @@ class Asking:
         )
         self._instance = instance.name
         self._registry.busy[instance.name] += 1
-        self._upstream.lane(instance, self.route).put(self._item)
+        self._upstream.lines.lane(instance, self.route).put(self._item)
         return None
 
     def cancel(self) -> None:
@@ -181,28 +155,17 @@ class Upstream:
     def __init__(self, registry: Registry, limits: LimitSettings) -> None:
         self.registry = registry
         self.limits = limits
-        self._budgets: dict[str, RetryBudget] = {}
+        self._budgets = RetryBudgets(limits.retry_share)
+        self.lines = Lines(registry, limits.silence_ms / 1000)
         self._under_way: Counter[tuple[str, int]] = Counter()
-        self._links: dict[str, asyncio.Task[Link]] = {}
-        self._lanes: dict[tuple[str, str, int], Lane] = {}
-        registry.on_out = self._out
 
     async def close(self) -> None:
         """Closes the connections."""
-        for connecting in self._links.values():
-            connecting.cancel()
-            if connecting.done() and not connecting.cancelled() and connecting.exception() is None:
-                connecting.result().close("the gateway stops")
-        await asyncio.gather(*self._links.values(), return_exceptions=True)
+        await self.lines.close()
 
     def budget(self, model: str) -> RetryBudget:
-        """A model's retries: another's can't use them up."""
-        budget = self._budgets.get(model)
-        if budget is None:
-            served = self.registry.routes
-            self._budgets = {name: kept for name, kept in self._budgets.items() if name in served}
-            budget = self._budgets[model] = RetryBudget(self.limits.retry_share)
-        return budget
+        """A model's retries."""
+        return self._budgets.of(model, self.registry.routes)
 
     def ask(self, route: Route, rows: Rows, left_s: float, done: Done) -> Asking:
         """Asks for the scores of rows by the route's version within ``left_s``; ``done`` gets them, or the Problem.
@@ -231,49 +194,3 @@ class Upstream:
                 if now is route or now.version == route.version:
                     return now.instances
         return route.instances
-
-    def lane(self, instance: Instance, route: Route) -> Lane:
-        """The way of the version's requests to the instance."""
-        key = (instance.rows, route.model, route.version)
-        lane = self._lanes.get(key)
-        if lane is None:
-            # Versions and instances come and go: what none of the tables names any more goes here.
-            self._lanes = {k: v for k, v in self._lanes.items() if not v.idle or self.registry.holds(*k)}
-            address = instance.rows
-            lane = Lane(route.model, route.version, lambda: self._link(address), lambda: self._connected(address))
-            self._lanes[key] = lane
-        return lane
-
-    def _link(self, address: str) -> Link | None:
-        """The connection to an address, where there is one."""
-        connecting = self._links.get(address)
-        if connecting is None or not connecting.done() or connecting.cancelled() or connecting.exception() is not None:
-            return None
-        link = connecting.result()
-        return None if link.lost else link
-
-    async def _connected(self, address: str) -> Link:
-        """The connection to an address; the first that asks makes it, and all wait for it.
-
-        Raises:
-            NotSent: nobody answers there.
-        """
-        if (link := self._link(address)) is not None:
-            return link
-        connecting = self._links.get(address)
-        if connecting is None or connecting.done():
-            connecting = self._links[address] = asyncio.create_task(
-                Link.connect(address, self.limits.silence_ms / 1000)
-            )
-        return await asyncio.shield(connecting)
-
-    def _out(self, instance: Instance, why: str) -> None:
-        """An instance is out: what it has in hand is asked elsewhere, and what is kept for it goes."""
-        for key in [key for key in self._lanes if key[0] == instance.rows]:
-            self._lanes.pop(key).fail(why)
-        connecting = self._links.pop(instance.rows, None)
-        if connecting is not None:
-            if connecting.done() and not connecting.cancelled() and connecting.exception() is None:
-                connecting.result().close(why)
-            else:
-                connecting.cancel()

@@ -6,15 +6,8 @@ from concurrent.futures import Executor
 
 from shipway.bundle.capi import LightGBMError
 from shipway.contract.errors import InvalidField
-from shipway.contract.inference import (
-    DEADLINE_HEADER,
-    LENGTH_HEADER,
-    NOT_LOADED,
-    TIMEOUT_HEADER,
-    asked_model,
-    decode_request,
-    encode_answer,
-)
+from shipway.contract.inference import NOT_LOADED, decode_request, encode_answer
+from shipway.contract.inferpaths import DEADLINE_HEADER, LENGTH_HEADER, TIMEOUT_HEADER, asked_model
 from shipway.contract.signature import InvalidRows
 from shipway.predictor.held import Serving, Versions
 from shipway.predictor.record import Recorder

@@ -10,7 +10,8 @@ import numpy as np
 
 from shipway.bundle.capi import LightGBMError
 from shipway.bundle.store import read_servable
-from shipway.bundle.trial import Trials, compare
+from shipway.bundle.trial import Trials
+from shipway.bundle.trial_scores import compare
 from shipway.contract.errors import InvalidField, Permanent
 from shipway.contract.signature import RowEncoder, Signature
 from shipway.predictor.scoring import FAST_ROWS, Scorer
