@@ -11,8 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shipway.bundle.datasets import fingerprint, newest_time, read_rows, windows_of
-from shipway.bundle.history import HistorySummary, labels_between
+from shipway.bundle.datasets import newest_time, read_rows
+from shipway.bundle.historylabels import labels_between
+from shipway.bundle.historysummary import HistorySummary
+from shipway.bundle.sourcestate import fingerprint
+from shipway.bundle.windows import windows_of
 from shipway.contract.errors import InvalidField, Transient
 from shipway.contract.history import history_key, labels_key
 from shipway.contract.spec import InvalidSpec, ModelSpec, parse_spec

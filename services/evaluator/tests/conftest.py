@@ -14,10 +14,11 @@ import pyarrow.parquet as pq
 import pytest
 import sqlalchemy as sa
 
-from shipway.bundle.datasets import read_window, windows_of
+from shipway.bundle.datasets import read_window
 from shipway.bundle.features import encode_table, encode_target, learn_signature
 from shipway.bundle.ranking import in_queries, sizes_of
 from shipway.bundle.store import encode_golden, write_bundle
+from shipway.bundle.windows import windows_of
 from shipway.contract import signature as signatures
 from shipway.contract import spec as specs
 from shipway.contract.envelope import Envelope, decode

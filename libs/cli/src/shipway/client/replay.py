@@ -15,7 +15,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from shipway.bundle.features import encode_table, encode_target
-from shipway.bundle.history import answered, cast_feature, labels_between
+from shipway.bundle.historyfiles import answered
+from shipway.bundle.historylabels import labels_between
+from shipway.bundle.historytypes import cast_feature
 from shipway.bundle.modelfile import check_model_text
 from shipway.bundle.store import Bundle, read_bundle, read_file
 from shipway.bundle.trial import score_in_child

@@ -1,25 +1,22 @@
-"""Reading a model's data: the rows of a time window, from a folder, a prefix in the object store, or the history.
+"""Reading a model's data: the rows of a time window, from its source or from the prediction history.
 
 All calls are blocking. ``allowed`` says which folders may be read, and how much of anything.
 """
 
-import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from shipway.bundle.history import HistorySummary, as_logged, read_history, state_of
-from shipway.bundle.manifest import Windows
-from shipway.contract.arrowbounds import check_schema
-from shipway.contract.errors import InvalidField, Transient
+from shipway.bundle.history import read_history
+from shipway.bundle.historysummary import HistorySummary
+from shipway.bundle.historytypes import as_logged
+from shipway.bundle.room import Room
+from shipway.bundle.sources import datasets_of, reading
+from shipway.contract.errors import InvalidField
 from shipway.contract.signature import OF_NUMBERS
-from shipway.contract.spec import ModelSpec, format_duration
+from shipway.contract.spec import ModelSpec
 from shipway.runtime.lean import without_pandas
 from shipway.runtime.objects import ObjectStore
 from shipway.runtime.settings import DataSettings
@@ -28,13 +25,6 @@ with without_pandas():
     import pyarrow.dataset as ds
 
 BATCH_ROWS = 65_536
-
-
-def windows_of(spec: ModelSpec, until: datetime, as_of: datetime | None = None) -> Windows:
-    """The windows of a training on the data before ``until``; training never sees the holdout."""
-    holdout_from = until - spec.data.holdout
-    train_to = holdout_from - spec.data.gap
-    return Windows(train_to - spec.data.train, train_to, holdout_from, until, as_of)
 
 
 def newest_time(store: ObjectStore, spec: ModelSpec, allowed: DataSettings, as_of: datetime | None = None) -> datetime:
@@ -48,8 +38,8 @@ def newest_time(store: ObjectStore, spec: ModelSpec, allowed: DataSettings, as_o
         return _known(as_of) - spec.labels.mature_after
     column = spec.data.time_column
     newest: datetime | None = None
-    with _reading(spec):
-        for dataset in _datasets(store, spec, allowed):
+    with reading(spec):
+        for dataset in datasets_of(store, spec, allowed):
             _time_type(dataset.schema, column)
             # Batch by batch: a file of a megabyte may hold more rows than any memory.
             for batch in dataset.to_batches(columns=[column]):
@@ -97,9 +87,9 @@ def read_rows(
         wanted.append(spec.data.query_column)
     wanted += spec.gates.slices
     columns = list(dict.fromkeys(wanted))
-    room, summary = _Room(spec, allowed), None
-    with _reading(spec):
-        datasets = _datasets(store, spec, allowed) if spec.data.files is not None else []
+    room, summary = Room(spec, allowed), None
+    with reading(spec):
+        datasets = datasets_of(store, spec, allowed) if spec.data.files is not None else []
         tables = [_rows(dataset, spec, columns, start, end, room) for dataset in datasets]
         if spec.data.from_history:
             rows, summary = read_history(store, spec, start, end, _known(as_of), allowed, room.take)
@@ -110,105 +100,7 @@ def read_rows(
     return table.sort_by(spec.data.time_column), summary
 
 
-def fingerprint(
-    store: ObjectStore, spec: ModelSpec, allowed: DataSettings, windows: Windows | None = None
-) -> list[list[str]]:
-    """What the source holds now, as [name, mark] of each file: a mark differs once the file's bytes do. Of the history
-    those that hold ``windows``.
-
-    Raises:
-        Permanent: no data, or none that may be read. Transient: the source is away.
-    """
-    found: list[list[str]] = []
-    kind, _, place = (spec.data.files or "").partition(":")
-    if kind == "folder":
-        with _reading(spec):
-            stats = [(file, file.stat()) for file in _files(Path(place), allowed)]
-        found = [[str(file), f"{at.st_size} {at.st_mtime_ns} {at.st_ino}"] for file, at in stats]
-    elif kind:
-        found = [[key, store.mark(key) or ""] for key in _keys(store, place)]
-    if spec.data.from_history and windows is not None:
-        found += state_of(store, spec, windows.train_from, windows.holdout_to)
-    return found
-
-
-@dataclass(frozen=True)
-class SourceFile:
-    """A file of a source: its name, its size in bytes, and its SHA-256; None where that was too much to read."""
-
-    name: str
-    bytes: int
-    sha256: str | None
-
-
-def source_files(
-    store: ObjectStore, spec: ModelSpec, allowed: DataSettings, most_bytes: int, windows: Windows | None = None
-) -> list[SourceFile]:
-    """What the source holds now, by content. Files are hashed in order until ``most_bytes`` are read.
-
-    Raises:
-        Permanent: no data, or none that may be read. Transient: the source is away.
-    """
-    kind, _, place = (spec.data.files or "").partition(":")
-    keys = _keys(store, place) if kind not in ("", "folder") else []
-    if spec.data.from_history and windows is not None:
-        keys += [key for key, _ in state_of(store, spec, windows.train_from, windows.holdout_to)]
-    found: list[SourceFile] = []
-    left = most_bytes
-    with _reading(spec):
-        for path in _files(Path(place), allowed) if kind == "folder" else []:
-            size = path.stat().st_size
-            with path.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest() if size <= left else None
-            found.append(SourceFile(str(path), size, digest))
-            left -= size
-        for key in keys:
-            size = store.size(key) or 0
-            digest = hashlib.sha256(store.get(key, allowed.max_file_bytes)).hexdigest() if size <= left else None
-            found.append(SourceFile(key, size, digest))
-            left -= size
-    return found
-
-
-def describe_window(spec: ModelSpec, windows: Windows) -> str:
-    """The training window in words, for messages."""
-    length, start, end = format_duration(spec.data.train), windows.train_from, windows.train_to
-    return f"{length} from {start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M}"
-
-
-class _Room:
-    """How much of a window may still be taken."""
-
-    def __init__(self, spec: ModelSpec, allowed: DataSettings) -> None:
-        self._spec = spec.data.max_rows <= allowed.max_rows
-        self._most_rows = min(spec.data.max_rows, allowed.max_rows)
-        self._most_bytes = allowed.max_bytes
-        self._rows = self._bytes = 0
-
-    def check_rows(self, rows: int) -> None:
-        """Holds that so many more rows may be taken."""
-        if self._rows + rows > self._most_rows:
-            raise InvalidField(
-                "data.max_rows",
-                f"the window holds more than {self._most_rows} rows;"
-                + (" raise it or narrow the window" if self._spec else _more("max_rows", "narrow the window")),
-            )
-
-    def take(self, batch: pa.RecordBatch | pa.Table) -> None:
-        """Takes rows."""
-        self.check_rows(batch.num_rows)
-        self._rows += batch.num_rows
-        self._bytes += batch.nbytes
-        if self._bytes > self._most_bytes:
-            problem = f"the window holds more than {self._most_bytes} bytes, decoded;"
-            raise InvalidField("data.source", problem + _more("max_bytes", "narrow the window"))
-
-
-def _more(setting: str, otherwise: str) -> str:
-    return f" {otherwise}, or raise SHIPWAY__DATA__{setting.upper()} of trainer and evaluator"
-
-
-def _rows(dataset: Any, spec: ModelSpec, columns: list[str], start: datetime, end: datetime, room: _Room) -> pa.Table:
+def _rows(dataset: Any, spec: ModelSpec, columns: list[str], start: datetime, end: datetime, room: Room) -> pa.Table:
     _check_columns(dataset.schema, columns, spec)
     kind = _time_type(dataset.schema, spec.data.time_column)
     time_field = ds.field(spec.data.time_column)
@@ -224,82 +116,6 @@ def _rows(dataset: Any, spec: ModelSpec, columns: list[str], start: datetime, en
 
 def _part(schema: pa.Schema, columns: list[str]) -> pa.Schema:
     return pa.schema([schema.field(name) for name in columns])
-
-
-@contextmanager
-def _reading(spec: ModelSpec) -> Iterator[None]:
-    """Files are read when their rows are asked for, so that what is wrong in them may show at any moment."""
-    place = (spec.data.files or "").partition(":")[2] or "the history"
-    try:
-        yield
-    except OSError as err:
-        if err.errno is None:  # Arrow's word for damaged data; what the system says has a number
-            raise InvalidField("data.source", f"{place}: not readable as Parquet: {err}") from err
-        raise Transient(f"data.source {place}: {err}") from err
-    except (pa.ArrowException, ValueError, OverflowError) as err:
-        raise InvalidField("data.source", f"{place}: not readable as Parquet: {err}") from err
-
-
-def _datasets(store: ObjectStore, spec: ModelSpec, allowed: DataSettings) -> list[Any]:
-    kind, _, place = (spec.data.files or "").partition(":")
-    if kind == "folder":
-        datasets = [_folder(Path(place), allowed)]
-    else:
-        datasets = [_object(store.get(key, allowed.max_file_bytes)) for key in _keys(store, place)]
-    for dataset in datasets:
-        try:
-            check_schema(dataset.schema, columns=allowed.max_columns, nesting=allowed.max_nesting)
-        except InvalidField as err:
-            setting = "max_columns" if err.field == "columns" else "max_nesting"
-            raise InvalidField(err.field, f"{err.problem};" + _more(setting, f"leave it out of {place}")) from err
-    return datasets
-
-
-def _keys(store: ObjectStore, prefix: str) -> list[str]:
-    keys = [key for key in store.list(prefix) if key.endswith(".parquet")]
-    if not keys:
-        raise InvalidField("data.source", f"there is no .parquet object under {prefix!r} in the object store")
-    return keys
-
-
-def _object(data: bytes) -> Any:
-    """A Parquet object, read when asked and no further than asked."""
-    kind = ds.ParquetFileFormat()
-    fragment = kind.make_fragment(pa.BufferReader(data))
-    return ds.FileSystemDataset([fragment], fragment.physical_schema, kind)
-
-
-def _folder(path: Path, allowed: DataSettings) -> Any:
-    return ds.dataset([str(file) for file in _files(path, allowed)], format="parquet")
-
-
-def _files(path: Path, allowed: DataSettings) -> list[Path]:
-    if not path.is_absolute():
-        raise InvalidField("data.source", f"folder:{path} must be an absolute path")
-    _check_place(path, allowed)  # first: whether something is there is nobody's business
-    if not path.exists():
-        raise InvalidField("data.source", f"{path} does not exist where the trainer runs")
-    files = [path] if path.is_file() else sorted(path.rglob("*.parquet"))
-    if not files:
-        raise InvalidField("data.source", f"{path} holds no .parquet file")
-    for file in files:
-        _check_place(file, allowed)
-        if (size := file.stat().st_size) > allowed.max_file_bytes:
-            problem = f"{file} has {size} bytes, more than {allowed.max_file_bytes};"
-            raise InvalidField("data.source", problem + _more("max_file_bytes", "split it"))
-    return files
-
-
-def _check_place(path: Path, allowed: DataSettings) -> None:
-    """Holds that a path, with every link followed, lies in a folder that may be read."""
-    real = path.resolve()
-    folders = [Path(folder) for folder in allowed.folders.split(":") if folder]
-    if not any(real.is_relative_to(folder.resolve()) for folder in folders):
-        raise InvalidField(
-            "data.source",
-            f"{path} lies in none of the folders that may be read ({allowed.folders or 'there are none'}); add its"
-            " folder to SHIPWAY__DATA__FOLDERS of trainer and evaluator, or put the data into the object store",
-        )
 
 
 def _check_columns(schema: pa.Schema, wanted: list[str], spec: ModelSpec) -> None:

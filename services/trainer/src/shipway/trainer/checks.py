@@ -6,7 +6,7 @@ Looked at before training, because a model of bad data passes for a good one unt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from shipway.bundle.history import HistorySummary
+from shipway.bundle.historysummary import HistorySummary
 from shipway.bundle.ranking import MAX_QUERY_ROWS
 from shipway.contract.errors import InvalidField, Permanent
 from shipway.contract.spec import ModelSpec, format_duration

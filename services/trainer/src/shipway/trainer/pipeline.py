@@ -12,11 +12,13 @@ import numpy as np
 import pyarrow as pa
 
 from shipway.bundle.boosting import Prepared, Trained, boost
-from shipway.bundle.datasets import describe_window, fingerprint, newest_time, read_rows, windows_of
+from shipway.bundle.datasets import newest_time, read_rows
 from shipway.bundle.features import encode_table, encode_target, learn_signature
 from shipway.bundle.ranking import in_queries, newest_rows
 from shipway.bundle.referencedays import days_of
+from shipway.bundle.sourcestate import fingerprint
 from shipway.bundle.store import write_bundle
+from shipway.bundle.windows import describe_window, windows_of
 from shipway.contract.errors import InvalidField
 from shipway.contract.signature import Signature
 from shipway.contract.signature import to_builtins as signature_to_builtins

@@ -8,9 +8,9 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from shipway.bundle.datasets import source_files
 from shipway.bundle.manifest import Windows
 from shipway.bundle.ranking import ndcg_by_query, ranked
+from shipway.bundle.sourcestate import source_files
 from shipway.evaluator.measuring.constant import training_report
 from shipway.evaluator.measuring.holdout import Scored
 from shipway.evaluator.measuring.overlap import content_digest, row_hashes

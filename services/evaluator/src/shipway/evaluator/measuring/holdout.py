@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from shipway.bundle.datasets import read_rows, read_window
-from shipway.bundle.history import HistorySummary
+from shipway.bundle.historysummary import HistorySummary
 from shipway.bundle.metrics import score_metrics
 from shipway.bundle.ranking import ndcg_by_query, ranked, uneven_columns
 from shipway.bundle.store import Bundle, read_bundle
