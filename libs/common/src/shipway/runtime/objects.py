@@ -8,6 +8,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -41,6 +42,10 @@ class ObjectStore(Protocol):
 
     def mark(self, key: str) -> str | None:
         """Something that is another once the object's bytes are; None where there is no object."""
+        ...
+
+    def written_at(self, key: str) -> datetime | None:
+        """When the object was put there, by the store's clock; None where there is none."""
         ...
 
     def list(self, prefix: str) -> list[str]:
@@ -137,6 +142,15 @@ class FolderStore:
         except OSError as err:
             raise Transient(f"object store {self._folder}: {err}") from err
         return f"{at.st_size} {at.st_mtime_ns} {at.st_ino}"
+
+    def written_at(self, key: str) -> datetime | None:
+        """See ObjectStore."""
+        try:
+            return datetime.fromtimestamp(self._path(key).stat().st_mtime, UTC)
+        except FileNotFoundError:
+            return None
+        except OSError as err:
+            raise Transient(f"object store {self._folder}: {err}") from err
 
     def list(self, prefix: str) -> list[str]:
         """See ObjectStore."""

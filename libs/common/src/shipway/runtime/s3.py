@@ -1,10 +1,12 @@
 """Objects in an S3 bucket, through the MinIO client."""
 
 import io
+from datetime import datetime
 from urllib.parse import urlsplit
 
 import urllib3
 from minio import Minio
+from minio.datatypes import Object
 from minio.error import InvalidResponseError, S3Error, ServerError
 
 from shipway.contract.errors import Permanent, Transient
@@ -70,24 +72,18 @@ class S3Store:
 
     def size(self, key: str) -> int | None:
         """See ObjectStore."""
-        try:
-            return self._client.stat_object(self._bucket, check_key(key)).size
-        except _S3_ERRORS as err:
-            sorted_error = self._sorted(err, key)
-            if isinstance(sorted_error, ObjectMissing):
-                return None
-            raise sorted_error from err
+        found = self._stat(key)
+        return None if found is None else found.size
 
     def mark(self, key: str) -> str | None:
         """See ObjectStore: the ETag, and when it was written."""
-        try:
-            found = self._client.stat_object(self._bucket, check_key(key))
-        except _S3_ERRORS as err:
-            sorted_error = self._sorted(err, key)
-            if isinstance(sorted_error, ObjectMissing):
-                return None
-            raise sorted_error from err
-        return f"{found.etag} {found.last_modified}"
+        found = self._stat(key)
+        return None if found is None else f"{found.etag} {found.last_modified}"
+
+    def written_at(self, key: str) -> datetime | None:
+        """See ObjectStore."""
+        found = self._stat(key)
+        return None if found is None else found.last_modified
 
     def list(self, prefix: str) -> list[str]:
         """See ObjectStore."""
@@ -111,6 +107,15 @@ class S3Store:
                 self._client.make_bucket(self._bucket)
         except _S3_ERRORS as err:
             raise self._sorted(err, "") from err
+
+    def _stat(self, key: str) -> Object | None:
+        try:
+            return self._client.stat_object(self._bucket, check_key(key))
+        except _S3_ERRORS as err:
+            sorted_error = self._sorted(err, key)
+            if isinstance(sorted_error, ObjectMissing):
+                return None
+            raise sorted_error from err
 
     def _sorted(self, err: Exception, key: str) -> Permanent | Transient:
         if isinstance(err, S3Error):

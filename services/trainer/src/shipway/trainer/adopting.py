@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from shipway.bundle.boosting import Prepared, Trained, booster_of
 from shipway.bundle.features import encode_table, encode_target
-from shipway.bundle.manifest import check_digest, sha256
+from shipway.bundle.manifest import sha256
 from shipway.bundle.modelfile import check_model_text
 from shipway.bundle.ranking import in_queries, newest_rows
 from shipway.bundle.referencedays import days_of
@@ -25,15 +25,11 @@ from shipway.runtime.objects import ObjectMissing
 from shipway.trainer import foreign
 from shipway.trainer.kinds import StageName
 from shipway.trainer.stages import BEGINS
+from shipway.trainer.uploads import key_of_upload
 from shipway.trainer.work import Work
 
 _SAMPLE = 1000
 _GOLDEN_BYTES = 50_000_000
-
-
-def key_of_upload(digest: str) -> str:
-    """The object key of a file that is to be imported."""
-    return f"imports/{check_digest(digest)}"
 
 
 def preprocess(work: Work, table: pa.Table) -> tuple[tuple[Signature, Prepared], dict[str, Any]]:

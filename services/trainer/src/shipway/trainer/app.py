@@ -18,6 +18,7 @@ from shipway.trainer.handlers import HANDLERS
 from shipway.trainer.scheduler import SCHEDULE_EVERY_S, Scheduler
 from shipway.trainer.settings import TrainerSettings
 from shipway.trainer.sweep import SWEEP_EVERY_S, Sweeper
+from shipway.trainer.uploadsweep import UploadSweeper
 from shipway.trainer.worker import Worker
 from shipway.trainer.workplace import Workplace
 
@@ -65,6 +66,8 @@ def body(settings: TrainerSettings) -> Body:
                     life.spawn(f"worker {i}", loops[i].run())
                 sweeper = Reconciler("sweeper", Sweeper(parts.database, objects, settings.worker).step, SWEEP_EVERY_S)
                 life.spawn("sweeper", sweeper.run())
+                uploads = UploadSweeper(parts.database, objects, settings.worker)
+                life.spawn("upload sweeper", Reconciler("upload sweeper", uploads.step, SWEEP_EVERY_S).run())
                 scheduler = Reconciler("scheduler", Scheduler(parts).step, SCHEDULE_EVERY_S)
                 life.spawn("scheduler", scheduler.run())
                 life.readiness.check("worker", lambda: next((loop.problem for loop in loops if loop.problem), None))

@@ -26,6 +26,7 @@ from shipway.runtime.consumer import Handler
 from shipway.runtime.database import Transaction
 from shipway.trainer import store
 from shipway.trainer.kinds import ALL_STAGES
+from shipway.trainer.uploads import FILES
 
 SOURCE = "shipway/trainer"
 MAX_TEXT = 200
@@ -74,8 +75,8 @@ async def on_import_requested(tx: Transaction, command: ModelImportRequested, _e
     if missing := [name for name in ("model.txt", "signature.json") if name not in command.files]:
         raise InvalidField("files", f"lacks {missing[0]}")
     for name, digest in command.files.items():
-        if name not in ("model.txt", "signature.json", "golden.parquet"):
-            raise InvalidField("files", f"{name[:100]!r} is not model.txt, signature.json or golden.parquet")
+        if name not in FILES:
+            raise InvalidField("files", f"{name[:100]!r} is not one of {', '.join(FILES)}")
         check_digest(digest)
     if await store.accept(tx, command, trace.current(), kind="import", asked={"files": command.files}):
         await delivery.emit(tx, SOURCE, TrainingAccepted(model=command.model, request_id=command.request_id))

@@ -35,6 +35,11 @@ class WorkerSettings(BaseModel):
     keep_outputs_h: float = Field(
         default=168.0, gt=0, description="hours that a stage's output is kept for runs to come, after its last use"
     )
+    keep_uploads_h: float = Field(
+        default=24.0,
+        gt=0,
+        description="hours that the files of an import are kept that failed, was cancelled or never came",
+    )
 
     @field_validator("stages")
     @classmethod
