@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from concurrent.futures import ThreadPoolExecutor
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import pytest
 from fastapi import FastAPI
 
 from shipway.bundle.trial import Trials
+from shipway.contract import rows as protocol
 from shipway.contract.events import HeldVersion
 from shipway.contract.inference import Labels, decode_answer, encode_request
 from shipway.contract.inferpaths import DEADLINE_HEADER, LENGTH_HEADER
@@ -24,9 +25,10 @@ from shipway.predictor.inference import InferenceApp
 from shipway.predictor.loading import LoadedModel
 from shipway.predictor.record import Recorder
 from shipway.predictor.rowserver import RowServer
-from shipway.predictor.scoring import MOST_EXPLAINING, Scorer
+from shipway.predictor.scoring import INLINE_S, MOST_EXPLAINING, Scorer
 from shipway.predictor.settings import LimitSettings
 from shipway.predictor.sources import Sources
+from shipway.predictor.threads import ScoringThreads
 from shipway.runtime.objects import FolderStore
 from shipway.runtime.prediction_sink import PredictionSink
 from shipway.runtime.spool import Spool
@@ -56,9 +58,9 @@ class World:
         held = HeldVersion(version=1, digest="d", role="champion", signature={}, prediction_log=rules)
         self.serving = Serving("m", LoadedModel("d", signature, self.scorer), held)
         versions.serving[("m", 1)] = self.serving
-        recorder, executor = Recorder(self.sink, "i"), ThreadPoolExecutor(1)
-        app = InferenceApp(versions, recorder, executor, FastAPI())
-        self.rows = RowServer(versions, recorder, executor)
+        recorder, threads = Recorder(self.sink, "i"), ScoringThreads()
+        app = InferenceApp(versions, recorder, threads, FastAPI())
+        self.rows = RowServer(versions, recorder, threads)
         self.http = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://predictor")  # type: ignore[arg-type]
 
     async def _send(self, message: Any) -> None:
@@ -281,3 +283,44 @@ async def test_a_model_that_is_being_unloaded_fails_loudly() -> None:
     await asyncio.to_thread(world.scorer.close)
     assert (await world.infer(ROWS[:1])).status_code == 500
     assert world.serving.errors == 1
+
+
+class Slow(Scorer):
+    """The model, each of whose calls waits until it is let go, and takes two milliseconds a row then."""
+
+    def __init__(self) -> None:
+        super().__init__(MODEL, 5, 1)
+        self.free = threading.Event()
+        self.free.set()
+        self.begun = 0
+
+    def _score(self, rows: Any) -> Any:
+        self.begun += 1
+        assert self.free.wait(10)
+        threading.Event().wait(2 * INLINE_S * len(rows))
+        return super()._score(rows)
+
+
+async def test_a_slow_model_keeps_the_event_loop_from_nobody_once_it_is_known_for_slow() -> None:
+    world, slow = World({}), Slow()
+    world.serving.loaded = LoadedModel("d", world.serving.loaded.signature, slow)
+    assert slow.is_quick(64)
+    await asked(world, an_ask(ROWS[:1]))
+    assert not slow.is_quick(1)
+    slow.free.clear()
+    asking = asyncio.create_task(asked(world, an_ask(ROWS[:1]), an_ask(ROWS[:1])))
+    async with asyncio.timeout(5):
+        while slow.begun < 3:
+            await asyncio.sleep(0.005)
+    assert not asking.done()
+    slow.free.set()
+    answers, _ = await asking
+    assert [answer.status for answer in answers] == [protocol.OK, protocol.OK]
+
+
+async def test_what_is_late_before_its_turn_is_not_scored() -> None:
+    world, slow = World({}), Slow()
+    world.serving.loaded = LoadedModel("d", world.serving.loaded.signature, slow)
+    slow.free.clear()
+    (answer,), _ = await asked(world, an_ask(np.tile(ROWS, (2, 1))[:100], budget_ms=0))
+    assert answer.status == protocol.LATE

@@ -1,7 +1,6 @@
 """Puts the predictor together."""
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import msgspec
@@ -18,6 +17,7 @@ from shipway.predictor.record import Recorder
 from shipway.predictor.rowserver import RowServer
 from shipway.predictor.settings import PredictorSettings
 from shipway.predictor.sources import Sources, open_sources
+from shipway.predictor.threads import ScoringThreads
 from shipway.runtime import log
 from shipway.runtime.kafka import Producer, connected_producer
 from shipway.runtime.lifecycle import Body, Life
@@ -79,11 +79,11 @@ async def _serve(life: Life, settings: PredictorSettings, producer: Producer, so
     spool = await asyncio.to_thread(open_spool, settings.prediction_log)
     source, off = f"shipway/predictor/{settings.name}", settings.prediction_log.off
     sink = PredictionSink(send, spool, source=source, instance=settings.name, off=off)
-    with ThreadPoolExecutor(max_workers=2, thread_name_prefix="scoring") as executor:
+    with ScoringThreads() as threads:
         add_routes(life.app, versions)
         recorder = Recorder(sink, settings.name)
-        life.asgi = InferenceApp(versions, recorder, executor, life.app)
-        row_server = RowServer(versions, recorder, executor)
+        life.asgi = InferenceApp(versions, recorder, threads, life.app)
+        row_server = RowServer(versions, recorder, threads)
         listening = await asyncio.get_running_loop().create_server(
             row_server.connected, settings.http.host, settings.rows_port, backlog=1024
         )

@@ -1,8 +1,6 @@
 """The hot path: one ASGI function for ``POST /v2/models/{model}[/versions/{version}]/infer``, ahead of FastAPI."""
 
-import asyncio
 import time
-from concurrent.futures import Executor
 
 from shipway.bundle.capi import LightGBMError
 from shipway.contract.errors import InvalidField
@@ -12,6 +10,7 @@ from shipway.contract.signature import InvalidRows
 from shipway.predictor.held import Serving, Versions
 from shipway.predictor.record import Recorder
 from shipway.predictor.scoring import FAST_ROWS
+from shipway.predictor.threads import ScoringThreads
 from shipway.runtime import trace
 from shipway.runtime.http import ClientGone, Problem, Receive, Scope, Send, read_body, respond, respond_problem
 from shipway.runtime.lifecycle import Asgi
@@ -23,10 +22,10 @@ _LENGTH, _DEADLINE, _TIMEOUT = LENGTH_HEADER.encode(), DEADLINE_HEADER.encode(),
 class InferenceApp:
     """Answers inference requests itself, and hands everything else to ``rest``."""
 
-    def __init__(self, versions: Versions, recorder: Recorder, executor: Executor, rest: Asgi) -> None:
+    def __init__(self, versions: Versions, recorder: Recorder, threads: ScoringThreads, rest: Asgi) -> None:
         self._versions = versions
         self._recorder = recorder
-        self._executor = executor
+        self._threads = threads
         self._rest = rest
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -72,10 +71,11 @@ class InferenceApp:
             raise Problem(422, f"parameters.explain: {reason}", errors=[("parameters.explain", reason)])
         score = scorer.explained if request.labels.explain else scorer.score
         try:
-            if len(request.rows) < FAST_ROWS and not request.labels.explain:
+            if len(request.rows) < FAST_ROWS and not request.labels.explain and scorer.is_quick(len(request.rows)):
                 scores = scorer.score(request.rows)  # microseconds: a thread's hand-over would cost more
             else:
-                scores = await asyncio.get_running_loop().run_in_executor(self._executor, score, request.rows)
+                key = (serving.model, serving.version.version)
+                scores = await self._threads.run(key, lambda: score(request.rows))
         except LightGBMError as err:
             serving.errors += len(request.rows)
             raise Problem(500, f"LightGBM says: {err}", code="scoring-failed") from err

@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import Callable
-from concurrent.futures import Executor
 from contextlib import nullcontext
 from typing import cast
 
@@ -17,6 +16,7 @@ from shipway.contract.rows import Answer, Ask, Frames, Matrix
 from shipway.predictor.distance import distances
 from shipway.predictor.held import Serving, Versions
 from shipway.predictor.record import Recorder
+from shipway.predictor.threads import ScoringThreads
 from shipway.runtime import log
 
 _log = log.get(__name__)
@@ -28,10 +28,10 @@ INLINE_ROWS = 64
 class RowServer:
     """Answers asks. ``connected`` makes the protocol of a connection, for ``loop.create_server``."""
 
-    def __init__(self, versions: Versions, recorder: Recorder, executor: Executor) -> None:
+    def __init__(self, versions: Versions, recorder: Recorder, threads: ScoringThreads) -> None:
         self._versions = versions
         self._recorder = recorder
-        self._executor = executor
+        self._threads = threads
         self._under_way: set[asyncio.Task[None]] = set()
         self._for_shadows = asyncio.Semaphore(1)
 
@@ -66,7 +66,7 @@ class RowServer:
             return reply(Answer(ask.id, rows.TOO_MUCH, f"explain: of this model {most} rows can be explained at once"))
         # Whoever waits for an answer does not wait for a shadow's; one row is no wait, and its time is compared.
         inline = 1 if ask.role == SHADOW else INLINE_ROWS
-        if ask.rows <= inline and not ask.explain:
+        if ask.rows <= inline and not ask.explain and serving.loaded.scorer.is_quick(ask.rows):
             return reply(self._scored(serving, ask, wanted, begun))
         task = asyncio.create_task(self._in_thread(serving, ask, wanted, begun, reply))
         self._under_way.add(task)
@@ -83,23 +83,24 @@ class RowServer:
     async def _in_thread(
         self, serving: Serving, ask: Ask, wanted: Matrix, begun: float, reply: Callable[[Answer], None]
     ) -> None:
-        loop = asyncio.get_running_loop()
+        scorer = serving.loaded.scorer
+        score = scorer.explained if ask.explain else scorer.score
+
+        def scored() -> Matrix | None:
+            # Who asked does not wait any more, and others do.
+            return None if _is_late(ask, begun) else score(wanted)
+
         try:
-            scorer = serving.loaded.scorer
-            score = scorer.explained if ask.explain else scorer.score
             async with self._for_shadows if ask.role == SHADOW else nullcontext():
-                scores = await loop.run_in_executor(self._executor, score, wanted)
+                scores = await self._threads.run((ask.model, ask.version), scored)
         except LightGBMError as err:
             reply(self._failed(serving, ask, err))
         else:
-            reply(self._recorded(serving, ask, wanted, scores, begun))
+            reply(_late(serving, ask, begun) if scores is None else self._recorded(serving, ask, wanted, scores, begun))
 
     def _recorded(self, serving: Serving, ask: Ask, wanted: Matrix, scores: Matrix, begun: float) -> Answer:
-        took_s = time.perf_counter() - begun
-        if took_s * 1000 > ask.budget_ms:
-            if ask.rows == 1:
-                serving.latency[bucket(1e6 * took_s)] += 1  # too late for whoever asked: slow, however it is counted
-            return Answer(ask.id, rows.LATE, "the deadline passed while the rows were scored")
+        if _is_late(ask, begun):
+            return _late(serving, ask, begun)
         self._recorder.answered(
             serving,
             wanted,
@@ -145,6 +146,17 @@ class Connection(asyncio.Protocol):
     def _reply(self, answer: Answer) -> None:
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(rows.frame(answer))
+
+
+def _is_late(ask: Ask, begun: float) -> bool:
+    return (time.perf_counter() - begun) * 1000 > ask.budget_ms
+
+
+def _late(serving: Serving, ask: Ask, begun: float) -> Answer:
+    if ask.rows == 1:
+        # Too late for whoever asked: slow, however it is counted.
+        serving.latency[bucket(1e6 * (time.perf_counter() - begun))] += 1
+    return Answer(ask.id, rows.LATE, "the deadline passed while the rows were scored")
 
 
 def _compare(serving: Serving, ask: Ask, scores: Matrix) -> None:

@@ -7,6 +7,7 @@ the batch path; 32 rows 111 µs by the batch path against 132 by a loop of the f
 import ctypes
 import math
 import threading
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -16,6 +17,8 @@ from shipway.bundle.capi import Booster, LightGBMError, check, give_memory_back,
 
 Matrix = npt.NDArray[np.float64]
 FAST_ROWS = 16
+# What may be scored on the event loop, where everybody else waits for it; a thread's hand-over costs a tenth of that.
+INLINE_S = 0.001
 # Of explaining: rows times leaves times the square of the depth; about a second of one thread.
 MOST_EXPLAINING = 5e8
 _FLOAT64, _NORMAL = 1, 0
@@ -68,6 +71,11 @@ class Scorer:
         self._idle = threading.Condition()
         self._calls = 0
         self._closed = False
+        self._row_s: float | None = None
+
+    def is_quick(self, rows: int) -> bool:
+        """Whether so many rows take no longer than INLINE_S, by the calls so far; the first is taken to be quick."""
+        return self._row_s is None or rows * self._row_s <= INLINE_S
 
     def score(self, rows: Matrix) -> Matrix:
         """The scores (rows, outputs) of ``rows`` (rows, features), C-contiguous float64.
@@ -75,7 +83,13 @@ class Scorer:
         Raises:
             LightGBMError: the model was unloaded, or the shape does not fit.
         """
-        return self._called(rows, self._score)
+        begun = time.perf_counter()
+        scores = self._called(rows, self._score)
+        if len(rows):
+            took_s = (time.perf_counter() - begun) / len(rows)
+            # Down at once and up by and by: what was slow for want of a core, once, is not slow.
+            self._row_s = took_s if self._row_s is None else min(took_s, 1.5 * self._row_s)
+        return scores
 
     def explained(self, rows: Matrix) -> Matrix:
         """The scores and after them the contributions, (rows, outputs + outputs * (features + 1)); slow.

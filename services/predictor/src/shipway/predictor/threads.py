@@ -1,0 +1,69 @@
+"""The threads in which rows are scored that would keep the event loop: all versions share them, none takes them all."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+from typing import Self, TypeVar
+
+from shipway.predictor.holding import Key
+
+T = TypeVar("T")
+THREADS = 3
+
+
+class ScoringThreads:
+    """Runs calls in threads. A version that has some leaves the last free one to the others, however many calls it has;
+    of those that wait, the version with the fewest is next. From the event loop only.
+    """
+
+    def __init__(self, threads: int = THREADS) -> None:
+        self._executor = ThreadPoolExecutor(threads, thread_name_prefix="scoring")
+        self._free = threads
+        self._running: Counter[Key] = Counter()
+        self._waiting: list[tuple[Key, asyncio.Future[None]]] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self._executor.shutdown()
+
+    async def run(self, key: Key, call: Callable[[], T]) -> T:
+        """What the call on a version gives, once it has had its turn."""
+        loop = asyncio.get_running_loop()
+        turn: asyncio.Future[None] = loop.create_future()
+        self._waiting.append((key, turn))
+        self._grant()
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self._ended(key)
+            else:
+                self._waiting.remove((key, turn))
+            raise
+        running = loop.run_in_executor(self._executor, call)
+        running.add_done_callback(lambda _: self._ended(key))
+        return await asyncio.shield(running)  # who asked may go; the thread is taken until it is done
+
+    def _grant(self) -> None:
+        while (chosen := self._next()) is not None:
+            key, turn = self._waiting.pop(chosen)
+            self._free -= 1
+            self._running[key] += 1
+            turn.set_result(None)
+
+    def _next(self) -> int | None:
+        able = [i for i, (key, _) in enumerate(self._waiting) if self._free > (1 if self._running[key] else 0)]
+        return min(able, key=lambda i: self._running[self._waiting[i][0]], default=None)
+
+    def _ended(self, key: Key) -> None:
+        self._free += 1
+        self._running[key] -= 1
+        if not self._running[key]:
+            del self._running[key]
+        self._grant()
