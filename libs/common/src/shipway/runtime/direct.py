@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-
 from shipway.runtime.http import Headers, Problem
+from shipway.runtime.patience import PatientProtocol
+from shipway.runtime.settings import HttpSettings
 
 _STATUS = {s.value: f"HTTP/1.1 {s.value} {s.phrase}\r\n".encode() for s in HTTPStatus}
 
@@ -94,7 +94,7 @@ class Exchange:
         self.answer(problem.status, header_lines([*problem.headers(), *more]), problem.body())
 
 
-class DirectProtocol(HttpToolsProtocol):
+class DirectProtocol(PatientProtocol):
     """uvicorn's protocol, asking ``direct`` first. Make a class of it with ``serving``."""
 
     direct: Callable[[], Direct | None]
@@ -105,6 +105,7 @@ class DirectProtocol(HttpToolsProtocol):
         if direct is None or not self.url.startswith(direct.prefix) or not self._plain(direct.max_bytes):
             super().on_headers_complete()
             return
+        self.wait_for_body()
         cycle: Any = Exchange(self, direct.begin, self.parser.should_keep_alive())
         self.cycle = cycle
 
@@ -125,9 +126,9 @@ class DirectProtocol(HttpToolsProtocol):
         return False
 
 
-def serving(direct: Callable[[], Direct | None]) -> type[DirectProtocol]:
+def serving(direct: Callable[[], Direct | None], http: HttpSettings | None = None) -> type[DirectProtocol]:
     """The protocol class for uvicorn's ``http``."""
-    return type("Serving", (DirectProtocol,), {"direct": staticmethod(direct)})
+    return type("Serving", (DirectProtocol,), {"direct": staticmethod(direct), "http": http or HttpSettings()})
 
 
 def header_lines(headers: Headers) -> bytes:

@@ -19,16 +19,13 @@ from fastapi import FastAPI
 from shipway.runtime import log, otel, workers
 from shipway.runtime.direct import Direct, serving
 from shipway.runtime.ops import Readiness, add_ops_routes
-from shipway.runtime.quiet import QuietServer
+from shipway.runtime.patience import KEEP_ALIVE_S, PatientServer
 from shipway.runtime.redaction import secrets_of
 from shipway.runtime.settings import HttpSettings, ServiceSettings
 
 _log = log.get(__name__)
 STOP_WITHIN_S = 25.0
 LOOK_EVERY_S = 0.02
-# Longer than clients and load balancers keep an idle connection (60 s at most, as a rule): whoever closes first while
-# the other one sends makes a request fail.
-KEEP_ALIVE_S = 75
 Asgi = Callable[[Any, Any, Any], Awaitable[None]]
 
 
@@ -133,10 +130,10 @@ async def _run(name: str, http: HttpSettings, body: Body) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, life.stop)
-    server = QuietServer(
+    server = PatientServer(
         uvicorn.Config(
             lambda scope, receive, send: life.asgi(scope, receive, send),
-            http=serving(lambda: life.direct),
+            http=serving(lambda: life.direct, http),
             proxy_headers=False,
             log_config=None,
             access_log=False,
@@ -185,7 +182,7 @@ async def _guarded(life: Life, body: Body) -> None:
     life.stop()
 
 
-async def _open_when_ready(life: Life, server: QuietServer, http: HttpSettings) -> None:
+async def _open_when_ready(life: Life, server: PatientServer, http: HttpSettings) -> None:
     """A worker's way to the port: its clients are sent to it by the kernel from the moment on that it listens."""
     while life.readiness.problems():
         await asyncio.sleep(LOOK_EVERY_S)

@@ -146,6 +146,10 @@ class HttpSettings(_Section):
 
     host: str = Field(default="127.0.0.1", description="address to bind")
     port: int = Field(default=8080, ge=1, le=65535, description="port to bind")
+    head_timeout_s: float = Field(
+        default=10.0, gt=0, description="a connection whose request's head takes longer to come is ended"
+    )
+    body_timeout_s: float = Field(default=60.0, gt=0, description="the same of the body, after the head")
 
 
 class LogSettings(_Section):

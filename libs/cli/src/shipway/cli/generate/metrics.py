@@ -14,6 +14,7 @@ from shipway.contract.topics import SERVICES
 # Of what services share, each has the part that it imports.
 _SHARED = {
     "shipway.runtime.metrics": "every service",
+    "shipway.runtime.patience": "every service",
     "shipway.runtime.guard": "services that people call",
     "shipway.runtime.prediction_metrics": "predictor and gateway",
 }

@@ -1,0 +1,89 @@
+"""How long a server waits for a request to come in: what comes too slowly, or without end, is not waited for.
+
+Otherwise clients that send a byte now and then (slowloris) would hold every connection that the process may have. The
+bounds are looked at once a second, so that a request costs two readings of the clock, and no timer.
+"""
+
+import math
+from typing import Any
+
+from prometheus_client import Counter
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from shipway.runtime.quiet import QuietServer
+from shipway.runtime.settings import HttpSettings
+
+OVERDUE = Counter("shipway_http_overdue_total", "Connections ended as a request did not come in, by part.", ["part"])
+# Longer than clients and load balancers keep an idle connection (60 s at most, as a rule): whoever closes first while
+# the other one sends makes a request fail.
+KEEP_ALIVE_S = 75
+HEAD_BYTES = 65_536
+_TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+
+
+class PatientProtocol(HttpToolsProtocol):
+    """uvicorn's protocol with bounds: how soon first byte, head and body must come, and how large a head may be."""
+
+    http = HttpSettings()
+
+    def connection_made(self, transport: Any) -> None:
+        """Waits for a first byte as long as between two requests."""
+        super().connection_made(transport)
+        self._part, self._head_bytes = "first byte", 0
+        self._due = self.loop.time() + KEEP_ALIVE_S
+
+    def on_message_begin(self) -> None:
+        """Waits for the head."""
+        super().on_message_begin()
+        self._part, self._head_bytes = "head", 0
+        self._due = self.loop.time() + self.http.head_timeout_s
+
+    def on_headers_complete(self) -> None:
+        """Waits for the body."""
+        self.wait_for_body()
+        super().on_headers_complete()
+
+    def wait_for_body(self) -> None:
+        """The head is there."""
+        self._part = "body"
+        self._due = self.loop.time() + self.http.body_timeout_s
+
+    def on_message_complete(self) -> None:
+        """Nothing more is to come."""
+        self._part, self._due = "", math.inf
+        super().on_message_complete()
+
+    def data_received(self, data: bytes) -> None:
+        """Parses what came, and counts it where it is a part of a head; the parser keeps that, whatever its size."""
+        super().data_received(data)
+        if self._part == "head":
+            self._head_bytes += len(data)
+            if self._head_bytes > HEAD_BYTES and not self.transport.is_closing():
+                OVERDUE.labels("large head").inc()
+                self.transport.write(_TOO_LARGE)
+                self.transport.close()
+
+    def look(self, now: float) -> None:
+        """Ends the connection where what is waited for should be there by ``now``."""
+        if now >= self._due:
+            OVERDUE.labels(self._part).inc()
+            self.transport.abort()
+        elif not self._part and not self._busy and self.timeout_keep_alive_task is None:
+            # Something came that began no request, and stopped uvicorn's own clock for idle connections.
+            self._part, self._due = "first byte", now + KEEP_ALIVE_S
+
+    @property
+    def _busy(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+
+class PatientServer(QuietServer):
+    """A server that looks after its connections."""
+
+    async def on_tick(self, counter: int) -> bool:
+        """Ten times a second."""
+        if counter % 10 == 0:
+            for connection in tuple(self.server_state.connections):
+                if isinstance(connection, PatientProtocol):
+                    connection.look(connection.loop.time())
+        return await super().on_tick(counter)
