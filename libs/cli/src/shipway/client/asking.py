@@ -1,6 +1,7 @@
 """Asking the trainer for a job until it has it, and following what becomes of it."""
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -8,6 +9,7 @@ from shipway.client.errors import Unreachable
 from shipway.client.follow import Followed
 from shipway.client.journey import Journey
 from shipway.runtime import trace
+from shipway.runtime.trace import Span
 
 ASK_AGAIN_S = 5.0
 
@@ -23,7 +25,8 @@ async def asked_for(
     Raises:
         Unreachable: the broker does not answer, or no trainer takes the request in ``accept_within_s``.
     """
-    with trace.within(None):
+    begun_ns = time.time_ns()
+    with trace.within(None) as span:
         asking = asyncio.create_task(_until_cancelled(send))
     deadline = asyncio.get_running_loop().time() + accept_within_s
     yield journey
@@ -37,6 +40,14 @@ async def asked_for(
                 yield journey
     finally:
         asking.cancel()
+        trace.tell(_root(journey, span, begun_ns))
+
+
+def _root(journey: Journey, span: str, begun_ns: int) -> Span:
+    """The span that the whole trace hangs from: what was asked for, until its end, or until nobody follows it."""
+    about = {"model": journey.model, "request_id": journey.request_id}
+    error = journey.reason if journey.ended and not journey.succeeded else ""
+    return Span("request", span, None, begun_ns, time.time_ns(), attributes=about, error=error)
 
 
 async def _until_cancelled(send: Callable[[], Awaitable[None]]) -> None:

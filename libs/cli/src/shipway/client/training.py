@@ -17,6 +17,7 @@ from shipway.client.errors import ShipwayError
 from shipway.client.follow import following
 from shipway.client.journey import Journey
 from shipway.contract import topics
+from shipway.contract.envelope import WireMessage
 from shipway.contract.events import (
     ModelDeclared,
     ModelImportRequested,
@@ -28,6 +29,7 @@ from shipway.contract.events import (
 )
 from shipway.contract.spec import ModelSpec, parse_toml, to_builtins
 from shipway.runtime.objects import ObjectStore
+from shipway.runtime.otel import export_until_exit
 
 JOURNEY_TOPICS = (topics.TRAINING_EVENTS, topics.EVALUATION_EVENTS, topics.RELEASE_EVENTS)
 
@@ -118,6 +120,7 @@ class Training(Calls):
     async def _asked(
         self, request: TrainingRequested | SearchRequested, journey: Journey, accept_within_s: float
     ) -> AsyncGenerator[Journey, None]:
+        export_until_exit(self.addresses.tracing, "client")
         async with following(self.addresses.kafka, JOURNEY_TOPICS) as follower, self._producing() as producer:
             send = partial(publish, producer, request, request.request_id)
             async with aclosing(asked_for(aiter(follower), journey, send, accept_within_s)) as steps:
@@ -162,9 +165,15 @@ class Training(Calls):
     async def _commanded(
         self, command: Payload, journey: Journey, accept_within_s: float
     ) -> AsyncGenerator[Journey, None]:
-        message = self._signed(command)
+        export_until_exit(self.addresses.tracing, "client")
+        sealed: list[WireMessage] = []
         async with following(self.addresses.kafka, JOURNEY_TOPICS) as follower, self._producing() as producer:
-            send = partial(send_command, producer, message)
+
+            async def send() -> None:
+                if not sealed:  # within the trace of what is asked for, and once: asked again it is the same command
+                    sealed.append(self._signed(command))
+                await send_command(producer, sealed[0])
+
             async with aclosing(asked_for(aiter(follower), journey, send, accept_within_s)) as steps:
                 async for step in steps:
                     yield step

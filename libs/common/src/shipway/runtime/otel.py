@@ -4,6 +4,7 @@ The ids of spans are those that events and requests carry already (runtime.trace
 own, is left out: finished spans go to its batches and its exporter. Nothing of it is imported without the setting.
 """
 
+import atexit
 import os
 import socket
 import sys
@@ -12,12 +13,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from shipway.contract.errors import InvalidField, Permanent
 from shipway.contract.versions import RELEASE
 from shipway.runtime import trace
 from shipway.runtime.settings import TracingSettings
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 STOP_WITHIN_S = 3.0
 
@@ -32,23 +35,45 @@ def exporting(settings: TracingSettings, service: str) -> Iterator[None]:
         yield
         return
     try:
+        batches = _started(settings.endpoint, service)
+    except Permanent as err:
+        sys.stderr.write(f"shipway: wrong setting: {err}\n")
+        raise SystemExit(2) from None
+    try:
+        yield
+    finally:
+        _stop(batches)
+
+
+def export_until_exit(settings: TracingSettings, service: str) -> None:
+    """Exports the spans of this process from now until it ends, unless they are exported already.
+
+    Raises:
+        Permanent: OpenTelemetry is not installed.
+    """
+    if settings.endpoint and not trace.exports():
+        atexit.register(_stop, _started(settings.endpoint, service))
+
+
+def _started(endpoint: str, service: str) -> "BatchSpanProcessor":
+    try:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
     except ImportError:
         wanted = "a collector is set, and OpenTelemetry is not installed: pip install 'shipway-common[otel]'"
-        sys.stderr.write(f"shipway: wrong setting: TRACING__ENDPOINT: {wanted}\n")
-        raise SystemExit(2) from None
-    exporter = OTLPSpanExporter(f"{settings.endpoint.rstrip('/')}/v1/traces", timeout=STOP_WITHIN_S)
+        raise InvalidField("TRACING__ENDPOINT", wanted) from None
+    exporter = OTLPSpanExporter(f"{endpoint.rstrip('/')}/v1/traces", timeout=STOP_WITHIN_S)
     batches = BatchSpanProcessor(exporter, schedule_delay_millis=1000)
     made = _resource(service)
     trace.export_to(lambda span: batches.on_end(_readable(span, made)))
-    try:
-        yield
-    finally:
-        trace.export_to(None)
-        closing = threading.Thread(target=batches.shutdown, daemon=True)
-        closing.start()
-        closing.join(STOP_WITHIN_S)
+    return batches
+
+
+def _stop(batches: "BatchSpanProcessor") -> None:
+    trace.export_to(None)
+    closing = threading.Thread(target=batches.shutdown, daemon=True)
+    closing.start()
+    closing.join(STOP_WITHIN_S)
 
 
 def _resource(service: str) -> Any:

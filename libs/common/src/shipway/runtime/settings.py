@@ -177,6 +177,17 @@ class TracingSettings(_Section):
         return endpoint
 
 
+class _TracingAlone(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix=SHARED_PREFIX, env_nested_delimiter="__", extra="ignore")
+
+    tracing: TracingSettings = TracingSettings()
+
+
+def tracing_from_environment() -> TracingSettings:
+    """Where spans go by the shared variables (SHIPWAY__TRACING__...), for what is no service."""
+    return _TracingAlone().tracing
+
+
 class ServiceSettings(BaseSettings):
     """What every service can be told. Subclasses set ``env_prefix`` and add sections of their own."""
 

@@ -45,6 +45,11 @@ def export_to(export: Export | None) -> None:
     _export = export
 
 
+def exports() -> bool:
+    """Whether anybody is told of this process's spans."""
+    return _export is not None
+
+
 def tell(span: Span) -> None:
     """Tells of a span, unless its trace is one that nobody samples."""
     if _export is not None and sampled(span.traceparent):
