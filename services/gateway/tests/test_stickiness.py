@@ -80,6 +80,31 @@ async def test_requests_with_one_key_have_one_version_by_every_way_of_asking(gat
     assert set.union(*seen.values()) == {"1", "2"}
 
 
+async def test_a_feature_keeps_its_version_when_it_comes_as_a_tensor(gateways: Any, predictors: Any) -> None:
+    gateway = await gateways()
+    gateway.wants((1, "champion", 0.5), (2, "candidate", 0.5), sticky="feature:size")
+    await gateway.knows(predictors[0], 1, 2)
+
+    async def version(size: Any, datatype: str = "FP64", path: str = "/v2/models/m/infer") -> int:
+        size_tensor = {"name": "size", "shape": [1], "datatype": datatype, "data": [size]}
+        colour = {"name": "colour", "shape": [1], "datatype": "BYTES", "data": ["red"]}
+        answer = await gateway.http.post(path, json={"inputs": [colour, size_tensor]})
+        return int(answer.json()["model_version"])
+
+    found = set()
+    for size in range(8):
+        by_json = (await gateway.ask({"row": {"size": size, "colour": "red"}})).json()["version"]
+        assert {await version(float(size)), await version(size, "INT32")} == {by_json}
+        found.add(by_json)
+    assert found == {1, 2}
+    assert {await version(None) for _ in range(30)} == {1, 2}
+    assert await version(1.0, path="/v2/models/m/versions/2/infer") == 2, "who names a version gets it"
+    whole = {"name": "rows", "shape": [1, 2], "datatype": "FP64", "data": [1.0, 0.0]}
+    drawn = [await gateway.http.post("/v2/models/m/infer", json={"inputs": [whole]}) for _ in range(30)]
+    assert {answer.json()["model_version"] for answer in drawn} == {"1", "2"}
+    assert (await gateway.http.post("/v2/models/m/infer", content=b"{")).status_code == 422
+
+
 async def test_a_feature_keeps_its_version_and_without_a_key_requests_are_drawn(gateways: Any, predictors: Any) -> None:
     gateway = await gateways()
     gateway.wants((1, "champion", 0.5), (2, "candidate", 0.5), sticky="feature:size")

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from shipway.contract.errors import InvalidField
 from shipway.contract.inferpaths import LENGTH_HEADER
 from shipway.contract.inferrows import rows_of
-from shipway.contract.signature import RowEncoder, Signature, describe_output
+from shipway.contract.signature import RowEncoder, Scalar, Signature, describe_output
 from shipway.contract.tensors import NUMBERS, Tensor, read_tensors, write_tensor
 
 Matrix = npt.NDArray[np.float64]
@@ -124,6 +124,20 @@ def decode_request(body: bytes, header_length: str | None, encoder: RowEncoder, 
         if ids and len(ids) != len(rows):
             raise InvalidField(f"parameters.{name}", f"has {len(ids)} entries for {len(rows)} rows")
     return InferRequest(header.id, labels, rows, _wanted(header, labels, encoder.signature))
+
+
+def first_value(body: bytes, header_length: str | None, name: str) -> Scalar:
+    """The first value of the input tensor of that name, before it is known which version reads the request.
+
+    None where there is none; what is wrong with the request is for that version to say.
+    """
+    try:
+        length = _header_length(body, header_length)
+        header = _request.decode(body[:length])
+        inputs = read_tensors(header.inputs, body[length:], "inputs", max_values=len(body))
+    except (InvalidField, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return next((tensor.scalars()[0] for tensor in inputs if tensor.name == name), None)
 
 
 def encode_answer(

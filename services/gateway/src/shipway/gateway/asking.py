@@ -20,6 +20,7 @@ from shipway.gateway.registry import Registry
 from shipway.gateway.routing import ModelRoutes, Route
 from shipway.gateway.settings import LimitSettings
 from shipway.gateway.shadowing import Shadows
+from shipway.gateway.stickiness import Stickiness
 from shipway.gateway.upstream import Asking, Rows, Upstream
 from shipway.runtime import log, trace
 from shipway.runtime.http import Problem
@@ -38,7 +39,8 @@ SECONDS = Histogram(
 class Asked:
     """One request for one model's predictions, as far as it is known by the time it ends; a span of its own.
 
-    ``rows`` are those of a request in JSON, as they came, once they are read.
+    ``rows`` are those of a request in JSON, as they came, once they are read; ``first_value`` gives that of a tensor,
+    by its name, of a request that came as tensors.
     """
 
     __slots__ = (
@@ -46,6 +48,7 @@ class Asked:
         "body",
         "client_ids",
         "explain",
+        "first_value",
         "headers",
         "ids",
         "model",
@@ -71,6 +74,7 @@ class Asked:
         self.headers: Iterable[tuple[bytes, bytes]] = ()
         self.body = b""
         self.rows: Sequence[Any] | None = None
+        self.first_value: Callable[[str], Any] | None = None
 
     @property
     def left_s(self) -> float:
@@ -85,8 +89,13 @@ class Asked:
         """The route of the version that is asked for, or that the shares choose; None where nobody can answer now."""
         if self.version is not None:
             return routes.of(self.version)
-        place = None if routes.sticky is None else routes.sticky.place(self.headers, self.rows, self.body)
+        place = None if routes.sticky is None else self._place(routes.sticky)
         return routes.choose(random.random() if place is None else place)
+
+    def _place(self, sticky: Stickiness) -> float | None:
+        if self.first_value is not None and sticky.by == "feature":
+            return sticky.place((), [{sticky.name: self.first_value(sticky.name)}], b"")
+        return sticky.place(self.headers, self.rows, self.body)
 
 
 class Asker:

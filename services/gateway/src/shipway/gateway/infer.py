@@ -1,9 +1,11 @@
 """Inference by the Open Inference Protocol v2, by one ASGI function ahead of FastAPI; with any version that is held."""
 
+from functools import partial
+
 import numpy as np
 
 from shipway.contract.errors import InvalidField
-from shipway.contract.inference import decode_request, encode_answer
+from shipway.contract.inference import decode_request, encode_answer, first_value
 from shipway.contract.inferpaths import LENGTH_HEADER, asked_model
 from shipway.contract.signature import InvalidRows, Signature
 from shipway.gateway.asking import Asked, Asker
@@ -61,12 +63,11 @@ class InferApp:
             await respond(send, 200, answer, [*kind, *extra])
 
     async def _infer(self, asked: Asked, body: bytes, length: bytes | None) -> tuple[int | None, bytes]:
+        json_bytes = length.decode("latin-1") if length is not None else None
+        asked.first_value = partial(first_value, body, json_bytes)
         route = await self._asker.route(asked)
-        max_rows = self._asker.limits.rows
         try:
-            request = decode_request(
-                body, length.decode("latin-1") if length is not None else None, route.encoder, max_rows=max_rows
-            )
+            request = decode_request(body, json_bytes, route.encoder, max_rows=self._asker.limits.rows)
         except InvalidField as err:
             raise Problem(422, str(err)[:500], errors=[(err.field, err.problem)]) from err
         except InvalidRows as err:
