@@ -324,3 +324,21 @@ async def test_what_is_late_before_its_turn_is_not_scored() -> None:
     slow.free.clear()
     (answer,), _ = await asked(world, an_ask(np.tile(ROWS, (2, 1))[:100], budget_ms=0))
     assert answer.status == protocol.LATE
+
+
+async def test_a_shadow_that_takes_longer_than_a_client_waits_has_failed_and_one_that_had_to_wait_has_not() -> None:
+    world, slow = World({}), Slow()
+    world.serving.loaded = LoadedModel("d", world.serving.loaded.signature, slow)
+    [late], _ = await asked(world, an_ask(ROWS[:2], role="shadow", budget_ms=1))
+    assert (late.status, world.serving.errors) == (protocol.LATE, 2)
+    slow.free.clear()
+    asking = asyncio.create_task(
+        asked(world, an_ask(ROWS[:2], role="shadow"), an_ask(ROWS[:2], role="shadow", budget_ms=1))
+    )
+    async with asyncio.timeout(5):
+        while slow.begun < 2:
+            await asyncio.sleep(0.005)
+    slow.free.set()
+    answers, _ = await asking
+    assert sorted(answer.status for answer in answers) == [protocol.OK, protocol.LATE]
+    assert (world.serving.errors, slow.begun) == (2, 2), "the second was late before it was scored"

@@ -78,16 +78,19 @@ class RowServer:
             scores = serving.loaded.scorer.score(wanted)
         except LightGBMError as err:
             return self._failed(serving, ask, err)
-        return self._recorded(serving, ask, wanted, scores, begun)
+        return self._recorded(serving, ask, wanted, scores, begun, begun)
 
     async def _in_thread(
         self, serving: Serving, ask: Ask, wanted: Matrix, begun: float, reply: Callable[[Answer], None]
     ) -> None:
         scorer = serving.loaded.scorer
         score = scorer.explained if ask.explain else scorer.score
+        turn = begun
 
         def scored() -> Matrix | None:
-            # Who asked does not wait any more, and others do.
+            # Where it is late already, who asked does not wait any more, and others do.
+            nonlocal turn
+            turn = time.perf_counter()
             return None if _is_late(ask, begun) else score(wanted)
 
         try:
@@ -96,10 +99,18 @@ class RowServer:
         except LightGBMError as err:
             reply(self._failed(serving, ask, err))
         else:
-            reply(_late(serving, ask, begun) if scores is None else self._recorded(serving, ask, wanted, scores, begun))
+            reply(
+                _late(serving, ask, begun)
+                if scores is None
+                else self._recorded(serving, ask, wanted, scores, begun, turn)
+            )
 
-    def _recorded(self, serving: Serving, ask: Ask, wanted: Matrix, scores: Matrix, begun: float) -> Answer:
+    def _recorded(
+        self, serving: Serving, ask: Ask, wanted: Matrix, scores: Matrix, begun: float, turn: float
+    ) -> Answer:
         if _is_late(ask, begun):
+            if ask.role == SHADOW and _is_late(ask, turn):
+                serving.errors += ask.rows  # by itself, not for want of a turn: a client would have got nothing
             return _late(serving, ask, begun)
         self._recorder.answered(
             serving,
