@@ -102,7 +102,7 @@ bench: $(VENV)/.dev ## Shipway side by side with other servers (needs wrk; BENCH
 swaps: $(VENV)/.dev ## releases under load, one after another (SWAPS='--swaps 20 --full --write'; --full needs wrk)
 	@$(BIN)/python bench/swaps.py $(SWAPS)
 
-canaries: $(VENV)/.dev ## 200 simulated releases of each kind: false alarms and what is caught (CANARIES=--write)
+canaries: $(VENV)/.dev ## 200 simulated releases, shadows and retirements of each kind: false alarms, what is caught (CANARIES=--write)
 	@$(BIN)/python bench/canaries.py $(CANARIES)
 
 watched: $(VENV)/.dev ## a year of flights under watch: false alarms, planted breaks (WATCHED=--write renews docs/monitoring.md)

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
+from simulated_retirements import retired
 
 from shipway.monitor.quality import Estimate
 from shipway.monitor.retirement import NEEDED, SERVED, Policy, ServedVersion, to_retire
@@ -121,3 +122,9 @@ def test_a_degraded_champion_that_was_succeeded_goes_though_it_is_the_one_before
 def test_at_the_limit_it_stays() -> None:
     limit = ServedVersion(1, "standby", NOW - POLICY.max_age, None, NOW - POLICY.unused_for)
     assert to_retire([limit, CHAMPION], POLICY, NOW) == []
+
+
+def test_labels_of_simulated_versions_retire_those_that_are_worse_alone() -> None:
+    """A few of the retirements of `make canaries`."""
+    assert not any(retired(seed, 0.15, looks=50).retired for seed in range(10))
+    assert all(retired(seed, 0.2, looks=50).retired for seed in range(10))

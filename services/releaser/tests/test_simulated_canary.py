@@ -1,9 +1,9 @@
-"""A few of the simulated releases of `make canaries`: as good is promoted, worse is rolled back by the right test."""
+"""A few of the simulated releases of `make canaries`: as good goes on, worse is rolled back by the right test."""
 
 from datetime import timedelta
 
 import pytest
-from canaries import POLICY, Behaviour, released
+from simulated_releases import POLICY, SHADOW, Behaviour, released
 
 GOOD = Behaviour()
 WORSE = {
@@ -33,3 +33,9 @@ def test_where_no_harm_must_be_shown_a_version_waits_for_the_answers_it_takes() 
     outcome = released(1, GOOD, GOOD, policy=shown)
     assert outcome.state == "active"
     assert outcome.answers > 500
+
+
+def test_a_shadow_as_good_goes_on_and_one_that_says_something_else_does_not() -> None:
+    assert [released(seed, GOOD, GOOD, policy=SHADOW).state for seed in range(3)] == ["canary"] * 3
+    outcomes = [released(seed, GOOD, Behaviour(distance=0.4), policy=SHADOW) for seed in range(3)]
+    assert [(o.state, "from the champion's" in o.reason) for o in outcomes] == [("rolled_back", True)] * 3
