@@ -72,7 +72,6 @@ def read_history(
     )
 
 
-
 def _labels(
     store: ObjectStore, spec: ModelSpec, start: datetime, end: datetime, as_of: datetime, allowed: DataSettings
 ) -> pa.Table:
