@@ -3,6 +3,7 @@
 import asyncio
 import json
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -329,7 +330,16 @@ async def test_what_is_late_before_its_turn_is_not_scored() -> None:
 async def test_a_shadow_that_takes_longer_than_a_client_waits_has_failed_and_one_that_had_to_wait_has_not() -> None:
     world, slow = World({}), Slow()
     world.serving.loaded = LoadedModel("d", world.serving.loaded.signature, slow)
-    [late], _ = await asked(world, an_ask(ROWS[:2], role="shadow", budget_ms=1))
+    slow.free.clear()
+    asking = asyncio.create_task(asked(world, an_ask(ROWS[:2], role="shadow", budget_ms=500)))
+    async with asyncio.timeout(5):
+        while slow.begun < 1:
+            await asyncio.sleep(0.005)
+    begun = time.perf_counter()
+    while time.perf_counter() - begun < 0.51:
+        await asyncio.sleep(0.01)
+    slow.free.set()
+    [late], _ = await asking
     assert (late.status, world.serving.errors) == (protocol.LATE, 2)
     slow.free.clear()
     asking = asyncio.create_task(
