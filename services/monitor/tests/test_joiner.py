@@ -15,12 +15,16 @@ from shipway.bundle.historylabels import labels_between
 from shipway.bundle.manifest import Windows
 from shipway.bundle.store import encode_golden, write_bundle
 from shipway.contract import events as e
-from shipway.monitor import qualities
+from shipway.contract.signature import parse_signature
+from shipway.contract.spec import parse_spec
+from shipway.monitor import partsums, qualities, qualitywatch, windows
+from shipway.monitor.bins import make_bins
 from shipway.monitor.historian import Historian
 from shipway.monitor.joiner import Joiner
 from shipway.monitor.references import References
 from shipway.monitor.settings import HistorySettings, LabelSettings
-from shipway.monitor.tables import history_files, label_files, labels, quality
+from shipway.monitor.summary import Summary
+from shipway.monitor.tables import history_files, label_files, labels, quality, versions
 from shipway.runtime.database import Database
 from shipway.runtime.objects import FolderStore
 from shipway.runtime.prediction_ids import as_text, new_ids
@@ -269,10 +273,8 @@ async def test_regression_is_judged_by_the_reach_of_the_first_versions_reference
     regression = {"features": [{"name": "n", "type": "number"}], "output": "regression", "target": "y"}
     reference = encode_golden(np.array([[1.0], [2.0]]), np.array([[-5.0], [15.0]]))
     small = dict.fromkeys(["model.txt", "signature.json", "golden.parquet", "report.json", "spec.json"], b"{}")
-    windows = Windows(T0, T0, T0, T0)
-    bundle = write_bundle(
-        store, small | {"reference.parquet": reference}, model="m", library_versions={}, windows=windows
-    )
+    made = Windows(T0, T0, T0, T0)
+    bundle = write_bundle(store, small | {"reference.parquet": reference}, model="m", library_versions={}, windows=made)
     await put(e.ModelDeclared(model="m", spec=raw_spec(target={"column": "y", "kind": "regression"}), declared_by="a"))
     await put(approved(regression, digest=bundle.digest))
     await put(approved(regression, version=2, digest="0" * 64))
@@ -319,6 +321,50 @@ async def test_labels_of_a_ranking_are_filed_and_counted_and_say_nothing_of_its_
     assert await said(e.QualityMeasured) == []
     rows = pq.read_table(store._path(f"labels/m/{T0:%Y-%m-%d}.parquet")).to_pylist()
     assert {row["prediction_id"]: row["label"] for row in rows} == dict(zip(ids, (3.0, 1.0, 0.0), strict=True))
+
+
+async def test_labels_count_for_the_parts_of_the_traffic_and_are_judged_beside_the_weeks_before(
+    database: Database,
+    store: FolderStore,
+    joiner: Callable[..., Joiner],
+    put: Put,
+    log: Put,
+    record: Record,
+    raw_spec: Callable[..., dict[str, Any]],
+) -> None:
+    spec = raw_spec(monitoring={"slices": ["c"], "min_labels": 30}, features={"c": {"type": "category"}})
+    await put(e.ModelDeclared(model="m", spec=spec, declared_by="ann"))
+    feature = {"name": "c", "type": "category", "categories": ["a", "b"]}
+    signature = parse_signature(BINARY | {"features": [feature]})
+    await put(approved(BINARY | {"features": [feature]}))
+    bins = make_bins(signature, np.array([[0.0], [1.0]] * 50), np.full((100, 1), 0.2), ["c"])
+    async with database.begin() as tx:
+        await windows.keep_bins(tx, "m", 1, bins, None)
+        await tx.execute(sa.update(versions).values(metrics={"accuracy": 0.9}))
+    ids, before = as_text(new_ids(800)), T0 - timedelta(days=8)
+    at = [(before if n < 400 else T0) + n // 40 * timedelta(hours=1) for n in range(800)]
+    await log([record(prediction_id=ids[n], at=at[n], features=[n % 2], scores=[0.2]) for n in range(800)])
+    await filed(database, store)
+    wrong = [n >= 400 and n % 4 == 3 for n in range(800)]  # half of those of "b", lately
+    came = [e.Label(prediction_id=ids[n], label=wrong[n], observed_at=T0) for n in range(800)]
+    await put(e.LabelsReceived(model="m", labels=came))
+    await put(told(ids[0], True, T0 - timedelta(seconds=1)))  # which is older than what is known
+    await stepped(joiner())
+    await put(told(ids[2], True, T0 + timedelta(seconds=1)))
+    await stepped(joiner())
+    until = (T0 + timedelta(days=2)).replace(hour=0)
+    async with database.begin() as tx:
+        counted = await partsums.between(tx, "m", before, until)
+        totals = {part: sum(hour.labelled for hour in hours.values()) for part, hours in counted.items()}
+        correct = {part: sum(hour.correct for hour in hours.values()) for part, hours in counted.items()}
+        judged = await qualitywatch.found(tx, "m", parse_spec(spec), 1, Summary(), bins, until + timedelta(days=1))
+    assert totals == {"": 800, "c=a": 400, "c=b": 400}
+    assert correct == {"": 699, "c=a": 399, "c=b": 300}, "one label was corrected"
+    alarms = {one.subject: one.reason for one in judged if one.kind == "part quality" and one.alarm}
+    assert list(alarms) == ["accuracy where c=b"]
+    assert alarms["accuracy where c=b"].startswith(
+        "accuracy 0.5 of 200 labelled answers, 1 elsewhere; before it was 1 "
+    )
 
 
 async def test_labels_that_cannot_change_leave_the_database_once_they_are_filed(

@@ -7,6 +7,7 @@ from shipway.contract.signature import Feature, Signature
 from shipway.monitor import signals
 from shipway.monitor.bins import Bins, make_bins
 from shipway.monitor.signals import Limits
+from shipway.monitor.slices import Sliced
 from shipway.monitor.summary import Summary
 
 LIMITS = Limits()
@@ -67,6 +68,27 @@ def test_an_answer_that_was_rare_and_comes_often_is_named(bins: Bins) -> None:
     assert states([600, 300, 100]) == {"usual": "ok", "other": "ok", "rare": "alarm"}
     assert set(states([20, 10, 10]).values()) == {"insufficient"}
     assert states([49, 0, 1])["rare"] == "ok"
+
+
+def test_a_rare_answer_of_a_part_of_the_traffic_is_named_and_small_references_say_little() -> None:
+    rng = np.random.default_rng(3)
+    carrier = np.concatenate([np.zeros(1900), np.ones(100)])
+    rows, late = carrier[:, None], rng.random(2000) < 0.01
+    late[1900:] = False  # a hundred rows of the reference know no late one
+    feature = Feature(name="carrier", type="category", categories=["big", "small"])
+    signature = Signature(features=[feature], output="binary", target="y", classes=["false", "true"])
+    of = make_bins(signature, rows, np.where(late, 0.9, 0.1)[:, None], ["carrier"])
+
+    def alarms(big: int, small: int) -> set[str]:
+        answers = np.array([1000 - big, big, 1000 - small, small, 0, 0, 0, 0])
+        window = Summary(answered=2000, slices={"carrier": Sliced(answers=answers)})
+        return {one.subject for one in signals.rare_in_slices(window, of, LIMITS) if one.state == "alarm"}
+
+    assert alarms(12, 12) == set()
+    assert alarms(80, 12) == {"true where carrier=big"}
+    assert alarms(12, 40) == set(), "which may be by chance beside none of a hundred"
+    assert alarms(12, 300) == {"true where carrier=small"}
+    assert signals.rare_in_slices(Summary(answered=10), of, LIMITS) == []
 
 
 def test_the_same_input_again_and_again_is_found(bins: Bins) -> None:

@@ -25,6 +25,7 @@ KINDS: Mapping[str, Severity] = {
     "unseen values": "warning",
     DRIFT: "warning",
     "quality": "critical",
+    "part quality": "warning",
     "calibration": "warning",
     "estimated quality": "warning",
     retraining.KIND: "critical",

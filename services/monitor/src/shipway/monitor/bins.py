@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from shipway.contract.signature import OF_NUMBERS, Feature, Signature
 from shipway.monitor.dayspread import Spread, spread_of
-from shipway.monitor.slices import Slicing, make_slicings
+from shipway.monitor.slices import Cells, Slicing, make_slicings
 
 Matrix = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
@@ -72,7 +72,8 @@ def make_bins(
     score = _numbers("score", main_score(scores), of_day)
     edges = np.zeros(0) if signature.classes else np.quantile(scores[:, 0], _OUTER)
     names = list(signature.classes) or ["below the usual", "usual", "above the usual"]
-    answers = np.bincount(answers_of(scores, signature.output, edges), minlength=len(names))
+    of_rows = answers_of(scores, signature.output, edges)
+    answers = np.bincount(of_rows, minlength=len(names))
     _, times = np.unique(hashes(rows), return_counts=True)
     score_cells = places_of(score, main_score(scores)).astype(np.int64)
     sure = sureness_of(scores, signature.output)
@@ -85,7 +86,9 @@ def make_bins(
         answer_edges=edges,
         rows=len(rows),
         repeated=float(times.max()) / len(rows) if len(rows) else 0.0,
-        slicings=make_slicings(signature, slices, rows, score_cells, len(score.reference)),
+        slicings=make_slicings(
+            signature, slices, rows, Cells(score_cells, len(score.reference)), Cells(of_rows, len(names))
+        ),
         sureness=(float(sure.sum()), float((sure**2).sum())),
     )
 

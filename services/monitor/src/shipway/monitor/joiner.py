@@ -10,7 +10,8 @@ import asyncio
 import math
 import time
 from bisect import bisect_left
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,8 +19,9 @@ from shipway.contract.errors import Permanent
 from shipway.contract.events import QualityMeasured
 from shipway.contract.signature import Signature
 from shipway.contract.spec import Labels, ModelSpec, recorded_spec
-from shipway.monitor import filing, labelfiles, labels, metrics, naming, parquet, qualities, store
+from shipway.monitor import filing, labelfiles, labels, metrics, naming, parquet, qualities, store, windows
 from shipway.monitor.labels import Answer
+from shipway.monitor.parting import Parting
 from shipway.monitor.quality import Judge
 from shipway.monitor.references import References
 from shipway.monitor.settings import LabelSettings
@@ -80,11 +82,13 @@ class Joiner:
         now = datetime.now(UTC)
         async with self._database.begin() as tx:
             rows = await labels.due(tx, model, AT_ONCE, self._settings.search_again_s)
-            rule = (await store.spec_of(tx, model) or _Undeclared).labels
+            spec = await store.spec_of(tx, model)
             files = await filing.with_ids(tx, model)
-        known = {r.prediction_id: Answer(r.version, r.predicted_at, tuple(r.scores)) for r in rows if r.version}
+        rule = (spec or _Undeclared).labels
+        known = {r.prediction_id: _known(r) for r in rows if r.version}
         wanted = sorted(r.prediction_id for r in rows if not r.version)
-        found = known | await self._look(files, wanted)
+        looked = await self._look(files, wanted, spec.watched_slices if spec is not None else [])
+        found = known | await self._in_parts(model, looked)
         judges = await self._judges(model, {answer.version for answer in found.values()})
         lost = [r.prediction_id for r in rows if r.prediction_id not in found and now - r.received_at > rule.wait]
         async with self._database.begin() as tx:
@@ -94,16 +98,20 @@ class Joiner:
         metrics.LABELS.labels("orphan").inc(len(lost))
         return len(rows) == AT_ONCE
 
-    async def _look(self, files: list[Any], wanted: list[str]) -> dict[str, Answer]:
-        """The answers with these ids (sorted), from the newest file to the oldest that may have one."""
-        found: dict[str, Answer] = {}
+    async def _look(
+        self, files: list[Any], wanted: list[str], features: Sequence[str]
+    ) -> dict[str, tuple[Answer, dict[str, Any]]]:
+        """The answers with these ids (sorted), each with its values of these features; from the newest file to the
+        oldest that may have one.
+        """
+        found: dict[str, tuple[Answer, dict[str, Any]]] = {}
         for file in files:
             missing = [one for one in _within(wanted, file.first_id, file.last_id) if one not in found]
             if not missing:
                 continue
             try:
                 data = await asyncio.to_thread(self._store.get, file.key, file.bytes)
-                table, ids = await asyncio.to_thread(parquet.answers, data, missing)
+                table, ids = await asyncio.to_thread(parquet.answers, data, missing, features)
             except ObjectMissing:
                 continue  # merged meanwhile, into one that the next look reads
             except Permanent as err:
@@ -114,8 +122,24 @@ class Joiner:
                     await filing.keep_ids(tx, file.id, ids)
             metrics.LABEL_FILES_SEARCHED.inc()
             for row in table.to_pylist():
-                found[row["prediction_id"]] = Answer(row["version"], row["at"], tuple(row["scores"]))
+                answer = Answer(row["version"], row["at"], tuple(row["scores"]))
+                found[row["prediction_id"]] = answer, {name: row.get(parquet.PREFIX + name) for name in features}
         return found
+
+    async def _in_parts(self, model: str, looked: dict[str, tuple[Answer, dict[str, Any]]]) -> dict[str, Answer]:
+        """The answers with the parts of the traffic that they are in, as far as their versions have such."""
+        partings: dict[int, Parting] = {}
+        async with self._database.begin() as tx:
+            versions = {answer.version for answer, _ in looked.values()}
+            for version, named in (await naming.namings(tx, model, sorted(versions))).items():
+                bins = await windows.bins_of(tx, model, version)
+                cuts = [cut for cut in bins.slicings if cut.name not in named.redacted] if bins is not None else []
+                if cuts:
+                    partings[version] = Parting(named.signature, cuts)
+        return {
+            name: replace(answer, parts=partings[answer.version].of(row)) if answer.version in partings else answer
+            for name, (answer, row) in looked.items()
+        }
 
     async def _judges(self, model: str, versions: Collection[int]) -> dict[int, Judge]:
         """A judge of each version whose signature is known; the others' labels wait."""
@@ -165,6 +189,11 @@ class _Undeclared:
     """The rule of a model whose declaration has not come yet."""
 
     labels = Labels()
+
+
+def _known(row: Any) -> Answer:
+    """What a label's row says of its prediction."""
+    return Answer(row.version, row.predicted_at, tuple(row.scores), tuple(row.parts) if row.parts is not None else None)
 
 
 def _within(ids: list[str], first: str | None, last: str | None) -> list[str]:

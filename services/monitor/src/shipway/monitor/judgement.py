@@ -11,7 +11,16 @@ from shipway.monitor.summary import Summary
 
 DRIFT = "drift"
 WHOLE_MODEL = 0
-BY_DRIFT_WINDOW = (DRIFT, "missing values", "unseen values", "quality", "calibration", "estimated quality")
+PART_QUALITY = "part quality"
+BY_DRIFT_WINDOW = (
+    DRIFT,
+    "missing values",
+    "unseen values",
+    "quality",
+    PART_QUALITY,
+    "calibration",
+    "estimated quality",
+)
 
 
 @dataclass(frozen=True)
@@ -76,6 +85,7 @@ def window(
         if (of := bins.get(version)) is not None:
             found += [_finding(version, s) for s in signals.of_slices(summary, of.slicings, limits)]
             found += [_finding(version, s) for s in signals.rare_answers(summary, of, limits)]
+            found += [_finding(version, s) for s in signals.rare_in_slices(summary, of, limits)]
             found.append(_finding(version, signals.repeats(summary, of, limits)))
     return found
 

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB, insert
 
 from shipway.contract.spec import Labels
+from shipway.monitor import partsums
 from shipway.monitor.labelling import Label, arrive
 from shipway.monitor.quality import Judge, Quality
 from shipway.monitor.tables import label_counts, label_files, labels, models, quality, quality_totals
@@ -26,11 +27,14 @@ _DUE = sa.text("labels.counted is distinct from labels.label")
 
 @dataclass(frozen=True)
 class Answer:
-    """What a prediction said: the version that gave it, when, and its numbers."""
+    """What a prediction said: the version that gave it, when, its numbers, and the ``parts`` of the traffic that it is
+    in (None: they are not counted).
+    """
 
     version: int
     at: datetime
     scores: tuple[float, ...]
+    parts: tuple[str, ...] | None = None
 
 
 async def take(tx: Transaction, model: str, coming: Iterable[Label]) -> None:
@@ -95,6 +99,7 @@ async def settle(
     these = sa.select(labels).where(_among(list(answers)), _DUE).with_for_update()
     counts: Counter[str] = Counter()
     sums: defaultdict[tuple[int, datetime], Quality] = defaultdict(Quality)
+    of_parts: defaultdict[tuple[int, datetime, str], Quality] = defaultdict(Quality)
     found, too_old = [], []
     for row in (await tx.execute(these)).all():
         answer = answers[row.prediction_id]
@@ -110,13 +115,18 @@ async def settle(
             counts["not judged"] += row.counted is None
             found.append((row, answer))
             continue
-        hour = sums[answer.version, answer.at.replace(minute=0, second=0, microsecond=0)]
+        hour = answer.at.replace(minute=0, second=0, microsecond=0)
+        places = [sums[answer.version, hour]]
+        if answer.parts:
+            places += [of_parts[answer.version, hour, part] for part in (partsums.WHOLE, *answer.parts)]
         if row.counted is None:
             counts["late"] += delay > rule.mature_after
         elif (before := judge.judge(answer.scores, row.counted)) is not None:
-            hour.count(before, delay, -1)
+            for place in places:
+                place.count(before, delay, -1)
         if (judged := judge.judge(answer.scores, row.label)) is not None:
-            hour.count(judged, delay)
+            for place in places:
+                place.count(judged, delay)
         else:
             counts["misfit"] += 1
         found.append((row, answer))
@@ -124,6 +134,7 @@ async def settle(
     await _mark_counted(tx, found)
     await count(tx, model, +counts)
     await _add_sums(tx, model, sums)
+    await partsums.add(tx, model, of_parts)
     for day in {answer.at.astimezone(UTC).date() for _, answer in found}:
         await _change_day(tx, model, day)
 
@@ -200,10 +211,12 @@ async def _mark_counted(tx: Transaction, found: list[tuple[Any, Answer]]) -> Non
         "scores": sa.bindparam("numbers"),
         "settled_at": sa.func.now(),
         "earlier": sa.bindparam("before", type_=JSONB(none_as_null=True)),
+        "parts": sa.bindparam("of_parts", type_=JSONB(none_as_null=True)),
     }
     rows = [
         {"id": row.prediction_id, "v": answer.version, "at": answer.at, "numbers": list(answer.scores)}
         | {"said": row.label, "before": _earlier(row)}
+        | {"of_parts": list(answer.parts) if answer.parts is not None else None}
         for row, answer in found
     ]
     await tx.execute(sa.update(labels).where(this).values(**values, counted=sa.bindparam("said")), rows)

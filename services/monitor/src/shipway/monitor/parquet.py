@@ -197,9 +197,10 @@ def answered_ids(table: pa.Table) -> pa.ChunkedArray:
     return table["prediction_id"].filter(pc.equal(table["outcome"], "answered"))
 
 
-def answers(data: bytes, wanted: Collection[str]) -> tuple[pa.Table, tuple[str, str]]:
-    """Of a file of ours, the answered predictions with one of the ids: ``prediction_id, version, at, scores``; and the
-    least and the greatest id of all the answered ones ("" where there is none).
+def answers(data: bytes, wanted: Collection[str], features: Collection[str] = ()) -> tuple[pa.Table, tuple[str, str]]:
+    """Of a file of ours, the answered predictions with one of the ids: ``prediction_id, version, at, scores``, and
+    those of the ``features`` that it has; and the least and the greatest id of all the answered ones ("" where there is
+    none).
 
     Those of a shadow are left out: nobody got them for an answer.
 
@@ -207,13 +208,16 @@ def answers(data: bytes, wanted: Collection[str]) -> tuple[pa.Table, tuple[str, 
         Permanent: it is damaged, or not one of ours.
     """
     try:
-        table = pq.read_table(io.BytesIO(data), columns=[*_ANSWER, "outcome", "role"])
+        file = pq.ParquetFile(io.BytesIO(data))
+        there = set(file.schema_arrow.names)
+        columns = [*_ANSWER, *(PREFIX + name for name in features if PREFIX + name in there)]
+        table = file.read(columns=[*columns, "outcome", "role"])
         usable = pc.and_(pc.equal(table["outcome"], "answered"), pc.is_valid(table["version"]))
         usable = pc.and_(
             usable, pc.and_(pc.is_valid(table["scores"]), pc.not_equal(pc.fill_null(table["role"], ""), "shadow"))
         )
         these = pc.and_(usable, pc.is_in(table["prediction_id"], pa.array(list(wanted), pa.string())))
         ids = pc.min_max(answered_ids(table)).as_py()
-        return table.filter(these).select(_ANSWER), (ids["min"] or "", ids["max"] or "")
+        return table.filter(these).select(columns), (ids["min"] or "", ids["max"] or "")
     except (pa.ArrowException, OSError, KeyError) as err:
         raise Permanent(f"not a file of the prediction history: {err}") from err

@@ -5,7 +5,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from shipway.contract.spec import ModelSpec
-from shipway.monitor import qualities, worsening
+from shipway.monitor import partquality, partsums, qualities, worsening
 from shipway.monitor.bins import Bins
 from shipway.monitor.judgement import Finding
 from shipway.monitor.summary import Summary
@@ -14,6 +14,7 @@ from shipway.monitor.worsening import Rule
 from shipway.runtime.database import Transaction
 
 NO_QUERIES = "not judged: the label of one row says nothing of the order of its query, and the record names no queries"
+WINDOWS_BEFORE = 4  # of quality_window, that a part's usual is taken from
 
 
 def rule_of(spec: ModelSpec) -> Rule:
@@ -39,6 +40,7 @@ async def found(
     ripe = end - spec.labels.mature_after
     hours, answered = await qualities.hours_between(tx, model, version, ripe - said.quality_window, ripe)
     judged = worsening.by_labels(version, hours, answered, holdout, bins.output, rule)
+    judged += await _by_part(tx, model, spec, version, bins.output, holdout, ripe)
     if bins.output == "regression":
         return judged
     labelled, asked = await qualities.hours_between(tx, model, version, end - said.drift_window, end)
@@ -46,6 +48,19 @@ async def found(
     calibrated = next((one.state for one in judged if one.kind == worsening.CALIBRATION), "insufficient")
     pairs = worsening.Sure(window.sureness, window.binned), worsening.Sure(bins.sureness, bins.rows)
     return [*judged, worsening.by_probabilities(version, *pairs, rule, calibrated, coverage)]
+
+
+async def _by_part(
+    tx: Transaction, model: str, spec: ModelSpec, version: int, output: str, holdout: dict[str, float], ripe: datetime
+) -> list[Finding]:
+    """Of parts of the traffic, beside the weeks before."""
+    said = spec.monitoring
+    begin = ripe - said.quality_window
+    now = await partsums.between(tx, model, begin, ripe, version)
+    before = await partsums.between(tx, model, begin - WINDOWS_BEFORE * said.quality_window, begin)
+    allowed = {metric: said.quality_drop * abs(figure) for metric, figure in holdout.items()}
+    rate = said.drift_false_discoveries
+    return partquality.by_part(version, now, before, output, allowed, said.min_labels, rate)
 
 
 async def _holdout(tx: Transaction, model: str, version: int) -> dict[str, float]:

@@ -112,6 +112,34 @@ def rare_answers(window: Summary, bins: Bins, limits: Limits) -> list[Signal]:
     return found
 
 
+def rare_in_slices(window: Summary, bins: Bins, limits: Limits) -> list[Signal]:
+    """Answers that come much more often than in the reference in a part of the traffic. Both are samples, and may be
+    small: the test is exact for two counts (Przyborowski and Wilenski 1940), and its level is shared by all of them.
+    """
+    tested = []
+    for cut in bins.slicings:
+        sums, kinds = window.slices.get(cut.name), len(bins.answers)
+        if sums is None or not len(sums.answers) or not len(cut.answers):
+            continue
+        pairs = zip(cut.names, sums.answers.reshape(-1, kinds), cut.answers.reshape(-1, kinds), strict=True)
+        for part, seen, before in pairs:
+            rows, reference = int(seen.sum()), int(before.sum())
+            if rows < limits.min_requests or reference < limits.min_requests:
+                continue
+            for answer, times, usual_times in zip(bins.answers, seen.tolist(), before.tolist(), strict=True):
+                usual = (usual_times + 1) / (reference + kinds)
+                together = times + usual_times
+                p = float(bdtrc(times - 1, together, rows / (rows + reference))) if times else 1.0
+                tested.append((f"{answer} where {cut.name}={part}", times, rows, usual, p))
+    found = []
+    for subject, times, rows, usual, p in tested:
+        share, limit = times / rows, limits.rare_factor * usual
+        state: State = "alarm" if share > limit and p * len(tested) < SIGNIFICANT else "ok"
+        words = f"{times} of {rows} predictions ({share:.1%}); {usual:.1%} are usual there"
+        found.append(Signal("rare answer", subject, state, share, limit, words))
+    return found
+
+
 def repeats(window: Summary, bins: Bins, limits: Limits) -> Signal:
     """The same input again and again: a client that tries again without end, or an attack."""
     limit = max(limits.repeat_share, limits.rare_factor * bins.repeated)

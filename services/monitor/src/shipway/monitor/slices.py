@@ -23,7 +23,7 @@ OTHER, MISSING = "other", "missing"
 class Slicing:
     """How one feature cuts. ``names`` are its parts, the last two OTHER and MISSING; a number's part is by how many of
     ``edges`` it reaches, a category's by its code in ``codes``. ``place``: of the feature among the version's.
-    ``rows`` and ``score`` (parts, cells one after another): of the reference.
+    ``rows``, ``score`` and ``answers`` (parts, cells one after another): of the reference.
     """
 
     name: str
@@ -33,6 +33,7 @@ class Slicing:
     rows: Counts
     score: Counts
     codes: Counts | None = None
+    answers: Counts = field(default_factory=lambda: np.zeros(0, np.int64))
 
 
 def _none() -> Counts:
@@ -41,12 +42,13 @@ def _none() -> Counts:
 
 @dataclass
 class Sliced:
-    """Sums by part of one feature: how predictions ended, latencies and score in cells, part after part."""
+    """Sums by part of one feature: how predictions ended, latencies, score and answers in cells, part after part."""
 
     answered: Counts = field(default_factory=_none)
     failed: Counts = field(default_factory=_none)
     latencies: Counts = field(default_factory=_none)
     score: Counts = field(default_factory=_none)
+    answers: Counts = field(default_factory=_none)
 
     def add(self, other: "Sliced") -> None:
         """Adds another's, of the same slicing."""
@@ -56,17 +58,17 @@ class Sliced:
 
 
 def make_slicings(
-    signature: Signature, names: Sequence[str], rows: Matrix, score: Counts, score_cells: int
+    signature: Signature, names: Sequence[str], rows: Matrix, score: "Cells", answers: "Cells"
 ) -> list[Slicing]:
-    """The slicings of a version by these features, other names left out. ``score``: each reference row's cell."""
+    """The slicings of a version by these features, other names left out, of its reference's rows."""
     found = []
     for place, feature in enumerate(signature.features):
         if feature.name in names:
             cut = _cut(feature, place, rows[:, place])
             at = parts_of(cut, rows[:, place])
-            counts = np.bincount(at * score_cells + score, minlength=len(cut.names) * score_cells)
-            reference = np.bincount(at, minlength=len(cut.names))
-            found.append(Slicing(cut.name, place, cut.names, cut.edges, reference, counts.astype(np.int64), cut.codes))
+            parts = len(cut.names)
+            counted = np.bincount(at, minlength=parts), score.by(at, parts), cut.codes, answers.by(at, parts)
+            found.append(Slicing(cut.name, place, cut.names, cut.edges, *counted))
     return found
 
 
@@ -81,16 +83,28 @@ def parts_of(cut: Slicing, values: Matrix) -> Counts:
     return np.where(np.isnan(values), missing, parts).astype(np.int64)
 
 
-def count(
-    cut: Slicing, values: Matrix, latencies: Counts, latency_cells: int, score: Counts, score_cells: int
-) -> Sliced:
-    """Answered predictions by part: of each its value, and the cells of its latency and score (rows,)."""
+@dataclass(frozen=True)
+class Cells:
+    """The cell of each row (rows,), out of so many."""
+
+    places: Counts
+    cells: int
+
+    def by(self, at: Counts, parts: int) -> Counts:
+        """Counts of the rows by the part that each is in, and by cell, part after part."""
+        counted = np.bincount(at * self.cells + self.places, minlength=parts * self.cells)
+        return counted.astype(np.int64)
+
+
+def count(cut: Slicing, values: Matrix, latencies: Cells, score: Cells, answers: Cells) -> Sliced:
+    """Answered predictions by part: of each its value (rows,), and the cells of its latency, score and answer."""
     at, parts = parts_of(cut, values), len(cut.names)
     return Sliced(
         answered=np.bincount(at, minlength=parts).astype(np.int64),
         failed=np.zeros(parts, np.int64),
-        latencies=np.bincount(at * latency_cells + latencies, minlength=parts * latency_cells).astype(np.int64),
-        score=np.bincount(at * score_cells + score, minlength=parts * score_cells).astype(np.int64),
+        latencies=latencies.by(at, parts),
+        score=score.by(at, parts),
+        answers=answers.by(at, parts),
     )
 
 

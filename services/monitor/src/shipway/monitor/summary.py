@@ -24,7 +24,7 @@ from shipway.monitor.bins import (
     places_of,
     sureness_of,
 )
-from shipway.monitor.slices import Sliced, count, count_failed
+from shipway.monitor.slices import Cells, Sliced, count, count_failed
 
 # Latencies are counted by half powers of two of a microsecond, delays of a millisecond: known to a fifth.
 LATENCIES = 64
@@ -173,11 +173,11 @@ def _count_slices(found: Summary, part: pa.Table, bins: Bins) -> None:
     scores, scored = _matrix(part["scores"], len(bins.answers) if bins.output == "multiclass" else 1)
     if not fit or not scored or not len(rows) or len(scores) != len(rows) or rows.shape[1] < len(bins.features):
         return
-    latencies = _places(part["latency_us"].to_numpy())
-    score = places_of(bins.score, main_score(scores)).astype(np.int64)
+    latencies = Cells(_places(part["latency_us"].to_numpy()), LATENCIES)
+    score = Cells(places_of(bins.score, main_score(scores)).astype(np.int64), len(bins.score.reference))
+    answers = Cells(answers_of(scores, bins.output, bins.answer_edges), len(bins.answers))
     for cut in bins.slicings:
-        values, cells = rows[:, cut.place], len(bins.score.reference)
-        found.slices.setdefault(cut.name, Sliced()).add(count(cut, values, latencies, LATENCIES, score, cells))
+        found.slices.setdefault(cut.name, Sliced()).add(count(cut, rows[:, cut.place], latencies, score, answers))
 
 
 def _count_failed_slices(found: Summary, part: pa.Table, bins: Bins) -> None:

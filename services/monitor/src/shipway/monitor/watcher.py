@@ -22,6 +22,7 @@ from shipway.monitor import (
     letters,
     metrics,
     naming,
+    partsums,
     qualitywatch,
     retrainer,
     store,
@@ -86,6 +87,7 @@ class Watcher:
                 await windows.forget_before(tx, datetime.now(UTC) - KEEP)
                 await latencies.forget_before(tx, datetime.now(UTC))
                 await findings.forget_before(tx, datetime.now(UTC) - KEEP)
+                await partsums.forget_before(tx, datetime.now(UTC) - KEEP_ALERTS)
                 await alerts.forget_before(tx, datetime.now(UTC) - KEEP_ALERTS)
                 await retrainer.forget_before(tx, datetime.now(UTC) - KEEP_ALERTS)
                 await store.forget_before(tx, datetime.now(UTC))

@@ -141,6 +141,7 @@ AlertKind = Literal[
     "unseen_values",
     "drift",
     "quality",
+    "part_quality",
     "calibration",
     "estimated_quality",
     "retraining",

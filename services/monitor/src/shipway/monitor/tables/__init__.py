@@ -4,7 +4,7 @@ from shipway.monitor.tables.alerts import alerts, notices, retrainings, silences
 from shipway.monitor.tables.base import metadata
 from shipway.monitor.tables.dashboard import dashboard_sessions, dead_letters
 from shipway.monitor.tables.history import forgettings, history_files, history_staged
-from shipway.monitor.tables.labels import label_counts, label_files, labels, quality, quality_totals
+from shipway.monitor.tables.labels import label_counts, label_files, labels, part_quality, quality, quality_totals
 from shipway.monitor.tables.levels import level_counts, level_states, phases, sightings
 from shipway.monitor.tables.models import events, models, requests, signatures, usage, versions
 from shipway.monitor.tables.windows import findings, latencies, reference_bins, watch_states, window_parts, windows
@@ -27,6 +27,7 @@ __all__ = [
     "metadata",
     "models",
     "notices",
+    "part_quality",
     "phases",
     "quality",
     "quality_totals",

@@ -25,6 +25,7 @@ labels = sa.Table(
     # When it was counted, and what was counted before it, as [{label, settled_at}], the oldest first.
     sa.Column("settled_at", TIME),
     sa.Column("earlier", JSONB),
+    sa.Column("parts", JSONB),  # of the traffic, that its prediction is in; null where they are not counted
     sa.Index("labels_due", "model", "due_at", postgresql_where=sa.text("counted is distinct from label")),
     sa.Index("labels_by_time", "model", "predicted_at"),
 )
@@ -45,6 +46,20 @@ quality = sa.Table(
     sa.Column("version", sa.Integer, primary_key=True),
     sa.Column("hour", TIME, primary_key=True),
     sa.Column("sums", JSONB, nullable=False),
+)
+
+# Sums over labelled answers by the hour of the prediction and the part of the traffic ("": all that have parts).
+part_quality = sa.Table(
+    "part_quality",
+    metadata,
+    sa.Column("model", sa.Text, primary_key=True),
+    sa.Column("version", sa.Integer, primary_key=True),
+    sa.Column("hour", TIME, primary_key=True),
+    sa.Column("part", sa.Text, primary_key=True),
+    sa.Column("labelled", sa.BigInteger, nullable=False),
+    sa.Column("correct", sa.BigInteger, nullable=False),
+    sa.Column("log_loss_sum", sa.Float, nullable=False),
+    sa.Column("error_sum", sa.Float, nullable=False),
 )
 
 quality_totals = sa.Table(
