@@ -4,7 +4,9 @@ import asyncio
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -12,6 +14,7 @@ import pytest
 from tritonclient.http import InferenceServerClient, InferInput
 from world import World, eventually, features_of, make_rows
 
+from shipway.client import AsyncShipway, Refused
 from shipway.contract import events as e
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -64,9 +67,35 @@ async def test_the_example_of_the_page_runs(shipway_world: World, served: str, r
     assert "true" in ran.stdout or "false" in ran.stdout
 
 
-async def test_several_models_answer_now_or_later_and_a_killed_gateway_keeps_results(shipway_world: World) -> None:
-    for model in ("north", "south"):
-        await shipway_world.declare(model, groups=["pair"])
+LOOKUPS = [{"table": "people", "key": "person", "features": ["age", "colour"]}]
+
+
+def known(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows of a look-up table: person 0, 1, ..."""
+    return [{"person": i, "age": row["age"], "colour": row["colour"]} for i, row in enumerate(rows)]
+
+
+def naming(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The same rows as who knows no more than the person sends them."""
+    return [{"size": row["size"], "flag": row["flag"], "person": i} for i, row in enumerate(rows)]
+
+
+async def looks_up(shipway: AsyncShipway, rows: Sequence[dict[str, Any]]) -> None:
+    """Waits until ``north`` answers who names persons as it answers who says everything."""
+    given = [p.probability for p in (await shipway.predict("north", rows)).predictions]
+
+    async def same() -> bool:
+        answer = await shipway.predict("north", naming(rows))
+        return [p.probability for p in answer.predictions] == given and answer.looked_up == {"people": len(rows)}
+
+    await eventually(same, "what is published is what is scored", within_s=10)
+
+
+async def test_several_models_answer_now_or_later_and_a_killed_gateway_keeps_results_and_look_ups(
+    shipway_world: World,
+) -> None:
+    for model, lookups in (("north", LOOKUPS), ("south", [])):
+        await shipway_world.declare(model, groups=["pair"], lookups=lookups)
         assert (await shipway_world.train(model)).succeeded
     alone = {m: (await shipway_world.shipway.predict(m, ROWS[:2])).predictions for m in ("north", "south")}
     async with httpx.AsyncClient(base_url=shipway_world.gateway, timeout=10) as client:
@@ -105,8 +134,28 @@ async def test_several_models_answer_now_or_later_and_a_killed_gateway_keeps_res
         await eventually(told_too, "the client finds its result")
         first = await shipway_world.shipway.predict_several(["north", "south"], ROWS[:1], aggregate="first")
         assert len(first["answers"]) == 1
+        shipway = shipway_world.shipway
+        assert await shipway.put_features("people", known(ROWS[:3]), key="person") == 3
+        await looks_up(shipway, ROWS[:3])
+        changed = [ROWS[0] | {"age": 3.5, "colour": "red"}, *ROWS[1:3]]
+        await shipway.put_features("people", known(changed)[:1], key="person")
+        await looks_up(shipway, changed)
+        assert (await shipway.features("people", "0"))["values"] == {"age": 3.5, "colour": "red"}
+        with pytest.raises(Refused, match="'nobody' is not in people"):
+            await shipway.predict("north", [naming(ROWS[:1])[0] | {"person": "nobody"}])
         await shipway_world.kill("gateway")
         await eventually(answered, "the result outlives the gateway")
+        await looks_up(shipway, changed)
+        await shipway.forget_features("people", ["0"])
+
+        async def forgotten() -> bool:
+            try:
+                await shipway.predict("north", naming(ROWS[:1]))
+            except Refused as err:
+                return "'0' is not in people" in str(err)
+            return False
+
+        await eventually(forgotten, "who is forgotten is not known", within_s=10)
 
 
 async def test_the_published_document_is_the_running_gateways(shipway_world: World, root: Path) -> None:

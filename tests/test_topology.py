@@ -54,7 +54,7 @@ async def test_only_the_declared_write_and_only_declared_types(shipway_world: Wo
             assert isinstance(event.payload, topic.types), f"{event.payload.type} on {topic.name}"
     always = {(p, t.name) for t in SHARED_TOPICS for p in t.producers}
     rare = {"shipway.retirement-events", "shipway.operator-commands", "shipway.feedback", "shipway.results"}
-    rare |= {"shipway.monitoring-events"}
+    rare |= {"shipway.monitoring-events", "shipway.features"}
     again = {("trainer", "shipway.model-declarations"), ("trainer", "shipway.training-requests")}
     again |= {("gateway", "shipway.prediction-log")}
     again |= {("releaser", "shipway.training-requests"), ("monitor", "shipway.training-requests")}

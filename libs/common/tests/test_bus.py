@@ -20,6 +20,7 @@ from shipway.contract.envelope import Envelope, encode
 from shipway.contract.errors import Permanent
 from shipway.contract.topics import Topic
 from shipway.runtime import idle_fetch
+from shipway.runtime.compacted import Compacted
 from shipway.runtime.kafka import Producer, client_arguments, partitions_of
 from shipway.runtime.provision import missing_topics, provision
 from shipway.runtime.relay import read_back
@@ -188,6 +189,41 @@ async def test_a_table_has_the_last_value_of_every_key(bus: KafkaSettings) -> No
                 await asyncio.sleep(0.02)
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
+
+
+async def test_a_table_that_resumes_hears_no_older_value_again_and_a_lost_topic_anew(bus: KafkaSettings) -> None:
+    topic = a_topic(partitions=1, retention_h=None)
+    await provision(bus, (topic,))
+    heard: list[tuple[str, str]] = []
+
+    def put(key: str, event: Envelope) -> None:
+        assert isinstance(event.payload, e.TrainingAccepted)
+        heard.append((key, event.payload.request_id))
+
+    async with producing(bus) as producer:
+
+        async def say(request: str) -> None:
+            payload = e.TrainingAccepted(model="a", request_id=request)
+            message = encode(Envelope(secrets.token_hex(8), "test", datetime.now(UTC), payload))
+            await producer.send(topic.name, message.key, message.value, message.headers)
+
+        async def follow(compacted: Compacted, *wanted: str) -> None:
+            heard.clear()
+            following = asyncio.create_task(compacted.run())
+            async with ends_within(20, f"{wanted} are heard", heard):
+                while [request for _, request in heard] != list(wanted):
+                    await asyncio.sleep(0.02)
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
+
+        await say("1")
+        resuming = Compacted(bus, topic, put, lambda key: heard.append((key, "gone")), resume=True)
+        await follow(resuming, "1")
+        await producer.send(topic.name, b"a", None, [])
+        await say("2")
+        await follow(resuming, "gone", "2")
+        resuming._read_to[TopicPartition(topic.name, 0)] = 99  # as if the broker had lost what came after
+        await follow(resuming, "1", "gone", "2")
 
 
 async def test_what_was_acknowledged_is_found_where_it_was_put(bus: KafkaSettings) -> None:

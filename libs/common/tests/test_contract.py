@@ -68,7 +68,17 @@ def grown(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     free = ("spec", "signature", "release", "prediction_log", "metrics", "champion_metrics", "set_aside_rows")
-    free += ("generations", "library_versions", "answer", "problem", "figures", "params", "files", "retirement")
+    free += (
+        "generations",
+        "library_versions",
+        "values",
+        "answer",
+        "problem",
+        "figures",
+        "params",
+        "files",
+        "retirement",
+    )
     return {k: v if k in free else grown(v) for k, v in value.items()} | {"a_field_of_tomorrow": 1}
 
 

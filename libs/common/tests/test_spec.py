@@ -56,6 +56,50 @@ def test_a_release_sticks_to_a_header_or_a_feature_that_is_there(sticky: str) ->
         assert parse_toml(GOOD + f'[release]\nsticky = "{good}"\n').release.sticky == good
 
 
+LOOKUP = """
+[[lookups]]
+table = "carriers"
+key = "flight"
+features = ["carrier"]
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "instead", "field", "remedy"),
+    [
+        ('table = "carriers"', 'table = "Carriers"', "lookups.0.table", "lower-case"),
+        ('table = "carriers"', 'tabel = "carriers"', "lookups.0.tabel", "did you mean 'table'"),
+        ('key = "flight"', "", "lookups.0.key", "is required"),
+        ('key = "flight"', 'key = "carrier"', "lookups.0.key", "looked up itself; name a field that requests give"),
+        ('key = "flight"', 'key = "late"', "lookups.0.key", "is the target or the time column"),
+        ('["carrier"]', '["plane"]', "lookups.0.features", "'plane' is none of the features; declare it"),
+        ('["carrier"]', '["carrier", "carrier"]', "lookups.0.features", "'carrier' is looked up twice"),
+        ('["carrier"]', "[]", "lookups.0.features", "at least 1 item"),
+        ('["carrier"]', '["carrier"]\nmissing = "guess"', "lookups.0.missing", "'refuse' or 'null'"),
+        ('["carrier"]', '["carrier"]\nmax_age = "old"', "lookups.0.max_age", "must be a duration"),
+    ],
+)
+def test_a_wrong_look_up_is_named(line: str, instead: str, field: str, remedy: str) -> None:
+    with pytest.raises(InvalidSpec) as caught:
+        parse_toml(GOOD + LOOKUP.replace(line, instead))
+    assert any(problem.field == field and remedy in problem.problem for problem in caught.value.problems), caught.value
+
+
+def test_a_look_up_agrees_with_its_features_and_with_what_a_release_sticks_to() -> None:
+    good = parse_toml(GOOD + LOOKUP)
+    assert parse_spec(to_builtins(good)) == good
+    assert "lookups" not in to_builtins(parse_toml(GOOD)), "a service of the release before reads it"
+    strict = GOOD.replace('{ type = "category" }', '{ type = "category", nullable = false }')
+    with pytest.raises(InvalidSpec, match=r"lookups\.0\.missing: .* not nullable; make it nullable, or say"):
+        parse_toml(strict + LOOKUP + 'missing = "null"\n')
+    loose = GOOD.replace('{ type = "category" }', '{ type = "category", optional = true }')
+    with pytest.raises(InvalidSpec, match=r'lookups\.0\.missing: .* may be left out; say missing = "null"'):
+        parse_toml(loose + LOOKUP)
+    with pytest.raises(InvalidSpec, match=r"release\.sticky: requests do not give what is looked up; .*feature:flight"):
+        parse_toml(GOOD + '[release]\nsticky = "feature:carrier"\n' + LOOKUP)
+    assert parse_toml(GOOD + '[release]\nsticky = "feature:flight"\n' + LOOKUP).release.sticky == "feature:flight"
+
+
 def test_a_good_file_comes_back_from_json() -> None:
     spec = parse_toml(GOOD)
     assert parse_spec(to_builtins(spec)) == spec

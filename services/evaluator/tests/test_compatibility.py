@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shipway.contract.errors import Permanent
+from shipway.contract.lookups import Lookup
 from shipway.contract.signature import Feature, RowEncoder, Signature
 from shipway.evaluator.compatibility import incompatibilities
 
@@ -36,6 +37,47 @@ def number(name: str = "n", **changes: Any) -> Feature:
 def test_what_breaks_clients_is_named(old: Signature, new: Signature, problem: str) -> None:
     (found,) = incompatibilities(old, new)
     assert found.startswith(problem)
+
+
+def looking_up(missing: Any = "refuse", key: str = "id", table: str = "t", **changes: Any) -> Signature:
+    """A signature whose feature x is looked up."""
+    rule = Lookup(table=table, key=key, features=["x"], missing=missing)
+    return signature(number(), number("x", **changes), lookups=[rule])
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        (
+            looking_up(),
+            signature(number(), number("x")),
+            "x: clients leave it to a look-up by id, and it is not looked up any more",
+        ),
+        (looking_up(), looking_up(key="n"), "x: is looked up by n, and clients give id"),
+        (looking_up("null"), looking_up(), "x: a row whose id is not known is refused now, and had nulls"),
+        (signature(number()), looking_up(), "x: is a new required feature; make it optional"),
+        (
+            signature(number(), number("x", optional=True)),
+            looking_up(),
+            "x: may not be left out any more, where id is not known",
+        ),
+        (
+            looking_up(optional=True),
+            signature(number(), number("x", optional=True)),
+            "id: clients send it, but nothing is looked up by it any more",
+        ),
+    ],
+)
+def test_what_breaks_clients_that_leave_features_to_look_ups_is_named(
+    old: Signature, new: Signature, problem: str
+) -> None:
+    assert any(found.startswith(problem) for found in incompatibilities(old, new))
+
+
+def test_look_ups_that_break_nobody_are_allowed() -> None:
+    assert incompatibilities(signature(number()), looking_up("null")) == []
+    assert incompatibilities(signature(number(), number("x")), looking_up()) == []
+    assert incompatibilities(looking_up(), looking_up("null", table="other")) == []
 
 
 def test_what_breaks_nobody_is_allowed() -> None:

@@ -17,6 +17,7 @@ from shipway.contract.envelope import Envelope, WireMessage, encode
 from shipway.contract.errors import Transient
 from shipway.contract.events import (
     DesiredState,
+    FeaturesPublished,
     HeldVersion,
     LoadedVersion,
     ModelDeclared,
@@ -27,13 +28,14 @@ from shipway.contract.events import (
 )
 from shipway.contract.rows import Answer, Ask, Frames
 from shipway.gateway.asking import Asker
+from shipway.gateway.featuretable import FeatureTable
 from shipway.gateway.groups import Groups
 from shipway.gateway.infer import InferApp
 from shipway.gateway.later import Later
 from shipway.gateway.predict import PredictApp
 from shipway.gateway.registry import Registry
 from shipway.gateway.results import Results
-from shipway.gateway.settings import LaterSettings, LimitSettings, ProbeSettings
+from shipway.gateway.settings import FeatureSettings, LaterSettings, LimitSettings, ProbeSettings
 from shipway.gateway.several import Several
 from shipway.gateway.together import SeveralApp
 from shipway.gateway.upstream import Upstream
@@ -144,7 +146,8 @@ class Gateway:
     def __init__(self, probes: dict[str, float], limits: dict[str, Any]) -> None:
         settings = LimitSettings(**{"patience_ms": 100} | limits)
         watching = {"every_s": 0.05, "every_out_s": 0.02, "timeout_s": 2} | probes
-        self.registry = Registry(KafkaSettings(), ProbeSettings.model_validate(watching))
+        self.features = FeatureTable(KafkaSettings(), FeatureSettings(keep_rows=5))
+        self.registry = Registry(KafkaSettings(), ProbeSettings.model_validate(watching), self.features)
         self.registry.desired.caught_up.set()
         self.registry.presence.caught_up.set()
         self.upstream = Upstream(self.registry, settings)
@@ -241,6 +244,8 @@ class Gateway:
             view = self.groups.view
         elif isinstance(payload, PredictionResult):
             view = self.results.view
+        elif isinstance(payload, FeaturesPublished):
+            view = self.features.topic
         view._take(message.key, message.value, list(message.headers))
 
 

@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 import pytest
 from restfuzz import fuzz
 
-from shipway.contract.events import FeedbackReceived
+from shipway.contract.events import FeaturesPublished, FeedbackReceived
 from shipway.gateway.api import add_routes
 from shipway.runtime.authsettings import AccessSettings
 from shipway.runtime.guard import Guard
@@ -29,9 +30,11 @@ def kafka(rest: httpx.AsyncClient, kafkas: list[Any]) -> Any:
 
 @pytest.fixture
 async def rest(gateways: Any, predictors: Any, kafkas: list[Any]) -> AsyncIterator[httpx.AsyncClient]:
-    """The whole of the gateway's HTTP, with one model on one instance."""
+    """The whole of the gateway's HTTP, with one model on one instance, and one row of a look-up table."""
     gateway = await gateways(body_bytes=200_000)
     kafkas.append(gateway.kafka)
+    gateway.features.topic.caught_up.set()
+    gateway.hears(FeaturesPublished(table="people", key="7", values={"colour": "red"}, at=datetime.now(UTC)))
     gateway.wants((1, "champion", 1.0))
     await gateway.knows(predictors[0], 1)
     add_ops_routes(gateway.rest, Readiness())
@@ -48,6 +51,8 @@ def to_our_model(case: Any) -> None:
         case.body.pop("rows", None)
         case.body.pop("group", None)
         case.body.pop("client_ids", None)
+    if "table" in (case.path_parameters or {}) and len(str(case.path_parameters["table"])) % 2:
+        case.path_parameters |= {"table": "people", "key": "7"}
     if "model" in (case.path_parameters or {}) and len(str(case.path_parameters["model"])) % 2:
         case.path_parameters["model"] = "m"
 
@@ -64,7 +69,11 @@ NAMES = ["../etc/passwd", "..%2f..%2fetc", "%00", "m%0d%0aset-cookie:x=1", "%ff%
 
 @pytest.mark.parametrize("name", NAMES)
 async def test_a_name_that_is_no_models_is_not_found(rest: httpx.AsyncClient, name: str) -> None:
-    for answer in (await rest.post(f"/predict/{name}", json={"row": ROW}), await rest.get(f"/models/{name}")):
+    for answer in (
+        await rest.post(f"/predict/{name}", json={"row": ROW}),
+        await rest.get(f"/models/{name}"),
+        await rest.get(f"/features/{name}/{name}"),
+    ):
         assert answer.status_code in (404, 405), answer.text
         assert answer.headers["content-type"] == "application/problem+json"
         assert "set-cookie" not in answer.headers

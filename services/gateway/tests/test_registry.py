@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shipway.contract.events import DesiredState, HeldVersion, LoadedVersion, Presence, Traffic
+from shipway.gateway.featuretable import FeatureTable
 from shipway.gateway.registry import Health, Registry
 from shipway.gateway.routing import model_routes
-from shipway.gateway.settings import ProbeSettings
+from shipway.gateway.settings import FeatureSettings, ProbeSettings
 from shipway.runtime.settings import KafkaSettings
 
 SIGNATURE = {"features": [{"name": "x", "type": "number"}], "output": "regression", "target": "y"}
@@ -186,7 +187,7 @@ news = st.one_of(
 @settings(max_examples=150, deadline=None)
 @given(st.lists(news, max_size=25))
 def test_the_table_is_that_of_all_that_is_known_whatever_was_made_anew(heard: list[tuple[str, str, Any]]) -> None:
-    registry, moves = Registry(KafkaSettings(), ProbeSettings()), 0
+    registry, moves = Registry(KafkaSettings(), ProbeSettings(), FeatureTable(KafkaSettings(), FeatureSettings())), 0
     for what, name, more in heard:
         if what == "wants":
             held = [HeldVersion(version=v, digest=f"d{v}", role="standby", signature=SIGNATURE) for v in more]

@@ -20,6 +20,7 @@ from shipway.bundle.store import Bundle, read_bundle
 from shipway.contract.errors import InvalidField, Permanent
 from shipway.contract.events import TrainingCompleted
 from shipway.contract.history import history_key, labels_key
+from shipway.contract.lookups import Lookup
 from shipway.contract.spec import STAGES, parse_spec, to_builtins
 from shipway.runtime.objects import FolderStore
 from shipway.trainer.checks import QueryFigures, problems_of_queries
@@ -133,6 +134,12 @@ def test_a_bundle_holds_a_model_that_gives_its_golden_scores(case: Case) -> None
     assert bundle.manifest.train_to <= bundle.manifest.holdout_from
     assert set(bundle.manifest.library_versions) == {"lightgbm", "numpy", "python"}
     assert b"pandas_categorical:null" in bundle.model_text
+
+
+def test_a_version_carries_what_it_looks_up(case: Case) -> None:
+    rule = {"table": "people", "key": "person", "features": ["n"], "max_age": "1d"}
+    bundle = read_bundle(case.store, case.train(lookups=[rule])["digest"])
+    assert bundle.signature.lookups == [Lookup(table="people", key="person", features=["n"], max_age_s=86400)]
 
 
 def test_the_report_and_the_event_agree(case: Case) -> None:

@@ -27,6 +27,7 @@ def keys(spec: dict[str, Any], told: Any = None) -> list[str]:
         ({"training": {"seed": 9}}, "train"),
         ({"training": {"params": {"num_leaves": 3}}}, "train"),
         ({"gates": {"floor": 0.9}}, "build"),
+        ({"lookups": [{"table": "t", "key": "k", "features": ["n"]}]}, "build"),
         ({"training": {"time_limit": "1h", "max_attempts": 9, "threads": 3}}, "build"),
     ],
 )

@@ -55,6 +55,7 @@ COMMANDS: dict[str, Entry] = {
     "jobs": Entry("jobs", "app", "Trainings and searches on record, stage by stage; run a failed one again."),
     "predict": Entry("predict", "predict"),
     "predictions": Entry("predictions", "app", "The record of what was predicted."),
+    "features": Entry("features", "app", "Features that gateways look up: publish, look at, forget."),
     "mlflow": Entry("mlflow", "app", "Versions and their evaluations in an MLflow."),
     "forget": Entry("forget", "forget"),
     "quality": Entry("quality", "quality"),

@@ -34,8 +34,12 @@ class KnownLabel:
 
 @dataclass(frozen=True)
 class Predictions:
-    """The answers, in the order of the rows, and the version that gave them."""
+    """The answers, in the order of the rows, and the version that gave them.
+
+    ``looked_up``: of how many rows each look-up table knew the entity, where the version looks features up.
+    """
 
     model: str
     version: int
     predictions: list[Prediction]
+    looked_up: dict[str, int] | None = None

@@ -1,7 +1,7 @@
 """The same client for code that blocks: every call runs the async one to its end."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
@@ -155,6 +155,24 @@ class Shipway:
     def feedback_many(self, model: str, labels: Sequence[KnownLabel]) -> int:
         """See AsyncShipway.feedback_many."""
         return self._run(self._client.feedback_many(model, labels))
+
+    def put_features(
+        self, table: str, rows: Iterable[Mapping[str, Any]], *, key: str, at: datetime | None = None
+    ) -> int:
+        """See AsyncShipway.put_features."""
+        return self._run(self._client.put_features(table, rows, key=key, at=at))
+
+    def features(self, table: str, key: str) -> dict[str, Any]:
+        """See AsyncShipway.features."""
+        return self._run(self._client.features(table, key))
+
+    def feature_tables(self) -> dict[str, Any]:
+        """See AsyncShipway.feature_tables."""
+        return self._run(self._client.feature_tables())
+
+    def forget_features(self, table: str, keys: Sequence[str]) -> None:
+        """See AsyncShipway.forget_features."""
+        self._run(self._client.forget_features(table, keys))
 
     def quality(self, name: str, days: int | None = None) -> dict[str, Any]:
         """See AsyncShipway.quality."""

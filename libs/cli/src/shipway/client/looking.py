@@ -109,6 +109,6 @@ class Looking(Calls):
     @asynccontextmanager
     async def events(self, *, from_start: bool = False) -> AsyncIterator[AsyncIterator[Followed]]:
         """Follows every event from now on (or from the start of what the broker keeps)."""
-        carried = [t for t in topics.TOPICS if t.types and t is not topics.PRESENCE]
+        carried = [t for t in topics.TOPICS if t.types and t not in (topics.PRESENCE, topics.FEATURES)]
         async with following(self.addresses.kafka, carried, from_start=from_start) as follower:
             yield aiter(follower)

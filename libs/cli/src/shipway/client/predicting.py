@@ -38,7 +38,8 @@ class Predicting(Calls):
         if explain:
             body["explain"] = True
         answer = await self._call("POST", f"{self.addresses.gateway}/predict/{model}", body)
-        return Predictions(answer["model"], answer["version"], [Prediction(**p) for p in answer["predictions"]])
+        predictions = [Prediction(**p) for p in answer["predictions"]]
+        return Predictions(answer["model"], answer["version"], predictions, answer.get("looked_up"))
 
     async def predict_several(
         self,

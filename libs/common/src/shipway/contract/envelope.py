@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 import msgspec
 
 from shipway.contract.errors import InvalidField, Permanent
-from shipway.contract.events import EVENT_TYPES, Payload, PredictionResult, Presence
+from shipway.contract.events import EVENT_TYPES, FeaturesPublished, Payload, PredictionResult, Presence
+from shipway.contract.lookups import row_key
 from shipway.contract.versions import check_not_newer
 
 Headers = list[tuple[str, bytes]]
@@ -44,11 +45,13 @@ class WireMessage:
 
 
 def key_of(payload: Payload) -> bytes | None:
-    """The Kafka key: the model, or the instance for presence, the id for a result."""
+    """The Kafka key: the model, or the instance for presence, the id for a result, table and key for features."""
     if isinstance(payload, Presence):
         return payload.instance.encode()
     if isinstance(payload, PredictionResult):
         return payload.result_id.encode()
+    if isinstance(payload, FeaturesPublished):
+        return row_key(payload.table, payload.key).encode()
     model = getattr(payload, "model", None)
     return model.encode() if isinstance(model, str) else None
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from shipway.contract.errors import InvalidField
 from shipway.contract.inferpaths import LENGTH_HEADER
-from shipway.contract.inferrows import rows_of
+from shipway.contract.inferrows import Encode, rows_of
 from shipway.contract.signature import RowEncoder, Scalar, Signature, describe_output
 from shipway.contract.tensors import NUMBERS, Tensor, read_tensors, write_tensor
 
@@ -103,8 +103,10 @@ def encode_request(request_id: str, labels: Labels, rows: Matrix) -> tuple[int, 
     return len(header), header + tail
 
 
-def decode_request(body: bytes, header_length: str | None, encoder: RowEncoder, *, max_rows: int) -> InferRequest:
-    """The request in a body, its rows encoded.
+def decode_request(
+    body: bytes, header_length: str | None, encoder: RowEncoder, *, max_rows: int, encode: Encode | None = None
+) -> InferRequest:
+    """The request in a body, its rows encoded: by ``encode`` where a tensor is not simply a feature's column.
 
     Raises:
         InvalidField: it is no request for such a model; says which part and why. InvalidRows: its values are wrong.
@@ -119,7 +121,7 @@ def decode_request(body: bytes, header_length: str | None, encoder: RowEncoder, 
     inputs = read_tensors(header.inputs, body[length:], "inputs", max_values=max_rows * features)
     if inputs and inputs[0].shape[0] > max_rows:
         raise InvalidField("inputs[0].shape", f"has {inputs[0].shape[0]} rows; {max_rows} are allowed")
-    rows = rows_of(inputs, encoder)
+    rows = rows_of(inputs, encoder, encode)
     for name, ids in (("prediction_ids", labels.prediction_ids), ("client_ids", labels.client_ids or [])):
         if ids and len(ids) != len(rows):
             raise InvalidField(f"parameters.{name}", f"has {len(ids)} entries for {len(rows)} rows")

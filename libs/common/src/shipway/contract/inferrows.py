@@ -1,6 +1,7 @@
 """The rows in tensors of the Open Inference Protocol: one a feature, or all of them as one (see ``inference``)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,10 +11,14 @@ from shipway.contract.signature import Feature, RowEncoder
 from shipway.contract.tensors import NUMBERS, Read
 
 Matrix = npt.NDArray[np.float64]
+Encode = Callable[[Sequence[Mapping[str, Any]]], list[list[float]]]
 
 
-def rows_of(inputs: Sequence[Read], encoder: RowEncoder) -> Matrix:
-    """The rows of a request's tensors; of a model with a feature named ``rows`` a tensor of one column is that."""
+def rows_of(inputs: Sequence[Read], encoder: RowEncoder, encode: Encode | None = None) -> Matrix:
+    """The rows of a request's tensors, by ``encode`` where they are not simply a column a feature.
+
+    Of a model with a feature named ``rows`` a tensor of one column is that.
+    """
     if len(inputs) == 1 and inputs[0].name == "rows" and len(inputs[0].shape) == 2:
         return _whole(inputs[0], encoder)
     if not inputs:
@@ -28,12 +33,13 @@ def rows_of(inputs: Sequence[Read], encoder: RowEncoder) -> Matrix:
     rows = _by_column(columns, count, encoder)
     if rows is None:
         told = zip(*(tensor.scalars() for tensor in columns.values()), strict=True)
-        rows = np.array(encoder.encode([dict(zip(columns, values, strict=True)) for values in told]), dtype=np.float64)
+        named = [dict(zip(columns, values, strict=True)) for values in told]
+        rows = np.array((encode or encoder.encode)(named), dtype=np.float64)
     return rows
 
 
 def _by_column(tensors: Mapping[str, Read], count: int, encoder: RowEncoder) -> Matrix | None:
-    """The rows of a tensor a feature, where nothing is unusual, as in most; None leaves it to ``encoder.encode``."""
+    """The rows of a tensor a feature, where nothing is unusual, as in most; None leaves it to ``encode``."""
     if tensors.keys() != encoder.names:
         return None
     rows = np.empty((count, len(encoder.columns)), np.float64)

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import msgspec
 
 from shipway.contract.errors import InvalidField, Permanent
+from shipway.contract.lookups import Lookup
 
 Scalar = str | int | float | bool | None
 FeatureType = Literal["number", "category", "boolean"]
@@ -47,12 +48,14 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True):
     """The features in the order of the model's columns, and the output.
 
     ``classes`` are the names of the classes in the order of the model's outputs; empty for a regression and a ranking.
+    ``lookups`` are the features that a gateway looks up where a request does not give them.
     """
 
     features: list[Feature]
     output: OutputKind
     target: str
     classes: list[str] = []
+    lookups: list[Lookup] = []
 
     @property
     def outputs_per_row(self) -> int:
@@ -84,6 +87,11 @@ def parse_signature(raw: Any) -> Signature:
     for f in signature.features:
         if len(f.categories) > MAX_CATEGORIES or len(set(f.categories)) != len(f.categories):
             raise InvalidField(f"signature.features.{f.name}.categories", "at most 100,000, each once")
+    looked_up = [name for one in signature.lookups for name in one.features]
+    if len(set(looked_up)) != len(looked_up) or not set(looked_up) <= set(names):
+        raise InvalidField("signature.lookups", "must be of its features, each once")
+    if stray := [one.key for one in signature.lookups if one.key in looked_up]:
+        raise InvalidField("signature.lookups", f"the key {stray[0][:100]!r} is looked up itself")
     wanted = {"binary": 2, "regression": 0, "ranking": 0}.get(signature.output)
     if (wanted is not None and len(signature.classes) != wanted) or (wanted is None and len(signature.classes) < 2):
         raise InvalidField("signature.classes", f"{len(signature.classes)} do not fit {signature.output} output")
@@ -119,12 +127,15 @@ class RowEncoder:
     """Turns named values into the model's numbers; made once a version, used for every request.
 
     A missing value is NaN; a category is its code, or UNSEEN; a boolean is 0 or 1. ``columns`` are the features, each
-    with the codes of its categories.
+    with the codes of its categories. ``fields`` are what a request's row may give: its features, and keys by which
+    others are looked up (``lookups``, which is done before).
     """
 
     def __init__(self, signature: Signature) -> None:
         self.signature = signature
         self.names = frozenset(f.name for f in signature.features)
+        self.lookups = signature.lookups
+        self.fields = self.names | {one.key for one in signature.lookups}
         self.columns = [(f, {c: float(i) for i, c in enumerate(f.categories)}) for f in signature.features]
         names = [f.name for f in signature.features]
         self._values: Callable[[Any], tuple[Any, ...]] = (
@@ -191,8 +202,10 @@ class RowEncoder:
         return numbers
 
     def _unknown(self, name: str) -> str:
-        close = difflib.get_close_matches(name, self.names, 1)
-        hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(sorted(self.names))}"
+        if name in self.fields:
+            return "is what gateways look features up by; here, give the features"
+        close = difflib.get_close_matches(name, self.fields, 1)
+        hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(sorted(self.fields))}"
         return f"is not a feature of this model; {hint}"
 
 

@@ -136,6 +136,9 @@ MONITORING_EVENTS = Topic(
 RESULTS = Topic(
     "shipway.results", (e.PredictionResult,), "result_id", ("gateway",), (), retention_h=1, tails=("gateway", "client")
 )
+FEATURES = Topic(
+    "shipway.features", (e.FeaturesPublished,), "table/key", ("client",), (), ("gateway",), retention_h=None
+)
 
 
 def dead_letters(service: Service) -> Topic:
@@ -157,6 +160,7 @@ SHARED_TOPICS: tuple[Topic, ...] = (
     PREDICTION_LOG,
     FEEDBACK,
     RESULTS,
+    FEATURES,
     MONITORING_EVENTS,
 )
 DEAD_LETTERS: dict[Service, Topic] = {s: dead_letters(s) for s in ("trainer", "evaluator", "releaser", "monitor")}

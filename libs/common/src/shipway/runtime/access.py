@@ -55,6 +55,8 @@ def scope_of(method: str, path: str) -> Scope | None:
             return "feedback"
     if method == "GET" and path.startswith("/results/"):
         return "predict"  # whoever may ask may have the answer
+    if path.startswith("/features/"):
+        return "operate"  # what is known of one person or firm
     if path in OPEN_PATHS:
         return None
     if (path == _SIGN_IN and method in ("GET", "POST")) or (path.startswith(_STYLE) and method == "GET"):

@@ -8,6 +8,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict
 
 from shipway.contract.signature import to_builtins
+from shipway.gateway.features import add_features
 from shipway.gateway.feedback import add_feedback
 from shipway.gateway.infer import Served
 from shipway.gateway.registry import Registry
@@ -50,11 +51,12 @@ class PredictionAnswer(BaseModel):
 
 
 class PredictAnswer(BaseModel):
-    """The answers in the order of the rows."""
+    """The answers in the order of the rows. ``looked_up``: of how many rows each look-up table knew the entity."""
 
     model: str
     version: int
     predictions: list[PredictionAnswer]
+    looked_up: dict[str, int] | None = None
 
 
 class SeveralBody(PredictBody):
@@ -68,8 +70,12 @@ class SeveralBody(PredictBody):
     later: bool = False
 
 
-class OneOfSeveral(PredictAnswer):
+class OneOfSeveral(BaseModel):
     """One model's answer; of each row it takes the features that it knows."""
+
+    model: str
+    version: int
+    predictions: list[PredictionAnswer]
 
 
 class FailedModel(BaseModel):
@@ -150,6 +156,7 @@ def add_routes(app: FastAPI, registry: Registry, results: Results, producer: Pro
     async def instances() -> dict[str, Any]:
         return {"instances": [_instance(registry, name) for name in sorted(registry.presences())]}
 
+    add_features(app, registry.features)
     add_feedback(app, producer, source)
 
     refusals = (400, 404, 413, 422, 502, 503, 504)

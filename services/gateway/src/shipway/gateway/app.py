@@ -6,6 +6,7 @@ from shipway.contract.envelope import WireMessage
 from shipway.contract.topics import PREDICTION_LOG
 from shipway.gateway.api import add_routes
 from shipway.gateway.asking import Asker
+from shipway.gateway.featuretable import FeatureTable
 from shipway.gateway.groups import Groups
 from shipway.gateway.infer import InferApp
 from shipway.gateway.later import Later
@@ -21,6 +22,7 @@ from shipway.runtime.direct import Direct
 from shipway.runtime.guard import Guard, open_guard
 from shipway.runtime.kafka import Producer, connected_producer
 from shipway.runtime.lifecycle import Body, Life
+from shipway.runtime.ops import Check
 from shipway.runtime.prediction_sink import PredictionSink, open_spool
 from shipway.runtime.starting import provisioned
 from shipway.runtime.workers import worker
@@ -47,7 +49,8 @@ def body(settings: GatewaySettings) -> Body:
 async def _serve(life: Life, settings: GatewaySettings, producer: Producer, guard: Guard) -> None:
     number = worker()
     instance = f"gateway-{settings.http.host}-{settings.http.port}" + ("" if number is None else f"-{number}")
-    registry = Registry(settings.kafka, settings.probes)
+    features = FeatureTable(settings.kafka, settings.features)
+    registry = Registry(settings.kafka, settings.probes, features)
     upstream = Upstream(registry, settings.limits)
 
     async def send(message: WireMessage) -> None:
@@ -71,9 +74,10 @@ async def _serve(life: Life, settings: GatewaySettings, producer: Producer, guar
     life.spawn("presence", registry.presence.run())
     life.spawn("results", results.view.run())
     life.spawn("groups", groups.view.run())
+    life.spawn("features", features.run())
     life.spawn("probes", registry.run_probes())
     # Once read, the tables stay as they are when Kafka goes: predictions go on.
-    life.readiness.check("tables", lambda: None if registry.read else "desired state and presence not read yet")
+    life.readiness.check("tables", _unread(registry))
     life.spawn("prediction log", sink.run())
     life.ready()
     await life.stopped()
@@ -81,3 +85,19 @@ async def _serve(life: Life, settings: GatewaySettings, producer: Producer, guar
     await later.drain(STOP_LATER_S)
     await sink.close()
     await upstream.close()
+
+
+def _unread(registry: Registry) -> Check:
+    """Whether a gateway that starts has what it needs. One that has served goes on to: a version that is the first to
+    look features up waits for them alone.
+    """
+    has_served = False
+
+    def check() -> str | None:
+        nonlocal has_served
+        if not registry.read:
+            return "desired state and presence not read yet"
+        has_served = has_served or registry.features.ready or not registry.features.wanted.is_set()
+        return None if has_served else "look-up tables not read yet"
+
+    return check

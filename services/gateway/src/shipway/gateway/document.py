@@ -5,9 +5,10 @@ from typing import Any
 from fastapi import FastAPI
 
 from shipway.gateway.api import add_routes
+from shipway.gateway.featuretable import FeatureTable
 from shipway.gateway.registry import Registry
 from shipway.gateway.results import Results
-from shipway.gateway.settings import LaterSettings, ProbeSettings
+from shipway.gateway.settings import FeatureSettings, LaterSettings, ProbeSettings
 from shipway.runtime.kafka import Producer
 from shipway.runtime.ops import Readiness, add_ops_routes
 from shipway.runtime.settings import KafkaSettings
@@ -18,7 +19,6 @@ def gateway_document() -> dict[str, Any]:
     app = FastAPI(title="Shipway gateway", docs_url="/docs", redoc_url=None)
     kafka = KafkaSettings()
     add_ops_routes(app, Readiness())
-    add_routes(
-        app, Registry(kafka, ProbeSettings()), Results(kafka, LaterSettings()), Producer(kafka, "document"), "document"
-    )
+    registry = Registry(kafka, ProbeSettings(), FeatureTable(kafka, FeatureSettings()))
+    add_routes(app, registry, Results(kafka, LaterSettings()), Producer(kafka, "document"), "document")
     return app.openapi()

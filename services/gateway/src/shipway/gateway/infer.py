@@ -67,7 +67,9 @@ class InferApp:
         asked.first_value = partial(first_value, body, json_bytes)
         route = await self._asker.route(asked)
         try:
-            request = decode_request(body, json_bytes, route.encoder, max_rows=self._asker.limits.rows)
+            encode = partial(self._asker.encoded, asked)
+            max_rows = self._asker.limits.rows
+            request = decode_request(body, json_bytes, route.encoder, max_rows=max_rows, encode=encode)
         except InvalidField as err:
             raise Problem(422, str(err)[:500], errors=[(err.field, err.problem)]) from err
         except InvalidRows as err:

@@ -131,12 +131,11 @@ class PredictApp:
         return render(asked, await self._asker.scores(asked, len(rows), as_bytes(rows), client_ids))
 
     def _encoded(self, asked: Asked, body: bytes) -> tuple[list[list[float]], list[str] | None]:
-        assert asked.route is not None, "a request is routed before it is read"
         request = parse_request(body)
         rows, client_ids = checked_rows(request, self._asker.limits.rows)
         asked.explain, asked.rows = request.explain, rows
         try:
-            return asked.route.encoder.encode(rows), client_ids
+            return self._asker.encoded(asked, rows), client_ids
         except InvalidRows as err:
             raise wrong_rows(err) from err
 
@@ -183,7 +182,10 @@ def render(asked: Asked, scores: list[list[float]]) -> bytes:
     if asked.explain:
         told = [one | describe_contributions(signature, row[width:]) for one, row in zip(told, scores, strict=True)]
     predictions = [{"id": one, **words} for one, words in zip(asked.ids, told, strict=True)]
-    return _encode({"model": route.model, "version": route.version, "predictions": predictions})
+    answer = {"model": route.model, "version": route.version, "predictions": predictions}
+    if asked.looked_up is not None:
+        answer["looked_up"] = asked.looked_up
+    return _encode(answer)
 
 
 def parse_request(body: bytes) -> PredictRequest:

@@ -19,6 +19,7 @@ from prometheus_client import Gauge
 from shipway.contract.errors import Permanent
 from shipway.contract.events import DesiredState, Presence
 from shipway.contract.topics import DESIRED_STATE, PRESENCE
+from shipway.gateway.featuretable import FeatureTable
 from shipway.gateway.routing import Instance, ModelRoutes, model_routes
 from shipway.gateway.settings import ProbeSettings
 from shipway.runtime import log
@@ -49,8 +50,10 @@ class Health:
 class Registry:
     """Instances and routes. ``routes`` is replaced as a whole, so that a request sees one consistent table."""
 
-    def __init__(self, kafka: KafkaSettings, probes: ProbeSettings) -> None:
+    def __init__(self, kafka: KafkaSettings, probes: ProbeSettings, features: FeatureTable) -> None:
         self._probes = probes
+        self.features = features
+        features.on_read = lambda: self._recompute(list(self.desired.values))
         self.desired = TableView(
             kafka, DESIRED_STATE, DesiredState, accept=_newer, on_change=lambda model: self._recompute([model])
         )
@@ -205,10 +208,15 @@ class Registry:
             if state is None:
                 routes.pop(model, None)
                 continue
+            if any(version.signature.get("lookups") for version in state.versions):
+                self.features.wanted.set()
+            looks_up = self.features.ready
             try:
                 before = routes.get(model)
-                found = model_routes(state, presences, self.well, before)
-                routes[model] = found if found.routes else model_routes(state, presences, self._was_well, before)
+                found = model_routes(state, presences, self.well, before, looks_up)
+                if not found.routes:
+                    found = model_routes(state, presences, self._was_well, before, looks_up)
+                routes[model] = found
             except Permanent as err:
                 _log.error("desired state can't be routed; the last one stays", model=model, reason=str(err))
         self.routes = routes

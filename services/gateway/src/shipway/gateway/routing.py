@@ -109,6 +109,7 @@ def model_routes(
     presences: Iterable[Presence],
     well: Callable[[str], bool],
     before: ModelRoutes | None = None,
+    looks_up: bool = True,
 ) -> ModelRoutes:
     """The routes of one model.
 
@@ -117,6 +118,7 @@ def model_routes(
         presences: what instances say of themselves.
         well: whether an instance, by name, passes its probes.
         before: the model's routes until now, for what stays as it is.
+        looks_up: whether the look-up tables are read; until then, versions that look features up can't answer.
 
     Raises:
         Permanent: the signature of a version that can answer is none.
@@ -124,7 +126,8 @@ def model_routes(
     known = {route.form.digest: route.form for route in before.routes} if before is not None else {}
     healthy = [p for p in presences if p.rows and well(p.instance)]
     wanted = {t.version: t.share for t in state.traffic}
-    routable = {v.version: (v, found) for v in state.versions if (found := _instances(state.model, v, healthy))}
+    able = [v for v in state.versions if looks_up or not v.signature.get("lookups")]
+    routable = {v.version: (v, found) for v in able if (found := _instances(state.model, v, healthy))}
     shares = _shares(wanted, [held for held, _ in routable.values()])
     routes = [
         Route(

@@ -44,6 +44,15 @@ class LaterSettings(BaseModel):
     keep_mb: int = Field(default=100, ge=1, description="megabytes of results kept in memory; the oldest go")
 
 
+class FeatureSettings(BaseModel):
+    """How much of the look-up tables a gateway keeps; a worker each."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    keep_rows: int = Field(default=500_000, ge=1, description="rows kept in memory; what is more is left out, and told")
+    keep_mb: int = Field(default=200, ge=1, description="megabytes kept in memory; what is more is left out, and told")
+
+
 class ProbeSettings(BaseModel):
     """How instances are watched."""
 
@@ -70,4 +79,5 @@ class GatewaySettings(GuardedSettings):
     probes: ProbeSettings = ProbeSettings()
     prediction_log: PredictionLogSettings = PredictionLogSettings()
     later: LaterSettings = LaterSettings()
+    features: FeatureSettings = FeatureSettings()
     http: HttpSettings = HttpSettings(port=8080)

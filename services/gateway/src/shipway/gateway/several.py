@@ -144,7 +144,7 @@ class Several:
             if routes is None or not routes.routes:
                 return  # not known now what it takes
             for route in routes.routes:
-                known |= route.encoder.names
+                known |= route.encoder.fields
         for i, row in enumerate(question.rows):
             if isinstance(row, dict) and (stray := row.keys() - known):
                 raise wrong(f"rows[{i}].{min(stray)[:100]}", "is not a feature of any of these models")
@@ -166,10 +166,10 @@ class Several:
 
     async def _asked(self, question: Question, asked: Asked) -> Answer:
         route = await self._asker.route(asked)
-        names = route.encoder.names
+        names = route.encoder.fields
         rows = [{k: v for k, v in row.items() if k in names} if isinstance(row, dict) else row for row in question.rows]
         try:
-            encoded = route.encoder.encode(rows)
+            encoded = self._asker.encoded(asked, rows)
         except InvalidRows as err:
             raise wrong_rows(err) from err
         asked.rows = rows

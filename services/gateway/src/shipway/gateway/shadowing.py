@@ -16,9 +16,12 @@ from prometheus_client import Counter as Metric
 
 from shipway.contract.predictionlog import PredictionRecord
 from shipway.contract.signature import InvalidRows
+from shipway.gateway.encoding import encoded_with_lookups
+from shipway.gateway.featuretable import FeatureTable
 from shipway.gateway.lanes import Item, Outcome
 from shipway.gateway.routing import Route, Shadow, pick_instance
 from shipway.gateway.upstream import Rows, Upstream
+from shipway.runtime.http import Problem
 from shipway.runtime.prediction_ids import as_text
 from shipway.runtime.prediction_sink import PredictionSink
 
@@ -54,7 +57,7 @@ class Shadows:
         instance = pick_instance(self._upstream.holders(route), registry.busy.__getitem__, random.randrange, ())
         if instance is None or registry.busy[instance.name] >= self._limits.shadow_busy:
             return self._over(route, sent, "dropped")
-        values = _encoded(champion, route, sent, rows)
+        values = _encoded(champion, route, sent, rows, registry.features)
         if values is None:
             return self._over(route, sent, "misfit")
         loop = asyncio.get_running_loop()
@@ -110,13 +113,19 @@ class Shadows:
             )
 
 
-def _encoded(champion: Route, route: Route, sent: Rows, rows: Sequence[Any] | None) -> bytes | None:
-    """The rows as the shadow takes them, which may know other features or categories; None where it can't."""
-    if champion.signature.features == route.signature.features:
+def _encoded(
+    champion: Route, route: Route, sent: Rows, rows: Sequence[Any] | None, features: FeatureTable
+) -> bytes | None:
+    """The rows as the shadow takes them, which may know other features or categories, or look others up; None where it
+    can't.
+    """
+    theirs, ours = champion.signature, route.signature
+    if theirs.features == ours.features and (rows is None or theirs.lookups == ours.lookups):
         return sent.values
     if rows is None:
         return None
     try:
-        return np.array(route.encoder.encode(list(rows)), "<f8").tobytes()
-    except InvalidRows:
+        numbers, _ = encoded_with_lookups(route.model, route.encoder, rows, features)
+    except (InvalidRows, Problem):
         return None
+    return np.array(numbers, "<f8").tobytes()

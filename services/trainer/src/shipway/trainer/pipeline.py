@@ -20,8 +20,7 @@ from shipway.bundle.sourcestate import fingerprint
 from shipway.bundle.store import write_bundle
 from shipway.bundle.windows import describe_window, windows_of
 from shipway.contract.errors import InvalidField
-from shipway.contract.signature import Signature
-from shipway.contract.signature import to_builtins as signature_to_builtins
+from shipway.contract.signature import Signature, encode_signature
 from shipway.contract.spec import ModelSpec
 from shipway.contract.spec import to_builtins as spec_to_builtins
 from shipway.runtime.objects import ObjectStore
@@ -152,12 +151,13 @@ def evaluate(work: Work, prepared: tuple[Signature, Prepared], model: Trained) -
 def build(
     work: Work, prepared: tuple[Signature, Prepared], model: Trained, report: dict[str, Any]
 ) -> tuple[None, dict[str, Any]]:
-    """The bundle, whole in the object store."""
+    """The bundle, whole in the object store. What is looked up is said here, as no earlier stage depends on it."""
     signature, rows = prepared
+    served = msgspec.structs.replace(signature, lookups=[one.rule for one in work.spec.lookups])
     work.tell(BEGINS["build"], f"{model.rounds} rounds")
     files = {
         "model.txt": model.text,
-        "signature.json": msgspec.json.encode(signature_to_builtins(signature)),
+        "signature.json": encode_signature(served),
         "golden.parquet": golden_file(work.spec, signature, rows, model),
         "reference.parquet": reference_file(work.spec, rows, model),
         "report.json": msgspec.json.format(msgspec.json.encode(report), indent=1),

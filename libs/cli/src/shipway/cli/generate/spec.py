@@ -6,11 +6,12 @@ from datetime import timedelta
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from shipway.contract.spec import FeatureSpec, OwnPython, ParamRange, Schedule, StagePolicy, format_duration
+from shipway.contract.spec import FeatureSpec, LookupSpec, OwnPython, ParamRange, Schedule, StagePolicy, format_duration
 
 # What a section holds by name, or may lack.
 _WITHIN: dict[str, tuple[type[BaseModel], str]] = {
     "features": (FeatureSpec, "features.NAME."),
+    "lookups": (LookupSpec, "lookups[]."),
     "schedule": (Schedule, "schedule."),
     "clean": (OwnPython, "clean."),
     "preprocess": (OwnPython, "preprocess."),

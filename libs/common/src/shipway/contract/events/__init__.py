@@ -16,6 +16,7 @@ from shipway.contract.events.command import (
     TrainingRetryRequested,
 )
 from shipway.contract.events.deadletter import DeadLettered
+from shipway.contract.events.features import FeaturesPublished
 from shipway.contract.events.release import (
     BundleRemoved,
     ModelDegraded,
@@ -59,7 +60,7 @@ from shipway.contract.events.watch import (
 # The prediction log's type: Arrow batches, not events (see contract.predictionlog).
 PREDICTION_BATCH = "shipway.PredictionBatch.v1"
 
-Payload = Event | Presence | PredictionResult | DeadLettered
+Payload = Event | Presence | PredictionResult | FeaturesPublished | DeadLettered
 
 EVENT_TYPES: dict[str, type[Payload]] = {
     t.type: t
@@ -98,6 +99,7 @@ EVENT_TYPES: dict[str, type[Payload]] = {
         DesiredState,
         Presence,
         PredictionResult,
+        FeaturesPublished,
         DeadLettered,
     )
 }
@@ -113,6 +115,7 @@ __all__ = [
     "DeadLettered",
     "DesiredState",
     "Event",
+    "FeaturesPublished",
     "FeedbackReceived",
     "FoundParameters",
     "Gate",

@@ -3,6 +3,7 @@
 from shipway.contract.spec.data import HISTORY, Data, FeatureSpec, Target
 from shipway.contract.spec.gates import Gates
 from shipway.contract.spec.levels import ServiceLevels
+from shipway.contract.spec.lookups import LookupSpec
 from shipway.contract.spec.model import ModelSpec
 from shipway.contract.spec.parsing import (
     MAX_MODEL_FILE_BYTES,
@@ -45,6 +46,7 @@ __all__ = [
     "Gates",
     "InvalidSpec",
     "Labels",
+    "LookupSpec",
     "ModelSpec",
     "Monitoring",
     "OwnPython",

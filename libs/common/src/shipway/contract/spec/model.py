@@ -5,12 +5,13 @@ from pydantic import Field, model_validator
 from shipway.contract.spec.data import Data, FeatureSpec, Target
 from shipway.contract.spec.gates import Gates
 from shipway.contract.spec.levels import ServiceLevels
+from shipway.contract.spec.lookups import LookupSpec, check_lookups
 from shipway.contract.spec.ranking import check_ranking
 from shipway.contract.spec.release import Release, Retirement
 from shipway.contract.spec.retraining import Retraining
 from shipway.contract.spec.search import Search
 from shipway.contract.spec.training import OBJECTIVES, Checks, OwnPython, Schedule, StageName, StagePolicy, Training
-from shipway.contract.spec.values import NAME, Section
+from shipway.contract.spec.values import NAME, Section, later
 from shipway.contract.spec.watching import Alerts, Labels, Monitoring, PredictionLogSpec
 
 
@@ -29,6 +30,7 @@ class ModelSpec(Section):
     data: Data
     target: Target
     features: dict[str, FeatureSpec] = Field(min_length=1, max_length=10_000)
+    lookups: list[LookupSpec] = later([], max_length=20)
     training: Training = Training()
     # These are left out where they are not said, as prediction_log.keep is.
     schedule: Schedule | None = Field(
@@ -69,7 +71,7 @@ class ModelSpec(Section):
         if any(not n.isprintable() or '"' in n or len(n) > 200 for n in self.features):
             raise ValueError("features: names must be printable, without quotes, 200 characters at most")
         by, _, name = self.release.sticky.partition(":")
-        if by == "feature" and name not in self.features:
+        if by == "feature" and name not in {*self.features, *(one.key for one in self.lookups)}:
             raise ValueError(f"release.sticky: {name[:100]!r} is none of the features; name one, or a header")
         if self.target.kind == "binary" and self.target.classes and len(self.target.classes) != 2:
             raise ValueError("target.classes: a binary target has two")
@@ -99,6 +101,16 @@ class ModelSpec(Section):
     @model_validator(mode="after")
     def _fits_its_kind(self) -> "ModelSpec":
         check_ranking(self)
+        return self
+
+    @model_validator(mode="after")
+    def _lookups_fit(self) -> "ModelSpec":
+        check_lookups(self.lookups, self.features, (self.target.column, self.data.time_column))
+        for one in self.lookups:
+            if self.release.sticky in [f"feature:{name}" for name in one.features]:
+                raise ValueError(
+                    f"release.sticky: requests do not give what is looked up; name what they do, feature:{one.key}"
+                )
         return self
 
     @model_validator(mode="after")

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ValidationError
 
 from shipway.contract.errors import InvalidField, Permanent
 from shipway.contract.spec.data import FeatureSpec
+from shipway.contract.spec.lookups import LookupSpec
 from shipway.contract.spec.model import ModelSpec
 from shipway.contract.spec.search import ParamRange
 from shipway.contract.spec.training import StagePolicy
@@ -91,7 +92,7 @@ def _nearest(location: list[str]) -> str:
     model: Any = ModelSpec
     for part in location[:-1]:
         field = model.model_fields.get(part) if isinstance(model, type) and issubclass(model, BaseModel) else None
-        named = {"features": FeatureSpec, "stages": StagePolicy, "space": ParamRange}
+        named = {"features": FeatureSpec, "stages": StagePolicy, "space": ParamRange, "lookups": LookupSpec}
         model = named.get(part, field.annotation if field is not None else model)
     fields = list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []
     close = difflib.get_close_matches(location[-1], fields, 1)
