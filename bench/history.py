@@ -18,7 +18,8 @@ import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
 from shipway.contract.events import ModelApproved
-from shipway.contract.predictionlog import PredictionRecord, encode_batch
+from shipway.contract.predictionbatch import encode_batch
+from shipway.contract.predictionlog import PredictionRecord
 from shipway.contract.signature import Feature, Signature, to_builtins
 from shipway.contract.topics import PREDICTION_LOG
 from shipway.embedded.stack import prepare

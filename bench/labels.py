@@ -18,7 +18,8 @@ from pydantic import SecretStr
 
 from shipway.contract.envelope import Envelope
 from shipway.contract.events import Label, LabelsReceived, ModelApproved, ModelDeclared
-from shipway.contract.predictionlog import PredictionRecord, decode_batch, encode_batch
+from shipway.contract.predictionbatch import decode_batch, encode_batch
+from shipway.contract.predictionlog import PredictionRecord
 from shipway.contract.signature import Feature, Signature, to_builtins
 from shipway.embedded.stack import prepare
 from shipway.embedded.supervisor import Supervisor

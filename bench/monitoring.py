@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from shipway.contract.predictionlog import PredictionRecord, decode_batch, encode_batch
+from shipway.contract.predictionbatch import decode_batch, encode_batch
+from shipway.contract.predictionlog import PredictionRecord
 from shipway.contract.signature import Feature, Signature
 from shipway.monitor.bins import Bins, Matrix, cells_of, make_bins
 from shipway.monitor.drift import Rule, alarmed, judge

@@ -9,8 +9,9 @@ from random import Random
 
 from shipway.contract.latency import BUCKETS, bucket
 from shipway.contract.spec import Release as Policy
+from shipway.releaser.counts import Instance, Loaded, Quality
 from shipway.releaser.release import decide
-from shipway.releaser.state import Instance, Limits, Loaded, Model, Quality, Release, Version
+from shipway.releaser.state import Limits, Model, Release, Version
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 LIMITS = Limits(drain=timedelta(seconds=2), standby=2)

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from shipway.contract.envelope import Envelope, decode
 from shipway.contract.errors import Permanent
 from shipway.contract.events import EVENT_TYPES
-from shipway.runtime.consumer import Handler
 from shipway.runtime.database import Database
+from shipway.runtime.handling import Handler
 
 GOLDEN = Path(__file__).parents[1] / "libs" / "common" / "tests" / "golden"
 # Such as no compression makes small enough for an index.

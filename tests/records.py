@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from aiokafka import ConsumerRecord
 
 from shipway.contract.envelope import text_headers
-from shipway.contract.predictionlog import decode_batch
+from shipway.contract.predictionbatch import decode_batch
 from shipway.contract.topics import PREDICTION_LOG
 from shipway.runtime.objects import ObjectMissing, ObjectStore
 

@@ -18,7 +18,8 @@ import pytest
 from docblocks import CODE, Guide, blocks, follow
 from world import World, features_of, make_rows
 
-from shipway.contract.predictionlog import Outcome, PredictionRecord, decode_batch, encode_batch
+from shipway.contract.predictionbatch import decode_batch, encode_batch
+from shipway.contract.predictionlog import Outcome, PredictionRecord
 from shipway.contract.signature import Feature, Signature
 from shipway.contract.spec import parse_spec
 from shipway.monitor.parquet import Naming, encode, named

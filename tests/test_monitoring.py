@@ -9,7 +9,8 @@ import pytest
 from world import World, eventually
 
 from shipway.contract import events as e
-from shipway.contract.predictionlog import PredictionRecord, encode_batch
+from shipway.contract.predictionbatch import encode_batch
+from shipway.contract.predictionlog import PredictionRecord
 from shipway.contract.topics import PREDICTION_LOG
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

@@ -29,9 +29,10 @@ from shipway.evaluator.verdict import Verdict, judge
 from shipway.monitor.quality import Judge, Quality
 from shipway.predictor.distance import distances
 from shipway.predictor.scoring import Scorer
+from shipway.releaser.counts import Instance, Loaded
+from shipway.releaser.counts import Quality as Labelled
 from shipway.releaser.release import decide
-from shipway.releaser.state import ENDED, Instance, Limits, Loaded, Model, Version
-from shipway.releaser.state import Quality as Labelled
+from shipway.releaser.state import ENDED, Limits, Model, Version
 from shipway.releaser.state import Release as Rollout
 from shipway.runtime.objects import FolderStore
 from shipway.runtime.settings import DataSettings

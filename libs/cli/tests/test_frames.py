@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from shipway.client import Frame, ShipwayError, frames
-from shipway.contract.predictionlog import PredictionRecord, decode_batch, encode_batch
+from shipway.contract.predictionbatch import decode_batch, encode_batch
+from shipway.contract.predictionlog import PredictionRecord
 from shipway.contract.signature import Feature, Signature
 from shipway.monitor.parquet import Naming, encode, named
 from shipway.runtime.objects import FolderStore

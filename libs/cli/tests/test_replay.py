@@ -16,8 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shipway.bundle.features import encode_table, encode_target, learn_signature
+from shipway.bundle.golden import encode_golden
 from shipway.bundle.manifest import Windows
-from shipway.bundle.store import encode_golden, write_bundle
+from shipway.bundle.store import write_bundle
 from shipway.client.errors import ShipwayError
 from shipway.client.replay import Wanted, replay
 from shipway.client.replaying import Replayed, comparison, in_order

@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 
 from shipway.bundle.datasets import newest_time, read_window
 from shipway.bundle.features import encode_table, encode_target, learn_signature
+from shipway.bundle.golden import encode_golden
 from shipway.bundle.manifest import Windows
 from shipway.bundle.metrics import auc, score_metrics
 from shipway.bundle.removing import delete_bundle
-from shipway.bundle.store import bundle_key, encode_golden, read_bundle, read_servable, write_bundle
+from shipway.bundle.store import bundle_key, read_bundle, read_servable, write_bundle
 from shipway.bundle.windows import windows_of
 from shipway.contract.errors import InvalidField, Permanent
 from shipway.contract.signature import RowEncoder, Signature, to_builtins

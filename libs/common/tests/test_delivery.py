@@ -17,9 +17,10 @@ from shipway.contract import topics
 from shipway.contract.envelope import Envelope, WireMessage, encode
 from shipway.contract.errors import Permanent, Transient
 from shipway.runtime import idle_fetch, metrics
-from shipway.runtime.consumer import Consumer, Handler
+from shipway.runtime.consumer import Consumer
 from shipway.runtime.database import Database, is_transient
 from shipway.runtime.delivery import emit, emit_message, metadata, outbox
+from shipway.runtime.handling import Handler
 from shipway.runtime.kafka import Producer, client_arguments
 from shipway.runtime.provision import provision
 from shipway.runtime.relay import Relay

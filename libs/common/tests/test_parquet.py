@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from shipway.bundle.datasets import newest_time, read_window
-from shipway.bundle.store import decode_golden, encode_golden
+from shipway.bundle.golden import decode_golden, encode_golden
 from shipway.contract.errors import InvalidField, Permanent
 from shipway.contract.signature import Feature, Signature
 from shipway.contract.spec import ModelSpec, parse_spec

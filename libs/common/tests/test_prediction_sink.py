@@ -23,7 +23,8 @@ from prometheus_client import Counter
 from shipway.contract.envelope import WireMessage
 from shipway.contract.errors import InvalidField, Permanent, Transient
 from shipway.contract.events import MAX_BYTES
-from shipway.contract.predictionlog import AnsweredRows, PredictionRecord, decode_batch
+from shipway.contract.predictionbatch import decode_batch
+from shipway.contract.predictionlog import AnsweredRows, PredictionRecord
 from shipway.runtime.prediction_metrics import ANSWERED, DROPPED, INHERITED, LOGGED
 from shipway.runtime.prediction_sink import PredictionSink
 from shipway.runtime.spool import Spool

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from shipway.contract.arrowbounds import Bounds, check_stream
 from shipway.contract.errors import Permanent
-from shipway.contract.predictionlog import SCHEMA, AnsweredRows, PredictionRecord, decode_batch, encode_batch
+from shipway.contract.predictionbatch import decode_batch, encode_batch
+from shipway.contract.predictionlog import SCHEMA, AnsweredRows, PredictionRecord
 
 RECORD = PredictionRecord(
     prediction_id="p",

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from shipway.bundle.boosting import Prepared, boost
 from shipway.bundle.features import encode_target
 from shipway.bundle.ranking import Ranked, in_queries, ndcg_by_query, newest_rows, sizes_of, uneven_columns
+from shipway.contract.describing import describe_outputs
 from shipway.contract.errors import InvalidField
-from shipway.contract.signature import Feature, Signature, describe_outputs, parse_signature, to_builtins
+from shipway.contract.signature import Feature, Signature, parse_signature, to_builtins
 from shipway.contract.spec import ModelSpec, parse_spec
 
 SIGNATURE = Signature(features=[Feature(name="n", type="number")], output="ranking", target="y")

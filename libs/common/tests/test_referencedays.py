@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from shipway.bundle.golden import decode_golden, encode_golden
 from shipway.bundle.referencedays import days_of, days_of_sample, read_days
-from shipway.bundle.store import decode_golden, encode_golden
 from shipway.contract.errors import Permanent
 from shipway.contract.signature import Feature, Signature
 

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from shipway.bundle.capi import Booster
+from shipway.bundle.golden import encode_golden
 from shipway.bundle.manifest import Windows, sha256
 from shipway.bundle.serving import servable_files
-from shipway.bundle.store import bundle_key, digests_in, encode_golden, read_servable, write_bundle
+from shipway.bundle.store import bundle_key, digests_in, read_servable, write_bundle
 from shipway.contract.errors import Permanent
 from shipway.contract.signature import Feature, Signature, to_builtins
 from shipway.contract.spec import parse_spec

@@ -16,8 +16,9 @@ import sqlalchemy as sa
 
 from shipway.bundle.datasets import read_window
 from shipway.bundle.features import encode_table, encode_target, learn_signature
+from shipway.bundle.golden import encode_golden
 from shipway.bundle.ranking import in_queries, sizes_of
-from shipway.bundle.store import encode_golden, write_bundle
+from shipway.bundle.store import write_bundle
 from shipway.bundle.windows import windows_of
 from shipway.contract import signature as signatures
 from shipway.contract import spec as specs

@@ -10,7 +10,7 @@ import pytest
 from fastapi import FastAPI
 
 from shipway.contract import rows
-from shipway.contract.predictionlog import decode_batch
+from shipway.contract.predictionbatch import decode_batch
 from shipway.gateway.predict import refusing
 from shipway.gateway.retries import RetryBudget
 

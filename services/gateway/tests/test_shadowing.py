@@ -7,7 +7,7 @@ import numpy as np
 
 from shipway.contract import rows as protocol
 from shipway.contract.events import Traffic
-from shipway.contract.predictionlog import decode_batch
+from shipway.contract.predictionbatch import decode_batch
 from shipway.gateway.shadowing import SHADOWS
 
 OTHER = {

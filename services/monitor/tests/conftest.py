@@ -15,7 +15,8 @@ from dashboard.pressing import Pressing, pressing
 
 from shipway.contract import events as e
 from shipway.contract.envelope import Envelope, Headers, decode
-from shipway.contract.predictionlog import PredictionRecord, encode_batch
+from shipway.contract.predictionbatch import encode_batch
+from shipway.contract.predictionlog import PredictionRecord
 from shipway.monitor import handlers
 from shipway.monitor.staging import Room
 from shipway.monitor.watcher import KnownBins

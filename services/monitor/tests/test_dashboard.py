@@ -14,7 +14,8 @@ from dashboard import yearly
 from dashboard.served import dashboard
 
 from shipway.bundle.evaluations import report_key
-from shipway.contract.predictionlog import PredictionRecord, decode_batch, encode_batch
+from shipway.contract.predictionbatch import decode_batch, encode_batch
+from shipway.contract.predictionlog import PredictionRecord
 from shipway.monitor import staging
 from shipway.monitor import tables as t
 from shipway.runtime.database import Database

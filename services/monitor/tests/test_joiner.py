@@ -11,9 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 import sqlalchemy as sa
 
+from shipway.bundle.golden import encode_golden
 from shipway.bundle.historylabels import labels_between
 from shipway.bundle.manifest import Windows
-from shipway.bundle.store import encode_golden, write_bundle
+from shipway.bundle.store import write_bundle
 from shipway.contract import events as e
 from shipway.contract.signature import parse_signature
 from shipway.contract.spec import parse_spec

@@ -9,7 +9,8 @@ import pyarrow as pa
 import pytest
 
 from shipway.contract.errors import Permanent
-from shipway.contract.predictionlog import PredictionRecord, decode_batch, encode_batch
+from shipway.contract.predictionbatch import decode_batch, encode_batch
+from shipway.contract.predictionlog import PredictionRecord
 from shipway.contract.signature import UNSEEN, Feature, Signature
 from shipway.monitor.parquet import Naming, by_model_and_day, decode, encode, named, together
 

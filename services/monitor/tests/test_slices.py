@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shipway.contract.predictionlog import PredictionRecord, decode_batch, encode_batch
+from shipway.contract.predictionbatch import decode_batch, encode_batch
+from shipway.contract.predictionlog import PredictionRecord
 from shipway.contract.signature import UNSEEN, Feature, Signature
 from shipway.monitor.bins import Bins, Matrix, make_bins
 from shipway.monitor.drift import Rule, by_chance, judge_slices

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shipway.contract.errors import Permanent
-from shipway.contract.predictionlog import PredictionRecord, decode_batch, encode_batch
+from shipway.contract.predictionbatch import decode_batch, encode_batch
+from shipway.contract.predictionlog import PredictionRecord
 from shipway.contract.signature import Feature, Signature
 from shipway.monitor.bins import Bins, hashes, make_bins
 from shipway.monitor.packing import pack, unpack

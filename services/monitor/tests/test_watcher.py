@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
+from shipway.bundle.golden import encode_golden
 from shipway.bundle.manifest import Windows
-from shipway.bundle.store import encode_golden, write_bundle
+from shipway.bundle.store import write_bundle
 from shipway.contract import events as e
 from shipway.monitor import findings, latencies
 from shipway.monitor.quality import Quality

@@ -18,7 +18,7 @@ from shipway.contract import rows as protocol
 from shipway.contract.events import HeldVersion
 from shipway.contract.inference import Labels, decode_answer, encode_request
 from shipway.contract.inferpaths import DEADLINE_HEADER, LENGTH_HEADER
-from shipway.contract.predictionlog import decode_batch
+from shipway.contract.predictionbatch import decode_batch
 from shipway.contract.rows import Answer, Ask, Frames, frame, read_answer
 from shipway.contract.signature import Feature, Signature
 from shipway.predictor.held import Serving, Versions

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from shipway.bundle.capi import Booster
+from shipway.bundle.golden import encode_golden
 from shipway.bundle.manifest import Windows
-from shipway.bundle.store import bundle_key, encode_golden, write_bundle
+from shipway.bundle.store import bundle_key, write_bundle
 from shipway.bundle.trial import Trials
 from shipway.contract.errors import Permanent
 from shipway.contract.events import DesiredState, HeldVersion

@@ -15,7 +15,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from shipway.contract import events as e
 from shipway.contract.spec import Release as Policy
 from shipway.releaser import release as rules
-from shipway.releaser.state import ENDED, IN_PROGRESS, Hold, Instance, Limits, Loaded, Model, Order, Release, Version
+from shipway.releaser.counts import Instance, Loaded
+from shipway.releaser.state import ENDED, IN_PROGRESS, Hold, Limits, Model, Order, Release, Version
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 LIMITS = Limits(drain=timedelta(seconds=2), standby=2)

@@ -5,8 +5,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from shipway.contract.spec import Release as Policy
+from shipway.releaser.counts import Instance, Loaded
 from shipway.releaser.release import Decision, decide
-from shipway.releaser.state import Instance, Limits, Loaded, Model, Release, Version
+from shipway.releaser.state import Limits, Model, Release, Version
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 LIMITS = Limits(drain=timedelta(seconds=2), standby=10)

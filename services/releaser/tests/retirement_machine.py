@@ -19,7 +19,8 @@ from shipway.monitor import retirement as naming
 from shipway.monitor import views
 from shipway.monitor.retirement import NEEDED, SERVED, Policy, ServedVersion
 from shipway.releaser import release as rules
-from shipway.releaser.state import Instance, Limits, Loaded, Model, Order, Release, Version
+from shipway.releaser.counts import Instance, Loaded
+from shipway.releaser.state import Limits, Model, Order, Release, Version
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 LIMITS = Limits(drain=timedelta(seconds=2), standby=15)

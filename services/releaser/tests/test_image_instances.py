@@ -8,9 +8,10 @@ import pytest
 from releasing import LIMITS, POLICY, START, after, approved, digest, holding, look, only, promoted_to, said_of, serving
 
 from shipway.contract import events as e
+from shipway.releaser.counts import Instance, Loaded
 from shipway.releaser.evidence import live_instances, readiness
 from shipway.releaser.release import decide
-from shipway.releaser.state import Instance, Loaded, Model, Order, Version
+from shipway.releaser.state import Model, Order, Version
 
 
 def of_image(number: int, *held: int, names: str = "i") -> list[Instance]:

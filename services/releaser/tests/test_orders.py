@@ -20,8 +20,9 @@ from releasing import (
 )
 
 from shipway.contract import events as e
+from shipway.releaser.counts import Instance
 from shipway.releaser.release import Decision
-from shipway.releaser.state import Hold, Instance, Model, Order
+from shipway.releaser.state import Hold, Model, Order
 
 BOTH = holding(1, 2)
 

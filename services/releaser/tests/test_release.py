@@ -21,8 +21,9 @@ from releasing import (
 )
 
 from shipway.contract import events as e
+from shipway.releaser.counts import Loaded
 from shipway.releaser.release import decide
-from shipway.releaser.state import Loaded, Model
+from shipway.releaser.state import Model
 
 
 def test_the_first_version_goes_straight_to_active() -> None:

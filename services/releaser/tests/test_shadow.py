@@ -8,7 +8,8 @@ import pytest
 from releasing import POLICY, START, approved, digest, holding, look, only, promoted_to, said_of, serving, told
 
 from shipway.contract import events as e
-from shipway.releaser.state import Instance, Loaded, Model, Order
+from shipway.releaser.counts import Instance, Loaded
+from shipway.releaser.state import Model, Order
 
 SHADOW = POLICY.model_copy(
     update={"shadow": 0.5, "shadow_for": timedelta(seconds=30), "max_distance": 0.2, "sticky": "header:X-Shipway-Key"}

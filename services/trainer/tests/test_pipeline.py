@@ -317,8 +317,7 @@ def put_history(store: FolderStore, rows: pa.Table, received_at: datetime) -> No
         alike = {"version": pa.array([1] * len(part), pa.int32()), "role": pa.array(["champion"] * len(part))}
         alike |= {"instance": pa.array(["i"] * len(part)), "outcome": pa.array(["answered"] * len(part))}
         logged = {"prediction_id": ids, "at": part["at"].cast(pa.timestamp("us", "UTC")), **alike}
-        logged |= {"client_id": part["client_id"]} if "client_id" in part.column_names else {}
-        features = {f"feature.{name}": part[name] for name in ("n", "c") if name in part.column_names}
+        features = {f"feature.{name}": part[name] for name in ("n", "c")}
         labels = pa.table({"prediction_id": ids, "label": part["y"].cast(pa.string())})
         labels = labels.append_column("received_at", pa.array([received_at] * len(part), pa.timestamp("us", "UTC")))
         known = labels.filter(labels["label"].is_valid())
@@ -342,19 +341,6 @@ def test_a_model_is_trained_on_its_own_predictions(case: Case) -> None:
     assert result["training_rows"] == lived["rows"] == lived["labelled"] < lived["predictions"]
     assert lived["exploration_share"] == 0 and lived["versions"] == {"1": lived["rows"]}
     assert case.train(until=None, data=HISTORY)["training_rows"] == result["training_rows"]
-
-
-def test_a_ranking_is_trained_on_its_own_predictions_by_the_queries_that_clients_named(case: Case) -> None:
-    ranking = case.ranking()
-    rows = pq.read_table(case.folder / "rows.parquet")
-    names = [None if i % 7 == 0 else f"page-{search}/{i}" for i, search in enumerate(rows["q"].to_pylist())]
-    put_history(case.store, rows.append_column("client_id", pa.array(names)), UNTIL)
-    result = case.train(until=None, **ranking | {"data": HISTORY | {"query_column": "page"}})
-    report = msgspec.json.decode(read_bundle(case.store, result["digest"]).files["report.json"])
-    lived = report["history"]
-    assert lived["left_out"]["whose client_id names no query"] == pytest.approx(lived["labelled"] / 7, abs=2)
-    assert result["training_rows"] == lived["rows"]
-    assert result["metrics"]["ndcg"] > 0.85
 
 
 def test_too_few_labels_are_told_with_how_many_there_are(case: Case) -> None:

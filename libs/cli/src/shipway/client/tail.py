@@ -7,7 +7,7 @@ from typing import Any
 
 from shipway.client.follow import Follower
 from shipway.contract.errors import Permanent
-from shipway.contract.predictionlog import decode_batch
+from shipway.contract.predictionbatch import decode_batch
 from shipway.contract.signature import UNSEEN, Feature, Signature
 
 Signatures = Callable[[], Awaitable[dict[int, Signature]]]

@@ -9,7 +9,7 @@ from shipway.contract.envelope import Envelope
 from shipway.contract.topics import OPERATOR_COMMANDS
 from shipway.runtime import log
 from shipway.runtime.authsettings import CommandSettings
-from shipway.runtime.consumer import Admission
+from shipway.runtime.handling import Admission
 
 _log = log.get(__name__)
 

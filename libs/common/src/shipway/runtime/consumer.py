@@ -6,10 +6,8 @@ which would log it and move on.
 """
 
 import asyncio
-import traceback
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
@@ -17,27 +15,19 @@ from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
 from faststream.kafka.annotations import KafkaMessage
 
-from shipway.contract.envelope import Envelope, attribute, decode, text_headers
-from shipway.contract.errors import InvalidField, Permanent, Transient
-from shipway.contract.events import DeadLettered, Payload
-from shipway.contract.topics import Service, Topic, consumed_by, topic_of
-from shipway.contract.versions import NewerType, check_not_newer
-from shipway.runtime import idle_fetch, log, metrics, trace
-from shipway.runtime.database import Database, Transaction
-from shipway.runtime.deadletters import dead_letter
-from shipway.runtime.delivery import count_crash, emit, first_time
+from shipway.contract.envelope import text_headers
+from shipway.contract.errors import Transient
+from shipway.contract.events import Payload
+from shipway.contract.topics import Service, Topic, consumed_by
+from shipway.runtime import idle_fetch, log, trace
+from shipway.runtime.database import Database
 from shipway.runtime.failpoints import reached
 from shipway.runtime.faststream_edge import safe_headers, security, undecoded
-from shipway.runtime.newer import PassedOver
+from shipway.runtime.handling import Admission, Handler, Handling, RawHandler
 from shipway.runtime.relay import Relay
 from shipway.runtime.settings import KafkaSettings
 
 _log = log.get(__name__)
-Handler = Callable[[Transaction, Any, Envelope], Awaitable[None]]
-RawHandler = Callable[[Transaction, ConsumerRecord], Awaitable[None]]
-# Raises Permanent for an event that is not to be handled, whatever it says.
-Admission = Callable[[ConsumerRecord, Envelope], None]
-CRASHES_ALLOWED = 3
 SESSION_TIMEOUT_MS = 10_000
 LOOK_WITHIN_S = 10.0
 
@@ -73,15 +63,10 @@ class Consumer:
         on_bug: Callable[[BaseException], None],
     ) -> None:
         idle_fetch.set_pause(settings.idle_fetch_pause_ms)
-        self._service = service
-        self._database = database
         self._relay = relay
-        self._handlers = {t.type: handler for t, handler in handlers.items()}
-        self._raw = dict(raw or {})
-        self._admit = admit
+        self._handling = Handling(service, database, handlers, raw or {}, admit)
         self._after_commit = after_commit
         self._on_bug = on_bug
-        self._passed_over = PassedOver()
         self._crashed = False
         self.problem: str | None = "not started"
         self.topics = [t.name for t in consumed_by(service)]
@@ -177,7 +162,7 @@ class Consumer:
         pause_s = 0.1
         while True:
             try:
-                await self._settle(record)
+                await self._handling.settle(record)
             except Transient as err:
                 self.problem = f"waiting to handle an event of {record.topic}: {err}"
                 _log.warning("waiting", reason=str(err), topic=record.topic, offset=record.offset)
@@ -187,83 +172,3 @@ class Consumer:
                 self.problem = None
                 self._relay.wake()
                 return
-
-    async def _settle(self, record: ConsumerRecord) -> None:
-        try:
-            if record.topic in self._raw:
-                await self._handle_raw(record)
-            else:
-                await self._handle(record)
-        except NewerType as newer:
-            self._passed_over.note(record.topic, newer)
-        except Permanent as err:
-            await self._refuse(record, dead_letter(self._service, record, err))
-
-    async def _handle_raw(self, record: ConsumerRecord) -> None:
-        headers = text_headers(record.headers)
-        check_not_newer(headers.get("ce_type", ""))
-        source, event_id = attribute(headers, "ce_source"), attribute(headers, "ce_id")
-
-        async def effect(tx: Transaction) -> None:
-            await self._raw[record.topic](tx, record)
-
-        await self._once(record, record.topic, source, event_id, effect)
-
-    async def _handle(self, record: ConsumerRecord) -> None:
-        event = decode(record.value, record.headers, record.timestamp)
-        if (proper := topic_of(event.payload).name) != record.topic:
-            # Who may write to one topic must not thereby say what belongs on another.
-            raise InvalidField("ce_type", f"{event.payload.type} belongs on {proper}, not on {record.topic}")
-        handler = self._handlers.get(event.payload.type)
-        if handler is None:
-            metrics.CONSUMED.labels(event.payload.type, "passed over").inc()
-            return
-        self._admit(record, event)
-
-        async def effect(tx: Transaction) -> None:
-            await handler(tx, event.payload, event)
-
-        if await self._once(record, event.payload.type, event.source, event.id, effect):
-            _log.info("event handled", type=event.payload.type, event_id=event.id)
-
-    async def _once(
-        self,
-        record: ConsumerRecord,
-        kind: str,
-        source: str,
-        event_id: str,
-        effect: Callable[[Transaction], Awaitable[None]],
-    ) -> bool:
-        """Inbox and effect in one transaction. False where it was there already, or crashed too often."""
-        try:
-            async with self._database.begin() as tx:
-                new = await first_time(tx, source, event_id)
-                if new:
-                    reached("inbox recorded")
-                    await effect(tx)
-                    reached("effect done")
-        except (Transient, Permanent, asyncio.CancelledError):
-            raise
-        except Exception as bug:
-            if await self._crashed_too_often(source, event_id):
-                why = "".join(traceback.format_exception(bug))[-2000:]
-                reason = Permanent(f"handling it crashed {CRASHES_ALLOWED} times: {why}")
-                await self._refuse(record, dead_letter(self._service, record, reason))
-                return False
-            raise
-        metrics.CONSUMED.labels(kind, "handled" if new else "repeated").inc()
-        return new
-
-    async def _crashed_too_often(self, source: str, event_id: str) -> bool:
-        async with self._database.begin() as tx:
-            return await count_crash(tx, source, event_id) >= CRASHES_ALLOWED
-
-    async def _refuse(self, record: ConsumerRecord, letter: DeadLettered) -> None:
-        place = f"{record.topic}/{record.partition}/{record.offset}/{record.timestamp}"
-        async with self._database.begin() as tx:
-            if await first_time(tx, "dead-letters", place):
-                await emit(tx, f"shipway/{self._service}", letter)
-                reached("refusal written")
-        reached("refusal committed")
-        _log.warning("event refused", topic=record.topic, offset=record.offset, reason=letter.reason)
-        metrics.DEAD_LETTERED.labels(record.topic).inc()

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from shipway.contract.events import Payload
 from shipway.contract.topics import Service
-from shipway.runtime.consumer import Admission, Consumer, Handler, RawHandler
+from shipway.runtime.consumer import Consumer
 from shipway.runtime.database import Database
+from shipway.runtime.handling import Admission, Handler, RawHandler
 from shipway.runtime.kafka import Producer, connected_producer
 from shipway.runtime.lifecycle import Life
 from shipway.runtime.migrations import migrate

@@ -16,7 +16,8 @@ from prometheus_client import Counter
 
 from shipway.contract.envelope import WireMessage
 from shipway.contract.errors import Permanent, Transient
-from shipway.contract.predictionlog import AnsweredRows, Part, PredictionRecord, encode_batch
+from shipway.contract.predictionbatch import encode_batch
+from shipway.contract.predictionlog import AnsweredRows, Part, PredictionRecord
 from shipway.runtime import log
 from shipway.runtime.batchfile import Batch
 from shipway.runtime.ledger import Version

@@ -7,8 +7,8 @@ from shipway.contract.events import ReleasePromoted, ReleaseRolledBack, Training
 from shipway.contract.spec import NAME
 from shipway.evaluator import store
 from shipway.runtime import trace
-from shipway.runtime.consumer import Handler
 from shipway.runtime.database import Transaction
+from shipway.runtime.handling import Handler
 
 
 async def on_training_completed(tx: Transaction, completed: TrainingCompleted, _envelope: Envelope) -> None:

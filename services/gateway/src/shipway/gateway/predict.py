@@ -5,8 +5,9 @@ from typing import Any
 
 import msgspec
 
+from shipway.contract.describing import describe_contributions, describe_outputs
 from shipway.contract.inferpaths import TIMEOUT_HEADER, asked_model
-from shipway.contract.signature import InvalidRows, describe_contributions, describe_outputs
+from shipway.contract.signature import InvalidRows
 from shipway.gateway.asking import Asked, Asker, as_bytes, starting
 from shipway.runtime.direct import Exchange
 from shipway.runtime.http import (

@@ -12,7 +12,8 @@ from typing import Annotated, Any
 import msgspec
 from prometheus_client import Counter
 
-from shipway.contract.signature import InvalidRows, describe_outputs
+from shipway.contract.describing import describe_outputs
+from shipway.contract.signature import InvalidRows
 from shipway.gateway.asking import Asked, Asker, as_bytes
 from shipway.gateway.ensemble import Aggregate, Answer, Failure, Require, Unanswered, combine
 from shipway.gateway.groups import Groups

@@ -13,7 +13,7 @@ from shipway.contract import events as e
 from shipway.contract.arrowbounds import Bounds
 from shipway.contract.envelope import Envelope
 from shipway.contract.errors import InvalidField, Permanent
-from shipway.contract.predictionlog import BOUNDS, decode_batch
+from shipway.contract.predictionbatch import BOUNDS, decode_batch
 from shipway.contract.spec import NAME, parse_spec
 from shipway.contract.topics import OPERATOR_COMMANDS, PREDICTION_LOG, consumed_by
 from shipway.monitor import forgetstore, labels, ledger, letters, metrics, naming, staging, store, windows
@@ -22,8 +22,8 @@ from shipway.monitor.phases import marks
 from shipway.monitor.summary import summarise
 from shipway.monitor.views import request_change, version_change
 from shipway.monitor.watcher import KnownBins
-from shipway.runtime.consumer import Handler, RawHandler
 from shipway.runtime.database import Transaction
+from shipway.runtime.handling import Handler, RawHandler
 
 
 async def on_event(tx: Transaction, payload: e.Event, event: Envelope) -> None:

@@ -19,12 +19,12 @@ from shipway.contract.errors import Permanent
 from shipway.contract.events import QualityMeasured
 from shipway.contract.signature import Signature
 from shipway.contract.spec import Labels, ModelSpec, recorded_spec
-from shipway.monitor import filing, labelfiles, labels, metrics, naming, parquet, qualities, store, windows
-from shipway.monitor.labels import Answer
+from shipway.monitor import filing, labelfiles, labels, metrics, naming, parquet, qualities, settling, store, windows
 from shipway.monitor.parting import Parting
 from shipway.monitor.quality import Judge
 from shipway.monitor.references import References
 from shipway.monitor.settings import LabelSettings
+from shipway.monitor.settling import Answer
 from shipway.runtime import log
 from shipway.runtime.delivery import emit
 from shipway.runtime.objects import ObjectMissing, ObjectStore
@@ -92,7 +92,7 @@ class Joiner:
         judges = await self._judges(model, {answer.version for answer in found.values()})
         lost = [r.prediction_id for r in rows if r.prediction_id not in found and now - r.received_at > rule.wait]
         async with self._database.begin() as tx:
-            await labels.settle(tx, model, found, judges, rule, now)
+            await settling.settle(tx, model, found, judges, rule, now)
             await labels.give_up(tx, model, lost)
         metrics.LABELS.labels("found").inc(len(found))
         metrics.LABELS.labels("orphan").inc(len(lost))

@@ -7,11 +7,12 @@ import numpy as np
 import numpy.typing as npt
 import sqlalchemy as sa
 
+from shipway.bundle.golden import decode_golden
 from shipway.bundle.referencedays import read_days
-from shipway.bundle.store import decode_golden, read_file
+from shipway.bundle.store import read_file
 from shipway.contract.errors import Permanent, Transient
 from shipway.contract.signature import Signature
-from shipway.monitor import labels, naming
+from shipway.monitor import naming, settling
 from shipway.monitor.tables import versions
 from shipway.runtime import log
 from shipway.runtime.database import Database
@@ -63,5 +64,5 @@ class References:
                 _log.warning("reference not read", model=model, version=version, reason=str(err)[:300])
                 proposed = 1.0
             async with self._database.begin() as tx:
-                self._scales[model] = await labels.loss_scale(tx, model, proposed)
+                self._scales[model] = await settling.loss_scale(tx, model, proposed)
         return self._scales[model]

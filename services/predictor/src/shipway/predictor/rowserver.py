@@ -174,7 +174,6 @@ def _compare(serving: Serving, ask: Ask, scores: Matrix) -> None:
     """Counts how far a shadow's scores lie from the champion's."""
     if len(ask.beside) == 8 * scores.size:
         beside = np.frombuffer(ask.beside, "<f8").reshape(scores.shape)
-        # A call may hold the rows of several requests; those of one have one trace.
         traces = np.frombuffer(ask.trace_ids, np.dtype((np.void, rows.ID_BYTES)))
         serving.distance_sum += float(distances(serving.loaded.signature.output, scores, beside, traces).sum())
         serving.compared += ask.rows

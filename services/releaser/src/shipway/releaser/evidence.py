@@ -7,7 +7,8 @@ from typing import Any, TypeVar
 
 from shipway.contract.events import Presence
 from shipway.contract.latency import BUCKETS
-from shipway.releaser.state import Arm, Count, Evidence, Instance, Loaded, Model, Version
+from shipway.releaser.counts import Arm, Count, Evidence, Instance, Loaded
+from shipway.releaser.state import Model, Version
 
 NAMED_AT_MOST = 5
 ENOUGH_TO_CALL_SLOW = 100

@@ -13,9 +13,9 @@ from shipway.contract.errors import InvalidField
 from shipway.contract.signature import Signature
 from shipway.releaser import store
 from shipway.runtime import log, trace
-from shipway.runtime.consumer import Handler
 from shipway.runtime.database import Transaction
 from shipway.runtime.delivery import emit
+from shipway.runtime.handling import Handler
 
 SOURCE = "shipway/releaser"
 _log = log.get(__name__)

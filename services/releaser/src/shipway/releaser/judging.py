@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from math import log
 from typing import Literal
 
+from shipway.releaser.counts import Arm, Quality
 from shipway.releaser.sequential import Tally, above, within, worse
-from shipway.releaser.state import Arm, Model, Quality, Release
+from shipway.releaser.state import Model, Release
 
 COMPARISONS = 4
 

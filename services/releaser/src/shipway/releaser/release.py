@@ -17,10 +17,11 @@ import msgspec
 
 from shipway.contract import events as e
 from shipway.releaser import departure, orders, proving
+from shipway.releaser.counts import Instance
 from shipway.releaser.departure import with_version
 from shipway.releaser.desired import wanted
 from shipway.releaser.evidence import compared, readiness
-from shipway.releaser.state import TRIED, Cause, Instance, Limits, Model, ReleaseEvent
+from shipway.releaser.state import TRIED, Cause, Limits, Model, ReleaseEvent
 from shipway.releaser.steps import (
     Change,
     Situation,

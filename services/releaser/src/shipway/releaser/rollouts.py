@@ -10,11 +10,12 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from shipway.contract import events as e
 from shipway.contract.envelope import Envelope
+from shipway.releaser.counts import Instance
 from shipway.releaser.evidence import live_instances
 from shipway.releaser.release import Decision, decide
 from shipway.releaser.saving import save
 from shipway.releaser.settings import RolloutSettings
-from shipway.releaser.state import ENDED, IN_PROGRESS, Instance, Limits, Model
+from shipway.releaser.state import ENDED, IN_PROGRESS, Limits, Model
 from shipway.releaser.stored import Stored, load, take
 from shipway.runtime import log, trace
 from shipway.runtime.database import Transaction

@@ -5,20 +5,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from shipway.contract import events as e
+from shipway.releaser.counts import Instance
 from shipway.releaser.evidence import begun, readiness
-from shipway.releaser.state import (
-    ENDED,
-    IN_PROGRESS,
-    Cause,
-    Hold,
-    Instance,
-    Limits,
-    Model,
-    Release,
-    ReleaseEvent,
-    Role,
-    State,
-)
+from shipway.releaser.state import ENDED, IN_PROGRESS, Cause, Hold, Limits, Model, Release, ReleaseEvent, Role, State
 
 
 @dataclass(frozen=True)

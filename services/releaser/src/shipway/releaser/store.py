@@ -9,7 +9,8 @@ from sqlalchemy.dialects.postgresql import insert
 from shipway.contract import events as e
 from shipway.contract import spec
 from shipway.contract.errors import InvalidField
-from shipway.releaser.state import Desired, Evidence, Hold, Quality
+from shipway.releaser.counts import Evidence, Quality
+from shipway.releaser.state import Desired, Hold
 from shipway.releaser.tables import models, orders, releases, versions
 from shipway.runtime.database import Transaction
 

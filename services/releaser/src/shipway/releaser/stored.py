@@ -8,7 +8,8 @@ import msgspec
 import sqlalchemy as sa
 
 from shipway.contract import spec
-from shipway.releaser.state import Desired, Evidence, Hold, Model, Order, Quality, Release, Version
+from shipway.releaser.counts import Evidence, Quality
+from shipway.releaser.state import Desired, Hold, Model, Order, Release, Version
 from shipway.releaser.tables import models, orders, releases, versions
 from shipway.runtime.database import Transaction
 

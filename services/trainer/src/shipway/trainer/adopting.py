@@ -12,11 +12,12 @@ import pyarrow as pa
 
 from shipway.bundle.boosting import Prepared, Trained, booster_of
 from shipway.bundle.features import encode_table, encode_target
+from shipway.bundle.golden import open_golden
 from shipway.bundle.manifest import sha256
 from shipway.bundle.modelfile import check_model_text
 from shipway.bundle.ranking import in_queries, newest_rows
 from shipway.bundle.referencedays import days_of
-from shipway.bundle.store import Limits, open_golden
+from shipway.bundle.store import Limits
 from shipway.bundle.trial import try_in_child
 from shipway.contract.arrowbounds import check_schema
 from shipway.contract.errors import InvalidField, Permanent

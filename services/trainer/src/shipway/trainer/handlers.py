@@ -22,8 +22,8 @@ from shipway.contract.events import (
 )
 from shipway.contract.spec import NAME, Search, parse_spec
 from shipway.runtime import delivery, log, trace
-from shipway.runtime.consumer import Handler
 from shipway.runtime.database import Transaction
+from shipway.runtime.handling import Handler
 from shipway.trainer import store
 from shipway.trainer.kinds import ALL_STAGES
 from shipway.trainer.uploads import FILES

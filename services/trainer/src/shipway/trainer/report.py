@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 
 from shipway.bundle.boosting import Matrix, Prepared, Trained
+from shipway.bundle.golden import encode_golden
 from shipway.bundle.manifest import Windows
 from shipway.bundle.metrics import score_metrics
 from shipway.bundle.ranking import ranked
 from shipway.bundle.referencedays import days_of_sample
-from shipway.bundle.store import encode_golden
 from shipway.contract.signature import UNSEEN, Signature
 from shipway.contract.spec import ModelSpec
 

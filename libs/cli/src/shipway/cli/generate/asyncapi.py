@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from shipway.contract.events import EVENT_TYPES, PREDICTION_BATCH, Payload
-from shipway.contract.predictionlog import CONTENT_TYPE
+from shipway.contract.predictionbatch import CONTENT_TYPE
 from shipway.contract.topics import TOPICS, Service, Topic
 from shipway.contract.versions import RELEASE
 from shipway.runtime.provision import configs_of

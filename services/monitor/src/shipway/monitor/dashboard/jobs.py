@@ -6,7 +6,7 @@ from fastapi import FastAPI, Query, Request
 from fastapi.responses import Response
 
 from shipway.monitor import reading
-from shipway.monitor.dashboard import looking, outcomes
+from shipway.monitor.dashboard import happened, looking, outcomes
 from shipway.monitor.dashboard.operations import Filter
 from shipway.monitor.dashboard.pages import Name
 from shipway.monitor.dashboard.parts import Parts
@@ -38,7 +38,7 @@ def add_job_pages(app: FastAPI, parts: Parts) -> None:
     async def job_page(request: Request, request_id: Name, stage: Filter = None) -> Response:
         async with parts.database.begin() as tx:
             row = await reading.request(tx, request_id)
-            said = await looking.progress_of_job(tx, request_id) if row is not None else []
+            said = await happened.progress_of_job(tx, request_id) if row is not None else []
         if row is None:
             return parts.pages.page(request, "missing.html", {"what": f"job {request_id}"}, 404)
         told = await parts.trainer.told(request_id, stage or None)

@@ -11,10 +11,12 @@ from shipway.monitor.dashboard import (
     commands,
     drifts,
     flow,
+    happened,
     looking,
     outcomes,
     promises,
     series,
+    sums,
     timeline,
     versus,
 )
@@ -40,16 +42,16 @@ async def of_overview(tx: Transaction, parts: Parts) -> dict[str, Any]:
         models,
         champions=champions,
         waiting=waiting,
-        minutes=await looking.minutes(tx, names, now - timedelta(minutes=61)),
+        minutes=await sums.minutes(tx, names, now - timedelta(minutes=61)),
         alerts=await alerts.listed(tx, None, ended=False),
         instances=instances_now(parts.presence, parts.silent_after_s),
-        answers=await looking.answers(tx, None),
+        answers=await happened.answers(tx, None),
         failed=await looking.failed_requests(tx),
         now=now,
     )
     return {
         "view": view,
-        "recent": await looking.recent(tx, limit=RECENT),
+        "recent": await happened.recent(tx, limit=RECENT),
         "letters": sum((await letters.counts_since(tx, now - DAY)).values()),
     }
 
@@ -71,8 +73,8 @@ async def of_model(
     known = await looking.these_versions(tx, name, shown)
     open_alerts = await alerts.listed(tx, name, ended=False)
     instances = instances_now(parts.presence, parts.silent_after_s)
-    hand = hand_of((await looking.answers(tx, name)).get(name, ()))
-    minutes = (await looking.minutes(tx, [name], now - timedelta(minutes=6))).get(name, {})
+    hand = hand_of((await happened.answers(tx, name)).get(name, ()))
+    minutes = (await sums.minutes(tx, [name], now - timedelta(minutes=6))).get(name, {})
     rate = rate_of(minutes, now)
     facts = Facts(
         champion=champion,
@@ -104,7 +106,7 @@ async def of_model(
         "rate": rate,
         "drawings": [flow.drawing(steps, tall=False), flow.drawing(steps, tall=True)],
         "rollout": known.get(candidate) if candidate else None,
-        "progress": await looking.progress_of(tx, name, candidate) if candidate else [],
+        "progress": await happened.progress_of(tx, name, candidate) if candidate else [],
         "compared": await _compared(tx, name, [known[n] for n in shown if n in known], now),
         "champion": known.get(champion) if champion is not None else None,
         "buttons": {v["version"]: _buttons(v, hand, candidate) for v in [*listed, *known.values()]},
@@ -112,7 +114,7 @@ async def of_model(
         "versions": listed,
         "older": listed[-1]["version"] if len(listed) == looking.VERSIONS else None,
         "before": before,
-        "timeline": timeline.timeline(await looking.on_the_timeline(tx, name, lanes), now),
+        "timeline": timeline.timeline(await happened.on_the_timeline(tx, name, lanes), now),
         "requests": requests,
         "running": outcomes.RUNNING,
         "watched": watched,
@@ -128,7 +130,7 @@ async def of_version(tx: Transaction, parts: Parts, name: str, number: int) -> d
     row = (await looking.these_versions(tx, name, [number])).get(number)
     if row is None:
         return None
-    hand = hand_of((await looking.answers(tx, name)).get(name, ()))
+    hand = hand_of((await happened.answers(tx, name)).get(name, ()))
     holding = [
         {"instance": one["instance"], "present": one["present"], **held}
         for one in instances_now(parts.presence, parts.silent_after_s)
@@ -145,8 +147,8 @@ async def of_version(tx: Transaction, parts: Parts, name: str, number: int) -> d
         "holding": holding,
         "compared": await _compared(tx, name, [row, *([other] if other else [])], now),
         "against": against if other else None,
-        "progress": await looking.progress_of(tx, name, number),
-        "events": await looking.recent(tx, model=name, version=number, limit=30),
+        "progress": await happened.progress_of(tx, name, number),
+        "events": await happened.recent(tx, model=name, version=number, limit=30),
     }
 
 
@@ -173,8 +175,8 @@ async def _compared(tx: Transaction, name: str, rows: list[dict[str, Any]], now:
     """Some versions beside each other, by their service of the last day."""
     if not rows:
         return []
-    served = versus.services(await looking.traffic(tx, name, now - COMPARED_OVER, COMPARED_OVER))
-    totals = await looking.totals(tx, name, [row["version"] for row in rows])
+    served = versus.services(await sums.traffic(tx, name, now - COMPARED_OVER, COMPARED_OVER))
+    totals = await sums.totals(tx, name, [row["version"] for row in rows])
     took: dict[int, Counts] = {}
     for (version, _), counts in (await latencies.since(tx, name, latencies.FINE, now - COMPARED_OVER)).items():
         took[version] = took[version] + counts if version in took else counts
@@ -183,21 +185,19 @@ async def _compared(tx: Transaction, name: str, rows: list[dict[str, Any]], now:
 
 async def _plots(tx: Transaction, name: str, span: str | None, now: datetime) -> dict[str, Any]:
     chosen = (
-        span
-        if span is not None and span in charts.RANGES
-        else charts.fitting(await looking.first_minute(tx, name), now)
+        span if span is not None and span in charts.RANGES else charts.fitting(await sums.first_minute(tx, name), now)
     )
     lasts, width = charts.RANGES[chosen]
     begin = now - lasts
-    rows = await looking.traffic(tx, name, begin, width)
+    rows = await sums.traffic(tx, name, begin, width)
     answered, troubled = series.traffic(rows, begin, now, width)
     slot = latencies.FINE if lasts <= DAY else latencies.COARSE
     times = series.percentiles(await latencies.since(tx, name, slot, begin), begin, now, max(width, slot))
     # Sums of labels are by the hour.
     wide = max(width, timedelta(hours=1))
-    coarse = rows if wide == width else await looking.traffic(tx, name, begin, wide)
-    sums = await looking.qualities(tx, name, begin, wide)
-    loss, coverage = series.quality(sums, series.answered_of(coarse), begin, now, wide)
+    coarse = rows if wide == width else await sums.traffic(tx, name, begin, wide)
+    judged = await sums.qualities(tx, name, begin, wide)
+    loss, coverage = series.quality(judged, series.answered_of(coarse), begin, now, wide)
     return {
         "spans": list(charts.RANGES),
         "span": chosen,

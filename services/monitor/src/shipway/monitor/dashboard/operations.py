@@ -9,7 +9,7 @@ from shipway.contract.envelope import text_headers
 from shipway.contract.events import EVENT_TYPES
 from shipway.contract.topics import DEAD_LETTERS, consumed_by
 from shipway.monitor import alerts, letters
-from shipway.monitor.dashboard import looking
+from shipway.monitor.dashboard import happened, looking
 from shipway.monitor.dashboard.pages import Before
 from shipway.monitor.dashboard.parts import Parts
 from shipway.monitor.instances import instances_now
@@ -42,7 +42,9 @@ def add_operations_pages(app: FastAPI, parts: Parts) -> None:
         before: Before = None,
     ) -> Response:
         async with parts.database.begin() as tx:
-            found = await looking.recent(tx, model=model or None, kind=type or None, trace=trace or None, before=before)
+            found = await happened.recent(
+                tx, model=model or None, kind=type or None, trace=trace or None, before=before
+            )
             models = await looking.model_names(tx)
         asked = {"model": model or "", "type": type or "", "trace": trace or ""}
         values = {
@@ -51,7 +53,7 @@ def add_operations_pages(app: FastAPI, parts: Parts) -> None:
             "types": sorted(t.type for topic in consumed_by("monitor") for t in topic.types if t.type in EVENT_TYPES),
             "asked": asked,
             "before": before,
-            "older": found[-1]["id"] if len(found) == looking.EVENTS else None,
+            "older": found[-1]["id"] if len(found) == happened.EVENTS else None,
         }
         return parts.pages.page(request, "events.html", values)
 

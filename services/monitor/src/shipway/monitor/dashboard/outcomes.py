@@ -6,7 +6,7 @@ from typing import Any, Literal
 from urllib.parse import quote
 
 from shipway.monitor import forgetstore, letters, reading
-from shipway.monitor.dashboard import figures, looking
+from shipway.monitor.dashboard import figures, happened
 from shipway.runtime.database import Transaction
 
 Kind = Literal["command", "request", "cancel", "retry", "forgetting"]
@@ -34,7 +34,7 @@ async def outcome(tx: Transaction, model: str, kind: Kind, asked_id: str, of: st
         return Outcome(f"the {refused.service} does not take it: {refused.reason}", good=False)
     match kind:
         case "command":
-            found = await looking.answer(tx, model, asked_id)
+            found = await happened.answer(tx, model, asked_id)
             return Outcome(str(found.get("answer", "")), bool(found.get("done"))) if found is not None else None
         case "forgetting":
             return await _forgetting(tx, model, asked_id)

@@ -16,7 +16,7 @@ TONES = 6
 
 
 def traffic(rows: Iterable[Any], begin: datetime, end: datetime, width: timedelta) -> tuple[Plot, Plot]:
-    """Predictions a second by version, and how many failed or were refused; rows as ``looking.traffic`` gives them."""
+    """Predictions a second by version, and how many failed or were refused; rows as ``sums.traffic`` gives them."""
     answered: defaultdict[int, dict[datetime, float]] = defaultdict(lambda: defaultdict(float))
     troubled: dict[str, dict[datetime, float]] = {"failed": defaultdict(float), "refused": defaultdict(float)}
     for row in rows:

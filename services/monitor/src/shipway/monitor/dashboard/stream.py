@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from shipway.contract.errors import Transient
-from shipway.monitor.dashboard import looking
+from shipway.monitor.dashboard import happened
 from shipway.runtime.database import Database
 
 LOOK_EVERY_S = 1.0
@@ -67,7 +67,7 @@ class Stream:
         while True:
             try:
                 async with self._database.begin() as tx:
-                    now = await looking.pulse(tx)
+                    now = await happened.pulse(tx)
             except Transient:
                 now = before or (0, 0, 0)  # the pages show what they have until it is back
             if before is not None and now != before:

@@ -40,7 +40,7 @@ class Service:
 
 
 def services(rows: Iterable[Any]) -> dict[int, Service]:
-    """Each version's service, of rows as ``looking.traffic`` gives them."""
+    """Each version's service, of rows as ``sums.traffic`` gives them."""
     found: dict[int, Service] = {}
     for row in rows:
         one = found.get(row.version, Service())

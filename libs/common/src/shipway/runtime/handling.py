@@ -1,0 +1,131 @@
+"""What becomes of a message: inbox and effect in one transaction, or a dead letter; the type of an error decides."""
+
+import asyncio
+import traceback
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from aiokafka import ConsumerRecord
+
+from shipway.contract.envelope import Envelope, attribute, decode, text_headers
+from shipway.contract.errors import InvalidField, Permanent, Transient
+from shipway.contract.events import DeadLettered, Payload
+from shipway.contract.topics import Service, topic_of
+from shipway.contract.versions import NewerType, check_not_newer
+from shipway.runtime import log, metrics
+from shipway.runtime.database import Database, Transaction
+from shipway.runtime.deadletters import dead_letter
+from shipway.runtime.delivery import count_crash, emit, first_time
+from shipway.runtime.failpoints import reached
+from shipway.runtime.newer import PassedOver
+
+_log = log.get(__name__)
+Handler = Callable[[Transaction, Any, Envelope], Awaitable[None]]
+RawHandler = Callable[[Transaction, ConsumerRecord], Awaitable[None]]
+# Raises Permanent for an event that is not to be handled, whatever it says.
+Admission = Callable[[ConsumerRecord, Envelope], None]
+CRASHES_ALLOWED = 3
+
+
+class Handling:
+    """A service's handlers: of events by type, and ``raw`` ones of whole messages by topic (see Consumer)."""
+
+    def __init__(
+        self,
+        service: Service,
+        database: Database,
+        handlers: Mapping[type[Payload], Handler],
+        raw: Mapping[str, RawHandler],
+        admit: Admission,
+    ) -> None:
+        self._service = service
+        self._database = database
+        self._handlers = {t.type: handler for t, handler in handlers.items()}
+        self._raw = dict(raw)
+        self._admit = admit
+        self._passed_over = PassedOver()
+
+    async def settle(self, record: ConsumerRecord) -> None:
+        """Handles the message, passes it over, or refuses it.
+
+        Raises:
+            Transient: not now; it is to be tried again. Any other error is a bug.
+        """
+        try:
+            if record.topic in self._raw:
+                await self._handle_raw(record)
+            else:
+                await self._handle(record)
+        except NewerType as newer:
+            self._passed_over.note(record.topic, newer)
+        except Permanent as err:
+            await self._refuse(record, dead_letter(self._service, record, err))
+
+    async def _handle_raw(self, record: ConsumerRecord) -> None:
+        headers = text_headers(record.headers)
+        check_not_newer(headers.get("ce_type", ""))
+        source, event_id = attribute(headers, "ce_source"), attribute(headers, "ce_id")
+
+        async def effect(tx: Transaction) -> None:
+            await self._raw[record.topic](tx, record)
+
+        await self._once(record, record.topic, source, event_id, effect)
+
+    async def _handle(self, record: ConsumerRecord) -> None:
+        event = decode(record.value, record.headers, record.timestamp)
+        if (proper := topic_of(event.payload).name) != record.topic:
+            # Who may write to one topic must not thereby say what belongs on another.
+            raise InvalidField("ce_type", f"{event.payload.type} belongs on {proper}, not on {record.topic}")
+        handler = self._handlers.get(event.payload.type)
+        if handler is None:
+            metrics.CONSUMED.labels(event.payload.type, "passed over").inc()
+            return
+        self._admit(record, event)
+
+        async def effect(tx: Transaction) -> None:
+            await handler(tx, event.payload, event)
+
+        if await self._once(record, event.payload.type, event.source, event.id, effect):
+            _log.info("event handled", type=event.payload.type, event_id=event.id)
+
+    async def _once(
+        self,
+        record: ConsumerRecord,
+        kind: str,
+        source: str,
+        event_id: str,
+        effect: Callable[[Transaction], Awaitable[None]],
+    ) -> bool:
+        """Inbox and effect in one transaction. False where it was there already, or crashed too often."""
+        try:
+            async with self._database.begin() as tx:
+                new = await first_time(tx, source, event_id)
+                if new:
+                    reached("inbox recorded")
+                    await effect(tx)
+                    reached("effect done")
+        except (Transient, Permanent, asyncio.CancelledError):
+            raise
+        except Exception as bug:
+            if await self._crashed_too_often(source, event_id):
+                why = "".join(traceback.format_exception(bug))[-2000:]
+                reason = Permanent(f"handling it crashed {CRASHES_ALLOWED} times: {why}")
+                await self._refuse(record, dead_letter(self._service, record, reason))
+                return False
+            raise
+        metrics.CONSUMED.labels(kind, "handled" if new else "repeated").inc()
+        return new
+
+    async def _crashed_too_often(self, source: str, event_id: str) -> bool:
+        async with self._database.begin() as tx:
+            return await count_crash(tx, source, event_id) >= CRASHES_ALLOWED
+
+    async def _refuse(self, record: ConsumerRecord, letter: DeadLettered) -> None:
+        place = f"{record.topic}/{record.partition}/{record.offset}/{record.timestamp}"
+        async with self._database.begin() as tx:
+            if await first_time(tx, "dead-letters", place):
+                await emit(tx, f"shipway/{self._service}", letter)
+                reached("refusal written")
+        reached("refusal committed")
+        _log.warning("event refused", topic=record.topic, offset=record.offset, reason=letter.reason)
+        metrics.DEAD_LETTERED.labels(record.topic).inc()
