@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from shipway.contract.errors import Permanent
 from shipway.contract.lookups import Lookup
-from shipway.contract.signature import Feature, RowEncoder, Signature
+from shipway.contract.rowencoding import RowEncoder
+from shipway.contract.signature import Feature, Signature
 from shipway.evaluator.compatibility import incompatibilities
 from shipway.gateway.filling import Known, fill
 

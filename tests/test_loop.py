@@ -19,7 +19,7 @@ from shipway.cli.traffic import Traffic
 from shipway.client import KnownLabel, Predictions, Refused
 from shipway.client.registry import collect
 from shipway.contract import events as e
-from shipway.contract.signature import RowEncoder
+from shipway.contract.rowencoding import RowEncoder
 from shipway.runtime.objects import FolderStore
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

@@ -21,7 +21,8 @@ from shipway.bundle.removing import delete_bundle
 from shipway.bundle.store import bundle_key, read_bundle, read_servable, write_bundle
 from shipway.bundle.windows import windows_of
 from shipway.contract.errors import InvalidField, Permanent
-from shipway.contract.signature import RowEncoder, Signature, to_builtins
+from shipway.contract.rowencoding import RowEncoder
+from shipway.contract.signature import Signature, to_builtins
 from shipway.contract.spec import ModelSpec, parse_spec
 from shipway.contract.spec import to_builtins as spec_to_builtins
 from shipway.runtime.objects import FolderStore, ObjectMissing

@@ -12,7 +12,8 @@ from tritonclient.http import InferenceServerClient, InferInput, InferRequestedO
 from shipway.contract.errors import InvalidField
 from shipway.contract.inference import InferRequest, decode_request, encode_answer
 from shipway.contract.inferpaths import asked_model
-from shipway.contract.signature import UNSEEN, Feature, InvalidRows, RowEncoder, Signature
+from shipway.contract.rowencoding import UNSEEN, InvalidRows, RowEncoder
+from shipway.contract.signature import Feature, Signature
 
 FEATURES = [
     Feature(name="size", type="number"),

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from shipway.contract.errors import InvalidField, Permanent
 from shipway.contract.lookups import MAX_KEY, check_row, entity_key, row_key
-from shipway.contract.signature import InvalidRows, RowEncoder, parse_signature
+from shipway.contract.rowencoding import InvalidRows, RowEncoder
+from shipway.contract.signature import parse_signature
 
 SIGNATURE = {
     "features": [{"name": "n", "type": "number"}, {"name": "age", "type": "number"}],

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from shipway.contract.errors import InvalidField
 from shipway.contract.inference import Labels, decode_request, encode_request
+from shipway.contract.rowencoding import RowEncoder
 from shipway.contract.rows import Answer, Ask, Frames, frame, matrix, read_answer, read_ask
-from shipway.contract.signature import Feature, RowEncoder, Signature
+from shipway.contract.signature import Feature, Signature
 
 ASK = Ask(1, "m", 1, "champion", 1, 100, 2, b"p" * 32, b"t" * 32, None, np.ones((2, 3)).tobytes())
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from shipway.contract.errors import InvalidField
 from shipway.contract.lookups import Lookup
-from shipway.contract.signature import InvalidRows
+from shipway.contract.rowencoding import InvalidRows
 from shipway.gateway.filling import Known, explained, fill
 
 DAY = 86400.0

@@ -9,7 +9,7 @@ import pytest
 
 from shipway.contract.envelope import Envelope
 from shipway.contract.events import DesiredState
-from shipway.gateway.asking import Asked
+from shipway.gateway.asked import Asked
 from shipway.gateway.routing import Route
 from shipway.gateway.spans import PredictionSpans
 from shipway.runtime import trace

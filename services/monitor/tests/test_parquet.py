@@ -11,7 +11,8 @@ import pytest
 from shipway.contract.errors import Permanent
 from shipway.contract.predictionbatch import decode_batch, encode_batch
 from shipway.contract.predictionlog import PredictionRecord
-from shipway.contract.signature import UNSEEN, Feature, Signature
+from shipway.contract.rowencoding import UNSEEN
+from shipway.contract.signature import Feature, Signature
 from shipway.monitor.parquet import Naming, by_model_and_day, decode, encode, named, together
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)

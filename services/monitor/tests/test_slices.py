@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from shipway.contract.predictionbatch import decode_batch, encode_batch
 from shipway.contract.predictionlog import PredictionRecord
-from shipway.contract.signature import UNSEEN, Feature, Signature
+from shipway.contract.rowencoding import UNSEEN
+from shipway.contract.signature import Feature, Signature
 from shipway.monitor.bins import Bins, Matrix, make_bins
 from shipway.monitor.drift import Rule, by_chance, judge_slices
 from shipway.monitor.packing import pack, unpack

@@ -8,7 +8,8 @@ from typing import Any
 from shipway.client.follow import Follower
 from shipway.contract.errors import Permanent
 from shipway.contract.predictionbatch import decode_batch
-from shipway.contract.signature import UNSEEN, Feature, Signature
+from shipway.contract.rowencoding import UNSEEN
+from shipway.contract.signature import Feature, Signature
 
 Signatures = Callable[[], Awaitable[dict[int, Signature]]]
 _BATCHES_KNOWN = 10_000

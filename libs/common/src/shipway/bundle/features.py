@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from shipway.contract.errors import InvalidField
-from shipway.contract.signature import MAX_CATEGORIES, OF_NUMBERS, UNSEEN, Feature, Signature, encode_signature
+from shipway.contract.rowencoding import UNSEEN
+from shipway.contract.signature import MAX_CATEGORIES, OF_NUMBERS, Feature, Signature, encode_signature
 from shipway.contract.spec import ModelSpec
 
 Matrix = npt.NDArray[np.float64]

@@ -17,7 +17,8 @@ from shipway.contract.describing import describe_output
 from shipway.contract.errors import InvalidField
 from shipway.contract.inferpaths import LENGTH_HEADER
 from shipway.contract.inferrows import Encode, rows_of
-from shipway.contract.signature import RowEncoder, Scalar, Signature
+from shipway.contract.rowencoding import RowEncoder
+from shipway.contract.signature import Scalar, Signature
 from shipway.contract.tensors import NUMBERS, Tensor, read_tensors, write_tensor
 
 Matrix = npt.NDArray[np.float64]

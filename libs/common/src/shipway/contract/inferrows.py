@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from shipway.contract.errors import InvalidField
-from shipway.contract.signature import Feature, RowEncoder
+from shipway.contract.rowencoding import RowEncoder
+from shipway.contract.signature import Feature
 from shipway.contract.tensors import NUMBERS, Read
 
 Matrix = npt.NDArray[np.float64]

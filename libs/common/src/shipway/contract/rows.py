@@ -6,7 +6,10 @@ what others speak to a predictor; between gateway and predictor it cost ten time
 """
 
 import struct
+from array import array
 from collections.abc import Iterator
+from itertools import chain
+from sys import byteorder
 from typing import Annotated
 
 import msgspec
@@ -130,3 +133,20 @@ class Frames:
             yield bytes(rest[start + 4 : start + 4 + length])
             start += 4 + length
         del rest[:start]
+
+
+def as_bytes(rows: list[list[float]]) -> bytes:
+    """Rows of numbers as the rows protocol has them."""
+    values = array("d", rows[0] if len(rows) == 1 else chain.from_iterable(rows))
+    if byteorder == "big":
+        values.byteswap()
+    return values.tobytes()
+
+
+def as_rows(scores: bytes, outputs: int) -> list[list[float]]:
+    """Scores, ``outputs`` numbers a row, as lists; the inverse of as_bytes."""
+    found = array("d", scores)
+    if byteorder == "big":
+        found.byteswap()
+    numbers = found.tolist()
+    return [numbers[i : i + outputs] for i in range(0, len(numbers), outputs)]

@@ -63,7 +63,7 @@ async def _serve(life: Life, settings: GatewaySettings, producer: Producer, guar
     add_routes(life.app, registry, results, producer, "shipway/gateway")
     asker = Asker(registry, upstream, sink, settings.limits, instance)
     if settings.tracing.endpoint:
-        asker.on_answered = PredictionSpans(settings.tracing.sample, registry.desired.envelopes).answered
+        asker.endings.on_answered = PredictionSpans(settings.tracing.sample, registry.desired.envelopes).answered
     several = Several(asker, groups, settings.limits.models)
     later = Later(several, results, producer, settings.later, "shipway/gateway", instance, life.fail)
     together = SeveralApp(several, later, settings.limits, InferApp(asker, life.app))

@@ -6,7 +6,7 @@ from typing import Any
 
 from prometheus_client import Counter
 
-from shipway.contract.signature import InvalidRows, RowEncoder
+from shipway.contract.rowencoding import InvalidRows, RowEncoder
 from shipway.gateway.featuretable import FeatureTable
 from shipway.gateway.filling import Known, explained, fill
 from shipway.runtime.http import Problem

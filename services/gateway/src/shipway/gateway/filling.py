@@ -10,7 +10,7 @@ from typing import Any
 
 from shipway.contract.errors import InvalidField
 from shipway.contract.lookups import Lookup, entity_key
-from shipway.contract.signature import MAX_PROBLEMS, InvalidRows
+from shipway.contract.rowencoding import MAX_PROBLEMS, InvalidRows
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,10 @@ import numpy as np
 from shipway.contract.errors import InvalidField
 from shipway.contract.inference import decode_request, encode_answer, first_value
 from shipway.contract.inferpaths import LENGTH_HEADER, asked_model
-from shipway.contract.signature import InvalidRows, Signature
-from shipway.gateway.asking import Asked, Asker
+from shipway.contract.rowencoding import InvalidRows
+from shipway.contract.signature import Signature
+from shipway.gateway.asked import Asked
+from shipway.gateway.asking import Asker
 from shipway.gateway.predict import TIMEOUT, shorten, wrong_rows
 from shipway.gateway.registry import Registry
 from shipway.runtime.http import (
@@ -51,12 +53,12 @@ class InferApp:
             body = await read_body(receive, headers, self._asker.limits.body_bytes)
             length, answer = await while_wanted(receive, self._infer(asked, body, headers.get(_LENGTH)))
         except Problem as problem:
-            self._asker.refused(asked, problem)
+            self._asker.endings.refused(asked, problem)
             await respond_problem(send, problem, extra, path=scope["path"])
         except ClientGone:
-            self._asker.gone(asked)
+            self._asker.endings.gone(asked)
         else:
-            self._asker.answered(asked)
+            self._asker.endings.answered(asked)
             kind: Headers = [(b"content-type", b"application/json")]
             if length is not None:
                 kind = [(b"content-type", b"application/octet-stream"), (_LENGTH, str(length).encode())]

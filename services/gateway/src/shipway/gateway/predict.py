@@ -7,8 +7,10 @@ import msgspec
 
 from shipway.contract.describing import describe_contributions, describe_outputs
 from shipway.contract.inferpaths import TIMEOUT_HEADER, asked_model
-from shipway.contract.signature import InvalidRows
-from shipway.gateway.asking import Asked, Asker, as_bytes, starting
+from shipway.contract.rowencoding import InvalidRows
+from shipway.contract.rows import as_bytes
+from shipway.gateway.asked import Asked
+from shipway.gateway.asking import Asker, starting
 from shipway.runtime.direct import Exchange
 from shipway.runtime.http import (
     ClientGone,
@@ -66,12 +68,12 @@ class PredictApp:
             body = await read_body(receive, headers, self._asker.limits.body_bytes)
             answer = await while_wanted(receive, self._predict(asked, body))
         except Problem as problem:
-            self._asker.refused(asked, problem)
+            self._asker.endings.refused(asked, problem)
             await respond_problem(send, problem, extra)
         except ClientGone:
-            self._asker.gone(asked)
+            self._asker.endings.gone(asked)
         else:
-            self._asker.answered(asked)
+            self._asker.endings.answered(asked)
             await respond(send, 200, answer, [(b"content-type", b"application/json"), *extra])
 
     def begin(self, exchange: Exchange) -> None:
@@ -105,7 +107,7 @@ class PredictApp:
 
         def gone() -> None:
             asking.cancel()
-            self._asker.gone(asked)
+            self._asker.endings.gone(asked)
 
         try:
             rows, client_ids = self._encoded(asked, exchange.body)
@@ -122,7 +124,7 @@ class PredictApp:
         except Problem as problem:
             self._refuse(asked, exchange, problem)
         except asyncio.CancelledError:
-            self._asker.gone(asked)
+            self._asker.endings.gone(asked)
             raise
 
     async def _predict(self, asked: Asked, body: bytes) -> bytes:
@@ -141,11 +143,11 @@ class PredictApp:
             raise wrong_rows(err) from err
 
     def _answer(self, asked: Asked, exchange: Exchange, body: bytes) -> None:
-        self._asker.answered(asked)
+        self._asker.endings.answered(asked)
         exchange.answer(200, b"content-type: application/json\r\ntraceparent: %b\r\n" % asked.span.encode(), body)
 
     def _refuse(self, asked: Asked, exchange: Exchange, problem: Problem) -> None:
-        self._asker.refused(asked, problem)
+        self._asker.endings.refused(asked, problem)
         exchange.refuse(problem, [(b"traceparent", asked.span.encode())])
 
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from shipway.contract.events import DesiredState, HeldVersion, Presence, Traffic
-from shipway.contract.signature import RowEncoder, Signature, parse_signature
+from shipway.contract.rowencoding import RowEncoder
+from shipway.contract.signature import Signature, parse_signature
 from shipway.gateway.stickiness import Stickiness, parse_stickiness
 
 _FALLBACK = ("champion", "last_good", "candidate", "standby")

@@ -13,8 +13,10 @@ import msgspec
 from prometheus_client import Counter
 
 from shipway.contract.describing import describe_outputs
-from shipway.contract.signature import InvalidRows
-from shipway.gateway.asking import Asked, Asker, as_bytes
+from shipway.contract.rowencoding import InvalidRows
+from shipway.contract.rows import as_bytes
+from shipway.gateway.asked import Asked
+from shipway.gateway.asking import Asker
 from shipway.gateway.ensemble import Aggregate, Answer, Failure, Require, Unanswered, combine
 from shipway.gateway.groups import Groups
 from shipway.gateway.predict import PredictRequest, checked_rows, wrong, wrong_rows
@@ -157,12 +159,12 @@ class Several:
         try:
             answer = await self._asked(question, asked)
         except Problem as problem:
-            self._asker.refused(asked, problem)
+            self._asker.endings.refused(asked, problem)
             return Failure(model, problem.status, problem.detail)
         except asyncio.CancelledError:
-            self._asker.gone(asked)
+            self._asker.endings.gone(asked)
             raise
-        self._asker.answered(asked)
+        self._asker.endings.answered(asked)
         return answer
 
     async def _asked(self, question: Question, asked: Asked) -> Answer:

@@ -15,10 +15,10 @@ import numpy as np
 from prometheus_client import Counter as Metric
 
 from shipway.contract.predictionlog import PredictionRecord
-from shipway.contract.signature import InvalidRows
+from shipway.contract.rowencoding import InvalidRows
 from shipway.gateway.encoding import encoded_with_lookups
 from shipway.gateway.featuretable import FeatureTable
-from shipway.gateway.lanes import Item, Outcome
+from shipway.gateway.items import Item, Outcome
 from shipway.gateway.routing import Route, Shadow, pick_instance
 from shipway.gateway.upstream import Rows, Upstream
 from shipway.runtime.http import Problem

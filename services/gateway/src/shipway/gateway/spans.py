@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 
 from shipway.contract.envelope import Envelope
-from shipway.gateway.asking import Asked
+from shipway.gateway.asked import Asked
 from shipway.runtime import trace
 from shipway.runtime.trace import Span
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from shipway.contract.signature import category_text
+from shipway.contract.rowencoding import category_text
 
 
 class _Rows(msgspec.Struct, frozen=True):

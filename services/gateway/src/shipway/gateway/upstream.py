@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from prometheus_client import Counter as Metric
 
 from shipway.contract import rows as protocol
-from shipway.gateway.lanes import Item, Outcome, Refused, Scores
+from shipway.gateway.items import Item, Outcome, Refused, Scores
 from shipway.gateway.lines import Lines
 from shipway.gateway.link import NotSent
 from shipway.gateway.registry import Registry

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from shipway.contract.signature import Signature, category_text
+from shipway.contract.rowencoding import category_text
+from shipway.contract.signature import Signature
 from shipway.monitor.labelling import Value
 
 BINS = 10

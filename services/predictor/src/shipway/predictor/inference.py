@@ -6,7 +6,7 @@ from shipway.bundle.capi import LightGBMError
 from shipway.contract.errors import InvalidField
 from shipway.contract.inference import NOT_LOADED, decode_request, encode_answer
 from shipway.contract.inferpaths import DEADLINE_HEADER, LENGTH_HEADER, TIMEOUT_HEADER, asked_model
-from shipway.contract.signature import InvalidRows
+from shipway.contract.rowencoding import InvalidRows
 from shipway.predictor.held import Serving, Versions
 from shipway.predictor.record import Recorder
 from shipway.predictor.scoring import FAST_ROWS

@@ -13,7 +13,8 @@ from shipway.bundle.store import read_servable
 from shipway.bundle.trial import Trials
 from shipway.bundle.trial_scores import compare
 from shipway.contract.errors import InvalidField, Permanent
-from shipway.contract.signature import RowEncoder, Signature
+from shipway.contract.rowencoding import RowEncoder
+from shipway.contract.signature import Signature
 from shipway.predictor.scoring import FAST_ROWS, Scorer
 from shipway.runtime.objects import ObjectStore
 

@@ -11,7 +11,8 @@ from shipway.bundle.manifest import Windows
 from shipway.bundle.metrics import score_metrics
 from shipway.bundle.ranking import ranked
 from shipway.bundle.referencedays import days_of_sample
-from shipway.contract.signature import UNSEEN, Signature
+from shipway.contract.rowencoding import UNSEEN
+from shipway.contract.signature import Signature
 from shipway.contract.spec import ModelSpec
 
 GOLDEN_ROWS = 64
