@@ -1,20 +1,97 @@
 """So many requests a second, each sent when it is due, however long others take, over connections of plain HTTP/1.1.
 
-A client library would take a millisecond of the machine for each of them, and its own waiting would be measured.
+A client library would take a millisecond of the machine for each of them, and its own waiting would be measured. For
+the same reason the load is a process of its own (``beside``), whose loop does nothing else: it reads its order, a line
+of JSON with url, bodies and per_s, from standard input; for each further line, and once more at the end when nothing is
+under way any more, it answers with a line of JSON, what was measured since the one before (``Measured``).
 """
 
 import asyncio
 import itertools
 import json
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass, field
 from typing import cast
 from urllib.parse import urlsplit
 
 ANSWER_WITHIN_S = 10.0
 _HEAD_END = b"\r\n\r\n"
 _LENGTH = re.compile(rb"(?i)\r\ncontent-length: *(\d+)")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a load measured: requests sent, what was said of those that failed, and quantiles of the latency in ms."""
+
+    sent: int
+    failed: list[str]
+    p50: float
+    p99: float
+
+
+class Beside:
+    """A load in a process of its own."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+
+    async def measured(self) -> Measured:
+        """What was measured since this was asked last.
+
+        Raises:
+            RuntimeError: the load has ended.
+        """
+        assert self._process.stdin is not None
+        self._process.stdin.write(b"\n")
+        return await self._said()
+
+    async def end(self) -> Measured:
+        """Sends no more; what was measured since ``measured``, with all that was under way.
+
+        Raises:
+            RuntimeError: the load has ended.
+        """
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        return await self._said()
+
+    async def _said(self) -> Measured:
+        assert self._process.stdout is not None
+        line = await self._process.stdout.readline()
+        if not line:
+            raise RuntimeError("the load has ended")
+        return Measured(**json.loads(line))
+
+
+@asynccontextmanager
+async def beside(url: str, bodies: Sequence[object], per_s: float) -> AsyncIterator[Beside]:
+    """Sends until it is ended, or the block is."""
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(sys.executable, __file__, stdin=pipe, stdout=pipe, limit=2**24)
+    assert process.stdin is not None
+    try:
+        process.stdin.write(json.dumps({"url": url, "bodies": bodies, "per_s": per_s}).encode() + b"\n")
+        yield Beside(process)
+    finally:
+        process.stdin.close()
+        await process.communicate()
+
+
+async def main() -> None:
+    """The load's process."""
+    loop = asyncio.get_running_loop()
+    lines = asyncio.StreamReader(limit=2**24)
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
+    load = Load(**json.loads(await lines.readline()))
+    sending = asyncio.create_task(load.run())
+    while await lines.readline():
+        print(json.dumps(asdict(load.measured())), flush=True)
+    sending.cancel()
+    await asyncio.gather(sending, return_exceptions=True)
+    print(json.dumps(asdict(load.measured())), flush=True)
 
 
 @dataclass
@@ -50,10 +127,13 @@ class Load:
             for connection in self._idle:
                 connection.close()
 
-    def quantile(self, share: float) -> float:
-        """A quantile of the latencies."""
+    def measured(self) -> Measured:
+        """What there is since this was asked last."""
         ordered = sorted(self.latencies)
-        return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else float("nan")
+        p50, p99 = (ordered[min(len(ordered) - 1, int(q * len(ordered)))] if ordered else 0.0 for q in (0.5, 0.99))
+        found = Measured(self.sent, self.failed, p50, p99)
+        self.sent, self.failed, self.latencies = 0, [], []
+        return found
 
     async def _send(self, host: str, port: int, request: bytes, due: float) -> None:
         self.sent += 1
@@ -108,3 +188,7 @@ class _Connection(asyncio.Protocol):
         self.lost = True
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(ConnectionResetError("the connection ended without an answer"))
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

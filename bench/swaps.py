@@ -24,7 +24,7 @@ import psutil
 from load import counts, script_of, wrk
 from model import FEATURES, NAME, make_rows, make_spec
 from report import write_section
-from steady import Load
+from steady import beside
 from targets import named
 
 from shipway.client import Addresses, AsyncShipway
@@ -79,49 +79,48 @@ async def _measure(supervisor: Supervisor, folder: Path, options: argparse.Names
             journeys = [journey async for journey in shipway.train(NAME)]
             assert journeys[-1].succeeded, journeys[-1]
         bodies = [{"row": dict(zip(FEATURES, row, strict=True))} for row in make_rows(100)]
-        load = Load(f"{state.gateway_url}/predict/{NAME}", bodies, options.per_s)
+        url = f"{state.gateway_url}/predict/{NAME}"
         full: contextlib.AbstractContextManager[list[int]] = (
-            _full_load(load.url, folder) if options.full else contextlib.nullcontext([])
+            _full_load(url, folder) if options.full else contextlib.nullcontext([])
         )
-        loading = asyncio.create_task(load.run())
         pids = [supervisor.pid(f"predictor-{i + 1}") or 0 for i in range(INSTANCES)]
         producer = Producer(kafka, "swaps")
         await producer.start()
         client = httpx.AsyncClient(base_url=state.gateway_url, timeout=10, trust_env=False)
         try:
-            with full as busy:
-                await asyncio.sleep(2)
-                load.latencies.clear()
-                begun = time.monotonic()
-                # With the looks at the gateway's table that there are during swaps.
-                await _looking(client, max(10.0, options.swaps * 0.1))
-                before = load.quantile(0.5), load.quantile(0.99)
-                load.latencies.clear()
-                swaps, memory = [], [_memory_mb(pids)]
-                for number in range(3, 3 + options.swaps):
-                    promoted[number] = asyncio.Event()
-                    swaps.append(await _swap(client, producer, approvals[number % 2], number, promoted))
-                    memory.append(_memory_mb(pids))
-                    print(f"version {number}: {swaps[-1]}, {memory[-1]:.0f} MB", file=sys.stderr, flush=True)
-                seconds = time.monotonic() - begun
+            async with beside(url, bodies, options.per_s) as load:
+                with full as busy:
+                    await asyncio.sleep(2)
+                    await load.measured()
+                    begun = time.monotonic()
+                    # With the looks at the gateway's table that there are during swaps.
+                    await _looking(client, max(10.0, options.swaps * 0.1))
+                    without = await load.measured()
+                    swaps, memory = [], [_memory_mb(pids)]
+                    for number in range(3, 3 + options.swaps):
+                        promoted[number] = asyncio.Event()
+                        swaps.append(await _swap(client, producer, approvals[number % 2], number, promoted))
+                        memory.append(_memory_mb(pids))
+                        print(f"version {number}: {swaps[-1]}, {memory[-1]:.0f} MB", file=sys.stderr, flush=True)
+                    during = await load.end()
+                    seconds = time.monotonic() - begun
         finally:
-            loading.cancel()
-            await asyncio.gather(loading, return_exceptions=True)
             watching.cancel()
             await producer.stop()
             await client.aclose()
+    failed = without.failed + during.failed
     routed = sorted(swap.routed_everywhere for swap in swaps)
     late = len(memory) // 2
     return [
         f"| {options.swaps} swaps of a model of {options.trees} trees, {options.per_s:g} requests/s"
         f"{' besides wrk on 16 connections' if options.full else ''} | |",
         "|---|---:|",
-        f"| requests in {seconds:.0f} s | {load.sent:,} |",
-        f"| failed | {len(load.failed)}{' (' + load.failed[0] + ')' if load.failed else ''} |",
+        f"| requests in {seconds:.0f} s | {without.sent + during.sent:,} |",
+        f"| failed | {len(failed)}{' (' + failed[0] + ')' if failed else ''} |",
         *([f"| of wrk: answered, failed | {busy[0]:,}, {busy[1]} |"] if busy else []),
-        f"| p50, p99 without swaps | {before[0]:.2f}, {before[1]:.2f} ms |",
-        f"| p50, p99 with swaps | {load.quantile(0.5):.2f}, {load.quantile(0.99):.2f} ms |",
-        f"| p99 with swaps over that without | {load.quantile(0.99) / before[1]:.2f} |",
+        f"| p50, p99 without swaps | {without.p50:.2f}, {without.p99:.2f} ms |",
+        f"| p50, p99 with swaps | {during.p50:.2f}, {during.p99:.2f} ms |",
+        f"| p99 with swaps over that without | {during.p99 / without.p99:.2f} |",
         f"| approval to every instance serving: median, most | {median(routed):.0f}, {routed[-1]:.0f} ms |",
         f"| both predictors' memory at the start, half-way, at the end | "
         f"{memory[0]:.0f}, {memory[late]:.0f}, {memory[-1]:.0f} MB |",

@@ -308,12 +308,17 @@ async def test_what_a_broker_forgot_is_published_again(service: Service, kafka: 
     assert seen == ["0", "1", "2", "3", "4"]
 
 
-async def test_what_the_broker_will_never_take_is_said_and_stops_nobody(service: Service) -> None:
+async def test_what_the_broker_will_never_take_is_said_and_stops_its_own_topic_only(service: Service) -> None:
+    small, too_large = WireMessage(b"m", b"{}", []), WireMessage(b"m", bytes(9_000_000), [])
     async with service.database.begin() as tx:
-        too_large = WireMessage(b"m", bytes(9_000_000), [])
         await emit_message(tx, topics.TRAINING_EVENTS.name, "too-large", too_large)
+        await emit_message(tx, topics.TRAINING_EVENTS.name, "after-it", small)
+        await emit_message(tx, topics.RELEASE_EVENTS.name, "of-another-topic", small)
     service.relay.wake()
     await until(lambda: "takes less than the topic needs" in (service.relay.problem or ""))
+    async with service.database.begin() as tx:
+        waiting = (await tx.execute(sa.select(outbox.c.event_id).where(outbox.c.published_at.is_(None)))).scalars()
+        assert set(waiting) == {"too-large", "after-it"}
     assert service.bugs == []
 
 

@@ -25,7 +25,10 @@ async def spawn(
     folder: Path | None = None,
     niceness: int = 0,
 ) -> asyncio.subprocess.Process:
-    """Starts ``argv`` in a session of its own (Ctrl-C in a terminal is the parent's to handle), logging to a file.
+    """Starts ``argv`` in a process group of its own (Ctrl-C is the parent's to handle), logging to a file.
+
+    In the parent's session: Linux shares cores between sessions first, so ``niceness`` would count within one only, and
+    a process with little to do would wait for its turn behind each of those that have much.
 
     On Linux the kernel sends ``death_signal`` to the child when this process dies, however it dies. Elsewhere
     a child outlives a parent that was killed, and the next supervisor ends it (see state.end_leftovers).
@@ -55,7 +58,7 @@ async def spawn(
             stderr=log,
             env=dict(env),
             cwd=folder,
-            start_new_session=True,
+            process_group=0,
             preexec_fn=_bound_to_parent(death_signal),
             **as_user,
         )
@@ -84,10 +87,8 @@ async def end(process: asyncio.subprocess.Process, ask: signal.Signals, within_s
 
 
 def _give_way(pid: int, niceness: int) -> None:
-    """Lowers a process's priority, and its session's: where Linux groups processes by session, only that one counts."""
-    with suppress(OSError):  # it has ended, or the kernel knows no such groups
+    with suppress(ProcessLookupError):  # it has ended
         os.setpriority(os.PRIO_PROCESS, pid, min(19, os.getpriority(os.PRIO_PROCESS, pid) + niceness))
-        Path(f"/proc/{pid}/autogroup").write_text(str(niceness))
 
 
 def kill_group(pid: int) -> None:

@@ -17,7 +17,7 @@ from shipway.embedded.ports import HOST, USUAL, choose_ports
 
 Kind = Literal["postgres", "broker", "service"]
 # Where they share cores, trainings, judgements and the log's reader are not to slow predictions and releases.
-YIELDS = 5
+YIELDS = 10
 _YIELDING = ("trainer", "evaluator", "monitor")
 _ANSWERING = ("predictor", "gateway")
 

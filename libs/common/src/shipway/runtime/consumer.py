@@ -150,13 +150,13 @@ class Consumer:
                 self._on_bug(bug)
                 await asyncio.Event().wait()  # never acknowledge, never fetch on: the process is ending
         reached("effect committed")
+        self._after_commit()
         try:
             await message.ack()
             reached("offset committed")
         except KafkaError as err:
             # It comes again, and the inbox knows it.
             _log.warning("offset not committed", reason=str(err) or type(err).__name__)
-        self._after_commit()
 
     async def _until_settled(self, record: ConsumerRecord) -> None:
         pause_s = 0.1

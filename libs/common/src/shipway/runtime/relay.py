@@ -1,12 +1,17 @@
 """The outbox's way to the broker, and the watch over what the broker acknowledged.
 
+What goes to one topic keeps its order, each message acknowledged before the next is sent; topics don't wait for each
+other: nothing was promised of their order, as each has readers of its own pace.
+
 A broker that lost its data (a new disk, an embedded one that was killed) is noticed because a published row
 is not where the broker put it; rows from there on are published again, under the same event ids, which the
 inboxes of the readers know.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 import msgspec
 import sqlalchemy as sa
@@ -27,6 +32,11 @@ from shipway.runtime.waiting import happens
 _log = log.get(__name__)
 BATCH = 100
 KEEP_DAYS = 14
+_PLACED = (
+    sa.update(outbox)
+    .where(outbox.c.seq == sa.bindparam("row"))
+    .values(published_at=sa.func.now(), partition=sa.bindparam("at_partition"), broker_offset=sa.bindparam("at_offset"))
+)
 _RELAY_LOCK = 0x5245_4C59  # "RELY": one relay a schema at a time, so that a key's events keep their order
 
 
@@ -82,28 +92,36 @@ class Relay:
             _log.warning("outbox not drained", reason=str(err))
 
     async def _publish_batch(self) -> int:
+        placed: list[dict[str, int]] = []
         async with self._database.begin() as tx:
             if not await _alone(tx):
                 return 0
             statement = sa.select(outbox).where(outbox.c.published_at.is_(None)).order_by(outbox.c.seq).limit(BATCH)
-            rows = (await tx.execute(statement.with_for_update(skip_locked=True))).all()
-            for row in rows:
-                headers = msgspec.msgpack.decode(row.headers, type=list[tuple[str, bytes]])
-                reached("publishing")
-                position = await self._producer.send(row.topic, row.key, row.value, headers)
-                reached("published")
-                placed = {
-                    "published_at": sa.func.now(),
-                    "partition": position.partition,
-                    "broker_offset": position.offset,
-                }
-                await tx.execute(sa.update(outbox).where(outbox.c.seq == row.seq).values(**placed))
-            if rows:
+            by_topic: defaultdict[str, list[Any]] = defaultdict(list)
+            for row in (await tx.execute(statement.with_for_update(skip_locked=True))).all():
+                by_topic[row.topic].append(row)
+            ends = await asyncio.gather(
+                *(self._publish(of, placed) for of in by_topic.values()), return_exceptions=True
+            )
+            if placed:
+                await tx.execute(_PLACED, placed)
                 reached("publication noted")
-        if rows:
+        if placed:
             reached("publication committed")
-        metrics.OUTBOX_PUBLISHED.inc(len(rows))
-        return len(rows)
+        metrics.OUTBOX_PUBLISHED.inc(len(placed))
+        for end in ends:
+            if end is not None:
+                raise end
+        return len(placed)
+
+    async def _publish(self, rows: Sequence[Any], placed: list[dict[str, int]]) -> None:
+        """One after another, to the first that is not taken; each that was, with its place, goes to ``placed``."""
+        for row in rows:
+            headers = msgspec.msgpack.decode(row.headers, type=list[tuple[str, bytes]])
+            reached("publishing")
+            position = await self._producer.send(row.topic, row.key, row.value, headers)
+            reached("published")
+            placed.append({"row": row.seq, "at_partition": position.partition, "at_offset": position.offset})
 
     async def _watch_for_ever(self) -> None:
         beats = 0
