@@ -11,6 +11,7 @@ from shipway.contract import rows as protocol
 from shipway.contract.envelope import Envelope, encode
 from shipway.contract.events import FeaturesPublished, Traffic
 from shipway.gateway.api import add_routes
+from shipway.gateway.app import _unread
 from shipway.gateway.features import add_features
 from shipway.runtime.metrics import TABLE_RECORDS
 
@@ -147,6 +148,21 @@ async def test_a_version_answers_once_the_tables_are_read(gateways: Any, predict
     await eventually(lambda: gateway.registry._waiting["m"] == 1)
     has_read(gateway)
     assert (await early).status_code == 200
+
+
+async def test_a_gateway_that_starts_is_ready_with_the_tables_and_one_that_serves_stays_so(
+    gateways: Any, predictors: Any
+) -> None:
+    starting = await looking(gateways, predictors, read=False)
+    ready = _unread(starting.registry)
+    assert ready() == "look-up tables not read yet"
+    has_read(starting)
+    assert ready() is None
+    serving = await looking(gateways, predictors, read=False, signature={**LOOKING, "lookups": []})
+    ready = _unread(serving.registry)
+    assert ready() is None
+    serving.wants((2, "champion", 1.0), signature=LOOKING, generation=2)
+    assert serving.features.wanted.is_set() and ready() is None, "its other models go on"
 
 
 async def test_a_canary_that_looks_up_first_leaves_the_champion_its_traffic_until_then(
