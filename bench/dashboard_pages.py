@@ -15,13 +15,9 @@ from pathlib import Path
 
 import httpx
 import sqlalchemy as sa
-from pydantic import SecretStr
+from monitored import monitor_database
 
-from shipway.embedded.stack import prepare
-from shipway.embedded.supervisor import Supervisor
 from shipway.runtime.database import Database
-from shipway.runtime.migrations import migrate
-from shipway.runtime.settings import DatabaseSettings
 from shipway.runtime.tokens import create
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
@@ -54,15 +50,8 @@ async def main() -> None:
     parser.add_argument("--times", type=int, default=15)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="shipway-bench-") as name:
-        # Another service in the monitor's place, which is played here.
-        plan = prepare(Path(name), services=["evaluator"], usual_ports={}, durable=False)
-        async with Supervisor(plan) as supervisor:
-            await supervisor.wait_ready()
-            url = next(p.env["SHIPWAY__DATABASE__URL"] for p in plan.processes if "SHIPWAY__DATABASE__URL" in p.env)
-            database = Database(DatabaseSettings(url=SecretStr(url)), "monitor")
-            await migrate(database, "shipway.monitor")
+        async with monitor_database(Path(name)) as (database, _):
             await _measure(database, Path(name), options.days, options.times)
-            await database.close()
 
 
 async def _measure(database: Database, folder: Path, days: int, times: int) -> None:

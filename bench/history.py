@@ -15,6 +15,7 @@ from pathlib import Path
 from urllib.request import urlopen
 
 import psutil
+from monitored import MODEL, answered
 from prometheus_client.parser import text_string_to_metric_families
 
 from shipway.contract.events import ModelApproved
@@ -29,7 +30,6 @@ from shipway.runtime.provision import provision
 from shipway.runtime.settings import KafkaSettings
 
 FEATURES = 20
-MODEL = "bench"
 
 
 async def main() -> None:
@@ -92,22 +92,7 @@ async def _send(kafka: KafkaSettings, records: int, batch_rows: int) -> None:
 
 
 def _record(features: list[float]) -> PredictionRecord:
-    return PredictionRecord(
-        prediction_id=uuid.uuid4().hex,
-        at=datetime.now(UTC),
-        model=MODEL,
-        version=1,
-        generation=1,
-        instance="predictor-1",
-        role="champion",
-        outcome="answered",
-        reason=None,
-        latency_us=120,
-        client_id=None,
-        trace_id=uuid.uuid4().hex,
-        features=features,
-        scores=[math.fsum(features)],
-    )
+    return answered(uuid.uuid4().hex, datetime.now(UTC), features, math.fsum(features), uuid.uuid4().hex)
 
 
 async def _until(supervisor: Supervisor, records: int) -> None:

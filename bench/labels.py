@@ -14,14 +14,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import psutil
-from pydantic import SecretStr
+from monitored import MODEL, answered, monitor_database
 
 from shipway.contract.envelope import Envelope
 from shipway.contract.events import Label, LabelsReceived, ModelApproved, ModelDeclared
 from shipway.contract.predictionbatch import decode_batch, encode_batch
-from shipway.contract.predictionlog import PredictionRecord
 from shipway.contract.signature import Feature, Signature, to_builtins
-from shipway.embedded.stack import prepare
 from shipway.embedded.supervisor import Supervisor
 from shipway.monitor import handlers, labels, staging, store
 from shipway.monitor.historian import Historian
@@ -29,13 +27,10 @@ from shipway.monitor.joiner import Joiner
 from shipway.monitor.references import References
 from shipway.monitor.settings import HistorySettings, LabelSettings
 from shipway.runtime.database import Database
-from shipway.runtime.migrations import migrate
 from shipway.runtime.objects import FolderStore
 from shipway.runtime.prediction_ids import as_text, new_ids
-from shipway.runtime.settings import DatabaseSettings
 
 FEATURES = 20
-MODEL = "bench"
 SPEC = {
     "name": MODEL,
     "data": {"source": "folder:/nowhere", "time_column": "at", "train": "30d", "holdout": "5d"},
@@ -52,18 +47,11 @@ async def main() -> None:
     parser.add_argument("--labels", type=int, default=100_000)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="shipway-bench-") as name:
-        # Another service in the monitor's place, which is played here.
-        plan = prepare(Path(name), services=["evaluator"], usual_ports={}, durable=False)
-        async with Supervisor(plan) as supervisor:
-            await supervisor.wait_ready()
-            url = next(p.env["SHIPWAY__DATABASE__URL"] for p in plan.processes if "SHIPWAY__DATABASE__URL" in p.env)
-            database = Database(DatabaseSettings(url=SecretStr(url)), "monitor")
+        async with monitor_database(Path(name)) as (database, supervisor):
             await _measure(database, Path(name), supervisor, options)
-            await database.close()
 
 
 async def _measure(database: Database, folder: Path, supervisor: Supervisor, options: Any) -> None:
-    await migrate(database, "shipway.monitor")
     objects = FolderStore(folder / "objects")
     ids = await _predict(database, objects, options.predictions)
     server = supervisor.pid("postgres")
@@ -110,7 +98,8 @@ async def _predict(database: Database, objects: FolderStore, count: int) -> list
         at = datetime.now(UTC) - timedelta(hours=2) + timedelta(seconds=begin / 100)
         made = as_text(new_ids(min(50_000, count - begin)))
         ids += made
-        records = [_record(one, at, [rng.random() for _ in range(FEATURES)]) for one in made]
+        drawn = [[rng.random() for _ in range(FEATURES)] for _ in made]
+        records = [answered(one, at, row, row[0], "a" * 32) for one, row in zip(made, drawn, strict=True)]
         for part in range(0, len(records), 2_000):
             batch = decode_batch(encode_batch(records[part : part + 2_000], "bench", "bench").value)
             async with database.begin() as tx:
@@ -119,25 +108,6 @@ async def _predict(database: Database, objects: FolderStore, count: int) -> list
         while await historian.step():
             pass
     return ids
-
-
-def _record(prediction_id: str, at: datetime, features: list[float]) -> PredictionRecord:
-    return PredictionRecord(
-        prediction_id=prediction_id,
-        at=at,
-        model=MODEL,
-        version=1,
-        generation=1,
-        instance="predictor-1",
-        role="champion",
-        outcome="answered",
-        reason=None,
-        latency_us=120,
-        client_id=None,
-        trace_id="a" * 32,
-        features=features,
-        scores=[features[0]],
-    )
 
 
 async def _handle(database: Database, payload: Any) -> None:

@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 import sqlalchemy as sa
+from breaking import BINARY, Breaking, KilledError
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,45 +27,10 @@ from shipway.monitor.settings import HistorySettings, LabelSettings
 from shipway.monitor.tables import forgettings, history_files, history_staged, labels
 from shipway.runtime.database import Database
 from shipway.runtime.delivery import outbox
-from shipway.runtime.objects import FolderStore
 
 T0 = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=1)
 Put = Callable[..., Awaitable[None]]
 Record = Callable[..., Any]
-BINARY = {
-    "features": [{"name": "n", "type": "number"}],
-    "output": "binary",
-    "target": "y",
-    "classes": ["false", "true"],
-}
-
-
-class KilledError(Exception):
-    """The end of a process."""
-
-
-class Breaking(FolderStore):
-    """A folder at which the process dies, as it were, at the wanted call."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
-        self.folder = folder
-        self.dies = ""
-
-    def put(self, key: str, data: bytes) -> None:
-        self._reach(f"before put {key.split('/')[0]}")
-        super().put(key, data)
-        self._reach(f"after put {key.split('/')[0]}")
-
-    def delete(self, key: str) -> None:
-        self._reach("before delete")
-        super().delete(key)
-        self._reach("after delete")
-
-    def _reach(self, point: str) -> None:
-        if self.dies == point:
-            self.dies = ""
-            raise KilledError(point)
 
 
 class Case:

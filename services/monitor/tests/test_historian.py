@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 import sqlalchemy as sa
+from breaking import Breaking, KilledError
 
 from shipway.contract import events as e
 from shipway.contract.errors import Transient
@@ -25,33 +26,6 @@ DAY = timedelta(days=1)
 Put = Callable[..., Awaitable[None]]
 Record = Callable[..., Any]
 SIGNATURE = {"features": [{"name": "n", "type": "number"}], "output": "regression", "target": "y"}
-
-
-class Breaking(FolderStore):
-    """A folder at which the process dies, as it were: at the wanted call, before it or after it."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
-        self.dies = ""
-
-    def put(self, key: str, data: bytes) -> None:
-        self._reach("before put")
-        super().put(key, data)
-        self._reach("after put")
-
-    def delete(self, key: str) -> None:
-        self._reach("before delete")
-        super().delete(key)
-        self._reach("after delete")
-
-    def _reach(self, point: str) -> None:
-        if self.dies == point:
-            self.dies = ""
-            raise KilledError(point)
-
-
-class KilledError(Exception):
-    """The end of a process."""
 
 
 @pytest.fixture

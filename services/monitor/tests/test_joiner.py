@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import sqlalchemy as sa
+from breaking import BINARY
 
 from shipway.bundle.golden import encode_golden
 from shipway.bundle.historylabels import labels_between
@@ -34,12 +35,6 @@ from shipway.runtime.settings import DataSettings
 T0 = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=1)
 Put = Callable[..., Awaitable[None]]
 Record = Callable[..., Any]
-BINARY = {
-    "features": [{"name": "n", "type": "number"}],
-    "output": "binary",
-    "target": "y",
-    "classes": ["false", "true"],
-}
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import sqlalchemy as sa
+from breaking import BINARY
 
 from shipway.bundle.golden import encode_golden
 from shipway.bundle.manifest import Windows
@@ -30,12 +31,6 @@ DAY0 = NOW.replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=4
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 Put = Callable[..., Awaitable[None]]
 Record = Callable[..., Any]
-BINARY = {
-    "features": [{"name": "n", "type": "number"}],
-    "output": "binary",
-    "target": "y",
-    "classes": ["false", "true"],
-}
 
 
 @pytest.fixture
