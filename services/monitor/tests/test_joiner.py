@@ -24,6 +24,7 @@ from shipway.monitor.bins import make_bins
 from shipway.monitor.historian import Historian
 from shipway.monitor.joiner import Joiner
 from shipway.monitor.references import References
+from shipway.monitor.responses.watching import ModelQuality
 from shipway.monitor.settings import HistorySettings, LabelSettings
 from shipway.monitor.summary import Summary
 from shipway.monitor.tables import history_files, label_files, labels, quality, versions
@@ -310,7 +311,7 @@ async def test_labels_of_a_ranking_are_filed_and_counted_and_say_nothing_of_its_
     await stepped(joiner())
     await put(told(ids[0], 3.0, T0 + timedelta(hours=1)))
     await stepped(joiner())
-    found = await quality_of(database)
+    found = ModelQuality.model_validate(await quality_of(database)).model_dump()  # as the API shows it
     assert (found["counts"]["not_judged"], found["counts"]["misfit"], found["counts"]["waiting"]) == (3, 0, 0)
     [version] = found["versions"]
     assert (version["loss"], version["coverage"], version["metrics"], version["maturity"]) == (None, None, {}, [])

@@ -48,7 +48,8 @@ class VersionQuality(BaseModel):
 
 class LabelCounts(BaseModel):
     """What became of a model's labels. ``waiting`` for their prediction; ``orphan``: it was not found in time;
-    ``too_old``: it is older than labels are taken for; ``misfit``: none of the target's values.
+    ``too_old``: it is older than labels are taken for; ``misfit``: none of the target's values;
+    ``not_judged``: of a ranking, whose rows are not judged one by one.
     """
 
     received: int
@@ -59,6 +60,7 @@ class LabelCounts(BaseModel):
     misdirected: int
     orphan: int
     too_old: int
+    not_judged: int
     waiting: int
 
 
