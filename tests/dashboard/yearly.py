@@ -57,11 +57,12 @@ STORIES = (
 
 @dataclass
 class Told:
-    """What was written: the newest version of each model, and one of its traces."""
+    """What was written: the newest version of each model, the last trace, and the last job."""
 
     newest: dict[str, int] = field(default_factory=dict)
     champions: dict[str, int] = field(default_factory=dict)
     trace: str = ""
+    job: str = ""
 
 
 async def fill(
@@ -147,7 +148,7 @@ def _version(
 ) -> tuple[dict[str, Any], list[dict[str, Any]], dict[str, Any]]:
     auc = round(0.75 + 0.02 * math.sin(version / 9) + rng.uniform(-0.005, 0.005), 4)
     request, trace = uuid.UUID(int=rng.getrandbits(128)).hex, uuid.UUID(int=rng.getrandbits(128)).hex
-    told.trace = trace
+    told.trace, told.job = trace, request
     rejected = version % 9 == 4 and version not in (champion, newest, champion - 1)
     gates = [
         {

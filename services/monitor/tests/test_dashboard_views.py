@@ -208,8 +208,8 @@ def test_percentiles_are_of_all_answers_of_a_part_and_of_the_busiest_versions() 
     ], "those with the most answers"
     assert [one.dashed for one in plot.series] == [False, True] * 3
     half, slow = ([v for v in one.values if v is not None] for one in plot.series[-2:])
-    assert half == [pytest.approx(2 ** (19.5 / 2))]
-    assert slow == [pytest.approx(2 ** (29.5 / 2))], "11 of 1,000 were slow, in both slots together"
+    assert half == [pytest.approx(2 ** ((19 + 500 / 989) / 2))]
+    assert slow == [pytest.approx(2 ** ((29 + 1 / 11) / 2))], "11 of 1,000 were slow, in both slots together"
     assert series.percentiles({}, begin, NOW, width).empty
 
 
@@ -218,7 +218,7 @@ def test_versions_are_compared_where_chance_can_be_told_apart() -> None:
     rows = [version(1, "champion", metrics={"auc": 0.8, "log_loss": 0.5}), version(2, "canary", metrics={"auc": 0.7})]
     served = versus.services([row(1, "answered", 90, 1, 900.0), row(1, "failed", 10, 1), row(2, "answered", 5, 1, 1e4)])
     found = {line.name: line for line in versus.lines(rows, served, {1: good, 2: bad}, {1: counted(_20=100)})}
-    assert found["p99 latency"].texts == ["861 µs", "–"]
+    assert found["p99 latency"].texts == ["1.02 ms", "–"]
     assert found["failed"].texts == ["10 %", "0 %"] and found["failed"].better is None
     assert found["loss by labels"].better == 0
     assert found["auc when judged"].better == 0

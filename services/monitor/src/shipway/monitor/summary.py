@@ -79,17 +79,25 @@ class Summary:
             self.repeats = dict(sorted(self.repeats.items(), key=lambda pair: -pair[1])[:REPEATS])
 
     def latency_us(self, share: float) -> float | None:
-        """The latency that so large a share of the answers did not exceed."""
-        return quantile_us(self.latencies, share)
+        """The latency that so large a share of the answers did not exceed, by the middle of its part."""
+        total = int(self.latencies.sum())
+        if not total:
+            return None
+        place = int(np.searchsorted(np.cumsum(self.latencies), math.ceil(share * total)))
+        return float(2 ** ((place - 0.5) / 2)) if place else 1.0
 
 
 def quantile_us(latencies: Counts, share: float) -> float | None:
-    """The latency that so large a share of what was counted did not exceed, by the middle of its part; None of none."""
-    total = int(latencies.sum())
-    if not total:
+    """The latency that so large a share of what was counted did not exceed, for people: within a part it goes by how
+    much of the part is below, as Prometheus's histogram_quantile does. None of none.
+    """
+    below = np.cumsum(latencies)
+    if not below[-1]:
         return None
-    place = int(np.searchsorted(np.cumsum(latencies), math.ceil(share * total)))
-    return float(2 ** ((place - 0.5) / 2)) if place else 1.0
+    wanted = share * below[-1]
+    place = int(np.searchsorted(below, wanted))
+    within = (wanted - (below[place] - latencies[place])) / latencies[place]
+    return float(2 ** ((place - 1 + within) / 2)) if place else 1.0
 
 
 def summarise(

@@ -100,6 +100,7 @@ async def of_model(
         "model": model,
         "spec": spec,
         "promises": await _promises(tx, name, spec, now),
+        "overdue": await measuring.overdue(tx, name, spec, now) if spec is not None else [],
         "health": health_of(facts),
         "facts": facts,
         "hand": hand,
