@@ -224,7 +224,7 @@ async def test_a_new_width_of_windows_begins_where_the_old_one_ended(
     assert (state.width_s, state.watched_to >= judged_to) == (600, True)
 
 
-async def test_latencies_are_counted_by_five_minutes_and_by_hour_until_they_are_old(
+async def test_latencies_are_counted_by_five_minutes_hours_and_days_until_they_are_old(
     database: Database, watcher: Callable[[], Watcher], served: None, traffic: Put
 ) -> None:
     begin = NOW.replace(minute=0, second=0, microsecond=0) - 2 * HOUR
@@ -235,7 +235,9 @@ async def test_latencies_are_counted_by_five_minutes_and_by_hour_until_they_are_
     async with database.begin() as tx:
         hours = await latencies.since(tx, "m", latencies.COARSE, begin)
         fine = await latencies.since(tx, "m", latencies.FINE, begin)
+        days = await latencies.since(tx, "m", latencies.LONG, begin - DAY)
     assert {key: int(counts.sum()) for key, counts in hours.items()} == {(1, begin): 900, (1, begin + HOUR): 300}
+    assert sum(int(counts.sum()) for counts in days.values()) == 1200
     assert sorted(int(counts.sum()) for counts in fine.values()) == [50] * 12 + [100] * 6
     assert quantile_us(hours[1, begin], 0.99) == pytest.approx(10, rel=0.2)
     async with database.begin() as tx:

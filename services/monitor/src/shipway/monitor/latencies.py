@@ -1,6 +1,6 @@
 """How long answers took, counted by version and slot: what percentiles over time are read from. Within a transaction.
 
-Slots of five minutes for a look at the last day, and of an hour for a year: a plot reads some hundred rows of either.
+Slots of five minutes for a look at a day, of an hour for a month, of a day for a year: a plot reads some hundred rows.
 """
 
 from collections.abc import Mapping
@@ -16,8 +16,8 @@ from shipway.monitor.summary import LATENCIES
 from shipway.monitor.tables import latencies
 from shipway.runtime.database import Transaction
 
-FINE, COARSE = timedelta(minutes=5), timedelta(hours=1)
-KEEP = {FINE: timedelta(days=2), COARSE: timedelta(days=400)}
+FINE, COARSE, LONG = timedelta(minutes=5), timedelta(hours=1), timedelta(days=1)
+KEEP = {FINE: timedelta(days=2), COARSE: timedelta(days=32), LONG: timedelta(days=400)}
 Slot = tuple[str, timedelta, datetime, int]
 """Model, width, begin, version."""
 _NONE = msgspec.msgpack.encode([0] * LATENCIES)
@@ -36,11 +36,16 @@ async def add(tx: Transaction, found: Mapping[Slot, Counts]) -> None:
 
 
 async def since(tx: Transaction, model: str, width: timedelta, begin: datetime) -> dict[tuple[int, datetime], Counts]:
-    """The counts of a model's slots of ``width`` (FINE or COARSE) that begin then or later, by version and begin."""
+    """The counts of a model's slots of ``width`` (one of KEEP) that begin then or later, by version and begin."""
     these = (latencies.c.model == model) & (latencies.c.width_s == int(width.total_seconds()))
     columns = (latencies.c.version, latencies.c.begin, latencies.c.counts)
     rows = (await tx.execute(sa.select(*columns).where(these, latencies.c.begin >= begin))).all()
     return {(row.version, row.begin): _counts(row.counts) for row in rows}
+
+
+def slot_for(lasts: timedelta) -> timedelta:
+    """The width of the slots that a look at so long a time is made of."""
+    return FINE if lasts <= timedelta(days=1) else COARSE if lasts <= timedelta(days=30) else LONG
 
 
 async def forget_before(tx: Transaction, now: datetime) -> None:

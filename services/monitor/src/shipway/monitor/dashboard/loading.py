@@ -192,7 +192,7 @@ async def _plots(tx: Transaction, name: str, span: str | None, now: datetime) ->
     begin = now - lasts
     rows = await sums.traffic(tx, name, begin, width)
     answered, troubled = series.traffic(rows, begin, now, width)
-    slot = latencies.FINE if lasts <= DAY else latencies.COARSE
+    slot = latencies.slot_for(lasts)
     times = series.percentiles(await latencies.since(tx, name, slot, begin), begin, now, max(width, slot))
     # Sums of labels are by the hour.
     wide = max(width, timedelta(hours=1))

@@ -39,7 +39,7 @@ windows = sa.Table(
     sa.Column("data", sa.LargeBinary, nullable=False),
 )
 
-# How long answers took (the parts of monitor.summary.Summary.latencies), in slots of five minutes and of an hour.
+# How long answers took (the parts of monitor.summary.Summary.latencies), in slots of several widths.
 latencies = sa.Table(
     "latencies",
     metadata,
