@@ -11,8 +11,8 @@ from shipway.contract.rowencoding import InvalidRows
 from shipway.contract.signature import Signature
 from shipway.gateway.asked import Asked
 from shipway.gateway.asking import Asker
-from shipway.gateway.predict import TIMEOUT, shorten, wrong_rows
 from shipway.gateway.registry import Registry
+from shipway.gateway.requests import TIMEOUT, shorten, wrong_rows
 from shipway.runtime.http import (
     ClientGone,
     Headers,

@@ -19,7 +19,7 @@ from shipway.gateway.asked import Asked
 from shipway.gateway.asking import Asker
 from shipway.gateway.ensemble import Aggregate, Answer, Failure, Require, Unanswered, combine
 from shipway.gateway.groups import Groups
-from shipway.gateway.predict import PredictRequest, checked_rows, wrong, wrong_rows
+from shipway.gateway.requests import PredictRequest, checked_rows, wrong, wrong_rows
 from shipway.runtime.http import Problem
 
 SEVERAL = Counter("shipway_gateway_several_total", "Requests to several models, by how they ended.", ["outcome"])

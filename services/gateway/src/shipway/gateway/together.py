@@ -3,7 +3,7 @@
 import msgspec
 
 from shipway.gateway.later import Later
-from shipway.gateway.predict import TIMEOUT, milliseconds
+from shipway.gateway.requests import TIMEOUT, milliseconds
 from shipway.gateway.settings import LimitSettings
 from shipway.gateway.several import Several
 from shipway.runtime.http import (

@@ -1,0 +1,95 @@
+"""Requests for predictions as JSON: read, and what is wrong with them said."""
+
+from typing import Any
+
+import msgspec
+
+from shipway.contract.inferpaths import TIMEOUT_HEADER
+from shipway.contract.rowencoding import InvalidRows
+from shipway.gateway.asked import Asked
+from shipway.runtime.http import Problem
+
+TIMEOUT = TIMEOUT_HEADER.encode()
+_MAX_ID = 200
+
+
+class PredictRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The body: ``rows``, or one ``row``; ``client_ids`` name the rows in the client's own words.
+
+    ``explain`` asks for what each feature contributed.
+    """
+
+    rows: list[Any] | None = None
+    row: dict[str, Any] | None = None
+    client_ids: list[str] | None = None
+    explain: bool = False
+
+
+_decode = msgspec.json.Decoder(PredictRequest).decode
+
+
+def parse_request(body: bytes) -> PredictRequest:
+    """A request; see checked_rows.
+
+    Raises:
+        Problem: 400 no JSON, 422 not a request.
+    """
+    try:
+        return _decode(body)
+    except msgspec.ValidationError as err:
+        raise Problem(422, f"the body does not fit: {err}", errors=[("body", str(err))]) from err
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as err:
+        raise Problem(400, f"the body is not JSON: {err}") from err
+
+
+def checked_rows(request: PredictRequest, max_rows: int) -> tuple[list[Any], list[str] | None]:
+    """The rows of a request that was read, and the client's names for them.
+
+    Raises:
+        Problem: 422, there are none, too many, or names that do not fit them.
+    """
+    if (request.rows is None) == (request.row is None):
+        raise wrong("rows", 'send {"rows": [{feature: value, ...}, ...]}, or one {"row": {...}}')
+    rows = request.rows if request.rows is not None else [request.row]
+    if not 1 <= len(rows) <= max_rows:
+        raise wrong("rows", f"has {len(rows)} rows; 1 to {max_rows} are allowed")
+    ids = request.client_ids
+    if ids is not None and (len(ids) != len(rows) or any(len(i) > _MAX_ID for i in ids)):
+        raise wrong("client_ids", f"must be one a row, {_MAX_ID} characters at most")
+    return rows, ids
+
+
+def wrong_rows(err: InvalidRows) -> Problem:
+    """The refusal of rows that the signature refuses, with every wrong field."""
+    errors = [(p.field, p.problem) for p in err.problems]
+    return Problem(422, f"{len(errors)} wrong: {err}"[:500], errors=errors)
+
+
+def shorten(asked: Asked, header: bytes | None) -> None:
+    """Takes the time that a client gives its request, by the header X-Request-Timeout-Ms.
+
+    Raises:
+        Problem: 400, it is no number of milliseconds.
+    """
+    given = milliseconds(header)
+    if given is not None:
+        asked.within(given)
+
+
+def milliseconds(header: bytes | None) -> int | None:
+    """What X-Request-Timeout-Ms says.
+
+    Raises:
+        Problem: 400, it is no number of milliseconds.
+    """
+    if header is None:
+        return None
+    if not header.isdigit() or len(header) > 9 or header.lstrip(b"0") == b"":
+        problem = "must be whole milliseconds, 1 or more"
+        raise Problem(400, f"X-Request-Timeout-Ms {problem}", errors=[("X-Request-Timeout-Ms", problem)])
+    return int(header)
+
+
+def wrong(field: str, problem: str) -> Problem:
+    """The refusal of a request with one wrong field."""
+    return Problem(422, f"{field}: {problem}", errors=[(field, problem)])
