@@ -18,6 +18,7 @@ from shipway.contract.spec import Release as Spec
 from shipway.monitor import retirement as naming
 from shipway.monitor import views
 from shipway.monitor.retirement import NEEDED, SERVED, Policy, ServedVersion
+from shipway.monitor.standing import Told, standing, takes
 from shipway.releaser import release as rules
 from shipway.releaser.counts import Instance, Loaded
 from shipway.releaser.state import Limits, Model, Order, Release, Version
@@ -49,7 +50,8 @@ class Monitor:
 
     def __init__(self) -> None:
         self.rows: dict[int, Row] = {}
-        self.champion = views.Champion(None, None)
+        self.told: list[Told] = []
+        self.champion: int | None = None
         self.generation = 0
 
     def row(self, version: int) -> Row:
@@ -62,31 +64,31 @@ class Monitor:
         newest = isinstance(event, ORDERED) and event.generation >= self.generation
         if isinstance(event, ORDERED):
             self.generation = max(self.generation, event.generation)
-        if isinstance(event, e.ReleasePromoted | e.ReleaseRolledBack):
-            self._champion(event, at, newest)
         row = self.row(change.version)
-        if newest:
-            at = max(at, row.changed_at or at)
-        if change.state == "champion":
-            row.promoted_at = min(row.promoted_at or at, at)
-        if "retirement_asked_at" in change.columns:
-            row.asked = False
-        if views.may_become(row.state, row.changed_at, change, at):
-            if change.state == "rolled_back" and row.state == "champion":
-                row.left_at = at
-            row.state, row.changed_at = change.state, at
+        if isinstance(event, e.ReleasePromoted | e.ReleaseRolledBack):
+            self._stand(event, at)
+        else:
+            if newest:
+                at = max(at, row.changed_at or at)
+            if "retirement_asked_at" in change.columns:
+                row.asked = False
+            if views.may_become(row.state, row.changed_at, change, at):
+                row.state, row.changed_at = change.state, at
 
-    def _champion(self, event: e.Event, at: datetime, newest: bool) -> None:
-        since = self.rows[self.champion.champion].changed_at if self.champion.champion in self.rows else None
-        if newest:
-            at = max(at, since or at)
-        now, states = views.champion_change(event, replace(self.champion, since=since), at)
-        for version, state in states.items():
+    def _stand(self, event: e.ReleasePromoted | e.ReleaseRolledBack, at: datetime) -> None:
+        if isinstance(event, e.ReleasePromoted):
+            self.told.append(Told(event.generation, at, "promoted", event.version, event.previous_version))
+        else:
+            self.told.append(Told(event.generation, at, "rolled back", event.version, event.champion_version))
+        found = standing(self.told)
+        self.champion = found.champion
+        for version, place in found.places.items():
             row = self.row(version)
-            row.state, row.changed_at = state, at
-            if state == "last_good" or version == self.champion.champion:
-                row.left_at = at
-        self.champion = now
+            if takes(row.state, row.changed_at, place):
+                row.state, row.changed_at = place.state, place.at
+                row.left_at = place.left_at or row.left_at
+                if place.promoted_at is not None:
+                    row.promoted_at = min(row.promoted_at or place.promoted_at, place.promoted_at)
 
     def served(self) -> list[ServedVersion]:
         return [
@@ -177,7 +179,7 @@ class Retirements(RuleBasedStateMachine):
 
     @rule(how=WIRES)
     def degrade_the_champion(self, how: str) -> None:
-        number = self.monitor.champion.champion
+        number = self.monitor.champion
         if number is not None and not self.monitor.row(number).degraded:
             self.monitor.row(number).degraded = True
             self.send(how, partial(self.flag, number, degraded="loss"))
