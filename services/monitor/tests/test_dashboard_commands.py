@@ -233,6 +233,13 @@ def test_each_state_offers_what_the_releaser_would_obey() -> None:
     assert commands.of_model(Hand(frozen=True)).action == "unfreeze"
 
 
+@pytest.mark.parametrize(
+    ("kind", "label"), [("binary", "3"), ("multiclass", "3"), ("regression", 3.0), ("ranking", 3.0)]
+)
+def test_a_label_is_a_class_or_a_number_by_the_target(kind: str, label: str | float) -> None:
+    assert wanted.label_of({"label": " 3 "}, kind) == label
+
+
 def test_a_job_is_cancelled_or_retried() -> None:
     with pytest.raises(InvalidField):
         wanted.job("m", "r", "explode", {}, by="b")

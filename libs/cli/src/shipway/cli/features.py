@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from shipway.cli.output import console, errors, print_json, table
+from shipway.cli.output import bad, console, errors, line, print_json, table
 from shipway.cli.target import DEFAULT_FOLDER, AsJson, Folder, Gateway, Kafka, addresses
 from shipway.cli.train import parse_time
 from shipway.client import Shipway, ShipwayError
@@ -93,7 +93,7 @@ def status(as_json: AsJson = False, data: Folder = DEFAULT_FOLDER, gateway: Gate
             f"{found['bytes'] / 1e6:.1f} of {found['most_bytes'] / 1e6:.0f} MB"
         )
     if found["left_out"]:
-        errors.print(f"[red]no room[/red] for {found['left_out']:,} rows; see docs/playbook.md#look-ups")
+        errors.print(line(bad("no room"), f" for {found['left_out']:,} rows; see docs/playbook.md#look-ups"))
         raise typer.Exit(3)
 
 

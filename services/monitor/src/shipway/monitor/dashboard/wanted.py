@@ -108,11 +108,11 @@ def forgetting(model: str, form: Form, *, command_id: str, by: str) -> SubjectFo
 
 
 def label_of(form: Form, kind: str) -> str | float:
-    """The label that a prediction of a target of this kind (binary, multiclass, regression) should have had."""
+    """The label that a prediction should have had: of regression and ranking a number, else the class."""
     text = form.get("label", "").strip()
     if not 1 <= len(text) <= 1000 or not text.isprintable():
         raise InvalidField("label", "must be 1 to 1,000 printable characters")
-    if kind != "regression":
+    if kind in ("binary", "multiclass"):
         return text
     try:
         number = float(text)
