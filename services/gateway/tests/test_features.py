@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from shipway.cli.doctor import Finding, look_ups
+from shipway.client import Addresses
 from shipway.contract import rows as protocol
 from shipway.contract.envelope import Envelope, encode
 from shipway.contract.events import FeaturesPublished, Traffic
@@ -195,6 +197,20 @@ async def test_what_has_no_room_is_told_and_does_not_pass_for_unknown(gateways: 
     assert gateway.features.room.left_out == 1, "a row takes its own place"
     told = (await gateway.http.get("/features")).json()
     assert (told["state"], told["tables"], told["left_out"]) == ("read", {"others": 5}, 1)
+
+
+async def test_a_person_is_told_what_has_no_room(gateways: Any) -> None:
+    gateway = await gateways()
+    add_features(gateway.rest, gateway.features)
+    if gateway.server is None:
+        await gateway.listen()
+    here = Addresses(gateway=f"http://127.0.0.1:{gateway.port}")
+    assert await look_ups(here) == []
+    for key in "12345":
+        knows(gateway, key)
+    assert await look_ups(here) == [Finding("look-up tables", True, "5 rows in memory")]
+    knows(gateway, "6")
+    assert [(f.well, f.found) for f in await look_ups(here)] == [(False, "no room for 1 rows")]
 
 
 async def test_memory_is_counted_back(gateways: Any) -> None:

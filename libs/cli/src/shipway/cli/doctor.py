@@ -12,7 +12,7 @@ import typer
 from shipway.cli.output import bad, console, good, print_json, table
 from shipway.cli.status import readiness, service_urls
 from shipway.cli.target import DEFAULT_FOLDER, AsJson, Folder, Gateway, Kafka, Monitor, addresses
-from shipway.client import Addresses
+from shipway.client import Addresses, AsyncShipway, ShipwayError
 from shipway.contract.errors import Transient
 from shipway.contract.topics import TOPICS
 from shipway.embedded.state import read_state
@@ -107,7 +107,20 @@ async def running_parts(folder: Path, where: Addresses) -> list[Finding]:
         findings.append(
             Finding(f"service {service['name']}", service["ready"], why or f"ready at {service['url']}", remedy)
         )
-    return findings
+    return [*findings, *await look_ups(where)]
+
+
+async def look_ups(where: Addresses) -> list[Finding]:
+    """Whether look-up tables fit into the gateway, where it has any; one that does not answer is found above."""
+    try:
+        async with AsyncShipway(where, timeout_s=3) as shipway:
+            found = await shipway.feature_tables()
+    except ShipwayError:
+        return []
+    if found["left_out"]:
+        remedy = "see docs/playbook.md#look-ups"
+        return [Finding("look-up tables", False, f"no room for {found['left_out']:,} rows", remedy)]
+    return [Finding("look-up tables", True, f"{found['rows']:,} rows in memory")] if found["rows"] else []
 
 
 async def _kafka(settings: KafkaSettings) -> Finding:
