@@ -53,7 +53,8 @@ def get(
     if as_json:
         print_json(found)
         return
-    shown = table(f"{name} {key}, as of {found['at']}", "feature", "value")
+    console.print(f"{name} {key}, as of {found['at']}", markup=False)
+    shown = table("", "feature", "value")
     for feature, value in found["values"].items():
         shown.add_row(feature, "null" if value is None else str(value))
     console.print(shown)
@@ -84,7 +85,8 @@ def status(as_json: AsJson = False, data: Folder = DEFAULT_FOLDER, gateway: Gate
     if as_json:
         print_json(found)
     else:
-        shown = table(f"look-up tables, {found['state']}", "table", ">rows")
+        console.print(f"look-up tables, {found['state']}")
+        shown = table("", "table", ">rows")
         for name, rows in sorted(found["tables"].items()):
             shown.add_row(name, f"{rows:,}")
         console.print(shown)
