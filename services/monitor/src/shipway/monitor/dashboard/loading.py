@@ -3,23 +3,8 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from shipway.contract.spec import ModelSpec
-from shipway.monitor import alerts, latencies, letters, measuring, reading, spending, store, windows
-from shipway.monitor.bins import Counts
-from shipway.monitor.dashboard import (
-    charts,
-    commands,
-    drifts,
-    flow,
-    happened,
-    looking,
-    outcomes,
-    promises,
-    series,
-    sums,
-    timeline,
-    versus,
-)
+from shipway.monitor import alerts, letters, measuring, reading, store
+from shipway.monitor.dashboard import commands, flow, happened, looking, outcomes, sections, sums, timeline
 from shipway.monitor.dashboard.hand import hand_of
 from shipway.monitor.dashboard.health import Facts, health_of
 from shipway.monitor.dashboard.overview import overview, rate_of, ready
@@ -28,7 +13,6 @@ from shipway.monitor.instances import instances_now
 from shipway.runtime.database import Transaction
 
 RECENT = 14
-COMPARED_OVER = timedelta(hours=24)
 DAY = timedelta(days=1)
 
 
@@ -99,7 +83,7 @@ async def of_model(
     return {
         "model": model,
         "spec": spec,
-        "promises": await _promises(tx, name, spec, now),
+        "promises": await sections.kept(tx, name, spec, now),
         "overdue": await measuring.overdue(tx, name, spec, now) if spec is not None else [],
         "health": health_of(facts),
         "facts": facts,
@@ -108,7 +92,7 @@ async def of_model(
         "drawings": [flow.drawing(steps, tall=False), flow.drawing(steps, tall=True)],
         "rollout": known.get(candidate) if candidate else None,
         "progress": await happened.progress_of(tx, name, candidate) if candidate else [],
-        "compared": await _compared(tx, name, [known[n] for n in shown if n in known], now),
+        "compared": await sections.compared(tx, name, [known[n] for n in shown if n in known], now),
         "champion": known.get(champion) if champion is not None else None,
         "buttons": {v["version"]: _buttons(v, hand, candidate) for v in [*listed, *known.values()]},
         "freeze": commands.of_model(hand),
@@ -120,8 +104,8 @@ async def of_model(
         "running": outcomes.RUNNING,
         "watched": watched,
         "alerts": open_alerts,
-        "drift": await _drift(tx, name, spec, champion, now),
-        **await _plots(tx, name, span, now),
+        "drift": await sections.drift(tx, name, spec, champion, now),
+        **await sections.plots(tx, name, span, now),
     }
 
 
@@ -146,7 +130,7 @@ async def of_version(tx: Transaction, parts: Parts, name: str, number: int) -> d
         "hand": hand,
         "buttons": _buttons(row, hand, number if row["state"] in reading.IN_RELEASE else None),
         "holding": holding,
-        "compared": await _compared(tx, name, [row, *([other] if other else [])], now),
+        "compared": await sections.compared(tx, name, [row, *([other] if other else [])], now),
         "against": against if other else None,
         "progress": await happened.progress_of(tx, name, number),
         "events": await happened.recent(tx, model=name, version=number, limit=30),
@@ -163,65 +147,10 @@ async def of_comparison(tx: Transaction, name: str, a: int | None, b: int | None
     if set(chosen) - known.keys():
         return None
     rows = [known[number] for number in chosen] if len(chosen) == 2 else []
-    lines = await _compared(tx, name, rows, datetime.now(UTC))
+    lines = await sections.compared(tx, name, rows, datetime.now(UTC))
     return {"model": name, "versions": [v["version"] for v in listed], "a": a, "b": b, "rows": rows, "lines": lines}
 
 
 def _buttons(version: dict[str, Any], hand: Any, candidate: int | None) -> list[commands.Button]:
     number = version["version"]
     return commands.of_release(number, version["state"], hand, rollout=number == candidate)
-
-
-async def _compared(tx: Transaction, name: str, rows: list[dict[str, Any]], now: datetime) -> list[versus.Line]:
-    """Some versions beside each other, by their service of the last day."""
-    if not rows:
-        return []
-    served = versus.services(await sums.traffic(tx, name, now - COMPARED_OVER, COMPARED_OVER))
-    totals = await sums.totals(tx, name, [row["version"] for row in rows])
-    took: dict[int, Counts] = {}
-    for (version, _), counts in (await latencies.since(tx, name, latencies.FINE, now - COMPARED_OVER)).items():
-        took[version] = took[version] + counts if version in took else counts
-    return versus.lines(rows, served, totals, took)
-
-
-async def _plots(tx: Transaction, name: str, span: str | None, now: datetime) -> dict[str, Any]:
-    chosen = (
-        span if span is not None and span in charts.RANGES else charts.fitting(await sums.first_minute(tx, name), now)
-    )
-    lasts, width = charts.RANGES[chosen]
-    begin = now - lasts
-    rows = await sums.traffic(tx, name, begin, width)
-    answered, troubled = series.traffic(rows, begin, now, width)
-    slot = latencies.slot_for(lasts)
-    times = series.percentiles(await latencies.since(tx, name, slot, begin), begin, now, max(width, slot))
-    # Sums of labels are by the hour.
-    wide = max(width, timedelta(hours=1))
-    coarse = rows if wide == width else await sums.traffic(tx, name, begin, wide)
-    judged = await sums.qualities(tx, name, begin, wide)
-    loss, coverage = series.quality(judged, series.answered_of(coarse), begin, now, wide)
-    return {
-        "spans": list(charts.RANGES),
-        "span": chosen,
-        # Of the time before percentiles were kept there are sums.
-        "plots": [answered, times if not times.empty else series.latency(rows, begin, now, width), troubled],
-        "quality_plots": [loss, coverage],
-    }
-
-
-async def _promises(tx: Transaction, name: str, spec: ModelSpec | None, now: datetime) -> list[promises.Promise]:
-    if spec is None:
-        return []
-    return promises.promises(await measuring.measure(tx, name, spec, now), await spending.spent(tx, name))
-
-
-async def _drift(
-    tx: Transaction, name: str, spec: ModelSpec | None, version: int | None, now: datetime
-) -> list[drifts.Feature]:
-    if version is None or spec is None:
-        return []
-    found = await looking.drift_findings(tx, name, version)
-    bins = await windows.bins_of(tx, name, version)
-    # The predictions of the drift window up to now, whether that is judged or not.
-    begin = windows.begin_of(now - spec.monitoring.drift_window, spec.monitoring.window)
-    seen = await windows.of_version(tx, name, spec.monitoring.window, begin, version)
-    return drifts.features(found, bins, seen)
