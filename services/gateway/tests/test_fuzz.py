@@ -15,6 +15,8 @@ from shipway.runtime.authsettings import AccessSettings
 from shipway.runtime.guard import Guard
 from shipway.runtime.ops import Readiness, add_ops_routes
 
+# Asked without a server, there is one door.
+pytestmark = pytest.mark.parametrize("gateways", ["ASGI"], indirect=True)
 ROW = {"size": 1.0, "colour": "red"}
 
 
