@@ -10,7 +10,8 @@ from shipway.contract.errors import InvalidField, Permanent
 from shipway.contract.signature import Feature, Signature
 
 MAX_PROBLEMS = 20
-_EXACT = 2**53  # integers up to here are exact as float64
+EXACT = 2**53
+"""Integers up to here are exact as float64."""
 UNSEEN = -1.0  # LightGBM sends a negative category the way of a missing one; the log can still tell them apart
 
 
@@ -76,7 +77,7 @@ class RowEncoder:
                 return None
         for i, value in enumerate(numbers):
             if type(value) is not float:
-                if type(value) is not int or not -_EXACT <= value <= _EXACT:
+                if type(value) is not int or not -EXACT <= value <= EXACT:
                     return None
                 numbers[i] = float(value)
         # Of finite numbers only can the sum be finite; where it overflows, _row finds that all is well.

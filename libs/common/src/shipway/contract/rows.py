@@ -8,7 +8,6 @@ what others speak to a predictor; between gateway and predictor it cost ten time
 import struct
 from array import array
 from collections.abc import Iterator
-from itertools import chain
 from sys import byteorder
 from typing import Annotated
 
@@ -136,11 +135,9 @@ class Frames:
 
 
 def as_bytes(rows: list[list[float]]) -> bytes:
-    """Rows of numbers as the rows protocol has them."""
-    values = array("d", rows[0] if len(rows) == 1 else chain.from_iterable(rows))
-    if byteorder == "big":
-        values.byteswap()
-    return values.tobytes()
+    """Rows of numbers, one or more of one length, as the rows protocol has them."""
+    pack = struct.Struct(f"<{len(rows[0])}d").pack
+    return b"".join([pack(*row) for row in rows])
 
 
 def as_rows(scores: bytes, outputs: int) -> list[list[float]]:

@@ -78,13 +78,10 @@ class Exchange:
             return
         self.response_complete = True
         self.on_gone = _nothing
-        parts = [_STATUS[status]]
-        for name, value in protocol.server_state.default_headers:
-            parts += (name, b": ", value, b"\r\n")
-        parts += (self.hardening, head, b"content-length: %d\r\n\r\n" % len(body), body)
         if not self.keep_alive:
-            parts.insert(1, b"connection: close\r\n")
-        transport.write(b"".join(parts))
+            head += b"connection: close\r\n"
+        length = b"content-length: %d\r\n\r\n" % len(body)
+        transport.write(b"".join((_STATUS[status], protocol.usual_lines(), self.hardening, head, length, body)))
         if not self.keep_alive:
             transport.close()
         protocol.on_response_complete()
@@ -98,16 +95,38 @@ class DirectProtocol(PatientProtocol):
     """uvicorn's protocol, asking ``direct`` first. Make a class of it with ``serving``."""
 
     direct: Callable[[], Direct | None]
+    _usual: Headers | None = None
+    _usual_lines = b""
+
+    def on_message_begin(self) -> None:
+        """Leaves the ASGI scope, which uvicorn makes here, to those who need one."""
+        self.url, self.headers, self.expect_100_continue = b"", [], False
+        self.wait_for_head()
 
     def on_headers_complete(self) -> None:
         """Takes the request where it is one of those, and is the only one on the connection."""
         direct = self.direct()
         if direct is None or not self.url.startswith(direct.prefix) or not self._plain(direct.max_bytes):
+            self._make_scope()
             super().on_headers_complete()
             return
         self.wait_for_body()
         cycle: Any = Exchange(self, direct.begin, self.parser.should_keep_alive())
         self.cycle = cycle
+
+    def usual_lines(self) -> bytes:
+        """The headers that every answer has, as lines; uvicorn makes them once a second."""
+        usual = self.server_state.default_headers
+        if usual is not DirectProtocol._usual:
+            DirectProtocol._usual, DirectProtocol._usual_lines = usual, header_lines(usual)
+        return DirectProtocol._usual_lines
+
+    def _make_scope(self) -> None:
+        url, headers, expects = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()
+        self.url, self.expect_100_continue = url, expects
+        self.headers += headers  # the scope has this list
+        self.wait_for_body()
 
     def _plain(self, max_bytes: int) -> bool:
         """Whether nothing about the request is unusual: one at a time, of a known and small length."""

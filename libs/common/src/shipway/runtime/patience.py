@@ -1,7 +1,8 @@
 """How long a server waits for a request to come in: what comes too slowly, or without end, is not waited for.
 
 Otherwise clients that send a byte now and then (slowloris) would hold every connection that the process may have. The
-bounds are looked at once a second, so that a request costs two readings of the clock, and no timer.
+bounds are looked at once a second, so that a request costs readings of the clock, and no timer: that of idle
+connections is here too, in the place of uvicorn's, which is set and cancelled for each request.
 """
 
 import math
@@ -18,6 +19,7 @@ OVERDUE = Counter("shipway_http_overdue_total", "Connections ended as a request 
 # the other one sends makes a request fail.
 KEEP_ALIVE_S = 75
 HEAD_BYTES = 65_536
+_NEXT = "next request"
 _TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
 
@@ -35,6 +37,10 @@ class PatientProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Waits for the head."""
         super().on_message_begin()
+        self.wait_for_head()
+
+    def wait_for_head(self) -> None:
+        """A request has begun."""
         self._part, self._head_bytes = "head", 0
         self._due = self.loop.time() + self.http.head_timeout_s
 
@@ -49,9 +55,11 @@ class PatientProtocol(HttpToolsProtocol):
         self._due = self.loop.time() + self.http.body_timeout_s
 
     def on_message_complete(self) -> None:
-        """Nothing more is to come."""
+        """Nothing more is to come, but the next request where this one was answered before its end."""
         self._part, self._due = "", math.inf
         super().on_message_complete()
+        if self.cycle is None or self.cycle.response_complete:
+            self._wait_for_next()
 
     def data_received(self, data: bytes) -> None:
         """Parses what came, and counts it where it is a part of a head; the parser keeps that, whatever its size."""
@@ -63,18 +71,29 @@ class PatientProtocol(HttpToolsProtocol):
                 self.transport.write(_TOO_LARGE)
                 self.transport.close()
 
+    def on_response_complete(self) -> None:
+        """Goes on with what is pipelined, or waits for the next request."""
+        if self.pipeline:
+            super().on_response_complete()
+            return
+        self.server_state.total_requests += 1
+        if not self.transport.is_closing():
+            self.flow.resume_reading()
+            self._wait_for_next()
+
+    def _wait_for_next(self) -> None:
+        if not self._part:  # else a request is coming in
+            self._part, self._due = _NEXT, self.loop.time() + KEEP_ALIVE_S
+
     def look(self, now: float) -> None:
         """Ends the connection where what is waited for should be there by ``now``."""
-        if now >= self._due:
+        if now < self._due:
+            return
+        if self._part == _NEXT:
+            self.transport.close()
+        else:
             OVERDUE.labels(self._part).inc()
             self.transport.abort()
-        elif not self._part and not self._busy and self.timeout_keep_alive_task is None:
-            # Something came that began no request, and stopped uvicorn's own clock for idle connections.
-            self._part, self._due = "first byte", now + KEEP_ALIVE_S
-
-    @property
-    def _busy(self) -> bool:
-        return self.cycle is not None and not self.cycle.response_complete
 
 
 class PatientServer(QuietServer):

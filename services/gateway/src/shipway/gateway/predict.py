@@ -95,8 +95,7 @@ class PredictApp:
             self._asker.endings.gone(asked)
 
         try:
-            rows, client_ids = self._encoded(asked, exchange.body)
-            asking = self._asker.ask(asked, len(rows), as_bytes(rows), client_ids, done)
+            asking = self._asker.ask(asked, *self._encoded(asked, exchange.body), done)
         except Problem as problem:
             self._refuse(asked, exchange, problem)
         else:
@@ -115,15 +114,26 @@ class PredictApp:
     async def _predict(self, asked: Asked, body: bytes) -> bytes:
         asked.body = body
         await self._asker.route(asked)
-        rows, client_ids = self._encoded(asked, body)
-        return render(asked, await self._asker.scores(asked, len(rows), as_bytes(rows), client_ids))
+        return render(asked, await self._asker.scores(asked, *self._encoded(asked, body)))
 
-    def _encoded(self, asked: Asked, body: bytes) -> tuple[list[list[float]], list[str] | None]:
+    def _encoded(self, asked: Asked, body: bytes) -> tuple[int, bytes, list[str] | None]:
+        """How many rows the request has, their numbers, and the client's names for them."""
+        most, route = self._asker.limits.rows, asked.route
+        assert route is not None, "a request is routed before it is read"
+        # A shadow may have other features: it needs the rows as they came.
+        plain = route.form.plain if route.shadow is None else None
+        request = plain.read(body) if plain is not None else None
+        if plain is not None and request is not None:
+            rows, client_ids = checked_rows(request, most)
+            values = plain.numbers(rows)
+            if values is not None:
+                asked.explain = request.explain
+                return len(rows), values, client_ids
         request = parse_request(body)
-        rows, client_ids = checked_rows(request, self._asker.limits.rows)
+        rows, client_ids = checked_rows(request, most)
         asked.explain, asked.rows = request.explain, rows
         try:
-            return self._asker.encoded(asked, rows), client_ids
+            return len(rows), as_bytes(self._asker.encoded(asked, rows)), client_ids
         except InvalidRows as err:
             raise wrong_rows(err) from err
 

@@ -5,26 +5,13 @@ from typing import Any
 import msgspec
 
 from shipway.contract.inferpaths import TIMEOUT_HEADER
+from shipway.contract.predictrequest import PredictRequest
 from shipway.contract.rowencoding import InvalidRows
 from shipway.gateway.asked import Asked
 from shipway.runtime.http import Problem
 
 TIMEOUT = TIMEOUT_HEADER.encode()
 _MAX_ID = 200
-
-
-class PredictRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The body: ``rows``, or one ``row``; ``client_ids`` name the rows in the client's own words.
-
-    ``explain`` asks for what each feature contributed.
-    """
-
-    rows: list[Any] | None = None
-    row: dict[str, Any] | None = None
-    client_ids: list[str] | None = None
-    explain: bool = False
-
-
 _decode = msgspec.json.Decoder(PredictRequest).decode
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from shipway.contract.events import DesiredState, HeldVersion, Presence, Traffic
+from shipway.contract.predictrequest import PlainRequests
 from shipway.contract.rowencoding import RowEncoder
 from shipway.contract.signature import Signature, parse_signature
 from shipway.gateway.stickiness import Stickiness, parse_stickiness
@@ -38,6 +39,16 @@ class Form:
     def encoder(self) -> RowEncoder:
         """What turns a request's rows into the version's numbers."""
         return RowEncoder(self.signature)
+
+    @cached_property
+    def plain(self) -> PlainRequests | None:
+        """What reads requests of JSON in which nothing is unusual; None where the version's can't be read so."""
+        if self.signature.lookups:
+            return None
+        try:
+            return PlainRequests(self.signature)
+        except ValueError:
+            return None
 
 
 @dataclass(frozen=True)

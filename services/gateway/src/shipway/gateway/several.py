@@ -13,13 +13,14 @@ import msgspec
 from prometheus_client import Counter
 
 from shipway.contract.describing import describe_outputs
+from shipway.contract.predictrequest import PredictRequest
 from shipway.contract.rowencoding import InvalidRows
 from shipway.contract.rows import as_bytes
 from shipway.gateway.asked import Asked
 from shipway.gateway.asking import Asker
 from shipway.gateway.ensemble import Aggregate, Answer, Failure, Require, Unanswered, combine
 from shipway.gateway.groups import Groups
-from shipway.gateway.requests import PredictRequest, checked_rows, wrong, wrong_rows
+from shipway.gateway.requests import checked_rows, wrong, wrong_rows
 from shipway.runtime.http import Problem
 
 SEVERAL = Counter("shipway_gateway_several_total", "Requests to several models, by how they ended.", ["outcome"])
