@@ -67,35 +67,59 @@ async def test_looking_around(shipway_world: World) -> None:
     why = await shipway(shipway_world, "predict", "looked-at", *pairs, "--explain")
     assert "raw score" in why and all(name in why for name in (*row, "base"))
     await shipway_world.all_in_history("looked-at")
-    today = (await read_json(shipway_world, "predictions", "history", "looked-at"))["files"][-1]["day"]
-    filed = await read_json(shipway_world, "predictions", "history", "looked-at", "--day", today)
+    page, w = shipway_world.folder / "report.html", shipway_world
+    # None waits for another: so much is asked that a process after the other would take half a minute.
+    (
+        history,
+        history_said,
+        record,
+        followed,
+        shown,
+        models,
+        report,
+        report_said,
+        written,
+        unknown,
+    ) = await asyncio.gather(
+        read_json(w, "predictions", "history", "looked-at"),
+        shipway(w, "predictions", "history", "looked-at"),
+        read_json(w, "predictions", "tail", "looked-at", "--from-start", "-n", "1"),
+        shipway(w, "predictions", "tail", "looked-at", "--from-start", "-n", "1"),
+        read_json(w, "model", "show", "looked-at"),
+        read_json(w, "model", "list"),
+        read_json(w, "report", "looked-at", "1"),
+        shipway(w, "report", "looked-at", "1"),
+        shipway(w, "report", "looked-at", "1", "--out", str(page)),
+        shipway(w, "report", "looked-at", "9", expect=2),
+    )
+    filed, compared, compared_said, status, status_said, health, levels = await asyncio.gather(
+        read_json(w, "predictions", "history", "looked-at", "--day", history["files"][-1]["day"]),
+        read_json(w, "compare", "looked-at", "1", "1"),
+        shipway(w, "compare", "looked-at", "1", "1"),
+        read_json(w, "status"),
+        shipway(w, "status"),
+        read_json(w, "doctor"),
+        shipway(w, "levels", "looked-at"),
+    )
     assert sum(file["rows"] for file in filed["files"]) == 2 and filed["waiting_rows"] == 0
-    assert "2 records in " in await shipway(shipway_world, "predictions", "history", "looked-at")
-    record = await read_json(shipway_world, "predictions", "tail", "looked-at", "--from-start", "-n", "1")
+    assert "2 records in " in history_said
     assert record["features"] == pytest.approx(row) and record["outcome"] == "answered"
-    followed = await shipway(shipway_world, "predictions", "tail", "looked-at", "--from-start", "-n", "1")
     assert "v1" in followed and f"flag={row['flag']}" in followed and record["prediction_id"][:8] in followed
-    shown = await read_json(shipway_world, "model", "show", "looked-at")
     assert shown["champion"] == 1
     assert all(gate["reason"] for gate in shown["versions"][0]["gates"])
-    assert "looked-at" in [m["name"] for m in await read_json(shipway_world, "model", "list")]
-    report = await read_json(shipway_world, "report", "looked-at", "1")
+    assert "looked-at" in [m["name"] for m in models]
     assert report["approved"] and len(report["gates"]) == len(shown["versions"][0]["gates"])
     assert report["data"]["windows"]["train"]["rows"] == shown["versions"][0]["training_rows"]
-    assert "holdout-overlap" in await shipway(shipway_world, "report", "looked-at", "1")
-    page = shipway_world.folder / "report.html"
-    assert str(page) in await shipway(shipway_world, "report", "looked-at", "1", "--out", str(page))
+    assert "holdout-overlap" in report_said
+    assert str(page) in written
     assert page.read_text().count("<svg") >= 5
-    assert "is not known here" in await shipway(shipway_world, "report", "looked-at", "9", expect=2)
-    compared = await read_json(shipway_world, "compare", "looked-at", "1", "1")
+    assert "is not known here" in unknown
     assert compared["same_holdout"] and {row["name"] for row in compared["metrics"]} == {"auc", "log_loss", "accuracy"}
-    assert "approved" in await shipway(shipway_world, "compare", "looked-at", "1", "1")
-    status = await read_json(shipway_world, "status")
+    assert "approved" in compared_said
     assert {s["name"] for s in status["services"] if s["ready"]} >= {"gateway", "monitor", "predictor-1", "predictor-2"}
-    assert all(f["well"] for f in await read_json(shipway_world, "doctor"))
-    assert "looked-at" in await shipway(shipway_world, "status")
-    shown_levels = await shipway(shipway_world, "levels", "looked-at")
-    assert "training requests" in shown_levels and "1 of 1" in shown_levels
+    assert all(f["well"] for f in health)
+    assert "looked-at" in status_said
+    assert "training requests" in levels and "1 of 1" in levels
     await _its_model_is_imported_as_if_from_elsewhere(shipway_world, shown["versions"][0]["digest"], row)
 
 
