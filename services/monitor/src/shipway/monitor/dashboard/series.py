@@ -11,7 +11,7 @@ from shipway.monitor.quality import Quality, mean_loss
 from shipway.monitor.summary import quantile_us
 
 MOST = 6  # versions that a plot names; traffic of the others is one line
-MOST_PERCENTILES = 3
+APART = 2  # versions whose percentiles are drawn, the newest; those of the others are of all of them
 TONES = 6
 
 
@@ -38,24 +38,28 @@ def traffic(rows: Iterable[Any], begin: datetime, end: datetime, width: timedelt
 def percentiles(
     counts: Mapping[tuple[int, datetime], Counts], begin: datetime, end: datetime, width: timedelta
 ) -> Plot:
-    """How long half of the answers took at most (p50), and all but one in a hundred (p99), by version.
+    """How long half of the answers took at most (p50), and all but one in a hundred (p99): of the newest versions each,
+    of the others together.
 
     ``counts``: Summary.latencies by version and moment.
     """
     at = moments(begin, end, width)
+    newest = sorted({version for version, _ in counts}, reverse=True)
     of: defaultdict[int, dict[datetime, Counts]] = defaultdict(dict)
     for (version, slot), more in counts.items():
+        line = of[max(version, newest[min(APART, len(newest) - 1)])]
         place = moments(slot, slot, width)[0]
-        of[version][place] = of[version][place] + more if place in of[version] else more
-    most = sorted(of, key=lambda version: -sum(int(part.sum()) for part in of[version].values()))[:MOST_PERCENTILES]
+        line[place] = line[place] + more if place in line else more
     series = [
         Series(
-            f"version {version}, {name}",
+            f"version {version}, {name}"
+            if version in newest[:APART] or len(newest) == APART + 1
+            else f"others, {name}",
             [quantile_us(of[version][m], share) if m in of[version] else None for m in at],
             tone_of(version),
             dashed=dashed,
         )
-        for version in sorted(most, reverse=True)
+        for version in sorted(of, reverse=True)
         for name, share, dashed in (("p50", 0.5, False), ("p99", 0.99, True))
     ]
     return Plot("Latency, p50 and p99", at, series, "us")
