@@ -2,13 +2,13 @@
 
 import asyncio
 import json
-import os
 import re
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import read_json, shipway
 from docblocks import Guide
 from world import World, eventually, features_of, make_rows
 
@@ -17,35 +17,6 @@ from shipway.contract import events as e
 from shipway.contract.topics import TRAINING_REQUESTS
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-
-
-async def shipway(world: World | None, *arguments: str, cwd: Path | None = None, expect: int = 0) -> str:
-    """Runs the command; gives what it printed."""
-    environment = dict(os.environ, COLUMNS="200")
-    if world is not None:
-        environment["SHIPWAY_DATA"] = str(world.folder)
-        if world.containers is not None:  # as whoever runs Shipway on parts of their own sets it
-            given = world.containers.external.objects or {}
-            environment |= {f"SHIPWAY__OBJECTS__{name}": value for name, value in given.items()}
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "shipway.cli",
-        *arguments,
-        cwd=cwd,
-        env=environment,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, err = await asyncio.wait_for(process.communicate(), 90)
-    assert process.returncode == expect, (out + err).decode()
-    assert b"asynchronous generator" not in err, err.decode()
-    return out.decode() + (err.decode() if expect else "")
-
-
-async def read_json(world: World, *arguments: str, **options: Any) -> Any:
-    """What the command says in JSON."""
-    return json.loads(await shipway(world, *arguments, "--json", **options))
 
 
 @pytest.mark.timeout(180)

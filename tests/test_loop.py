@@ -4,13 +4,16 @@ import asyncio
 import io
 import math
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
+import duckdb
 import httpx
 import lightgbm
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from commands import read_json
 from otlp import Collector
 from world import T0, World, eventually, features_of, finite, make_rows, problem
 
@@ -301,7 +304,7 @@ async def test_feedback_finds_its_prediction(shipway_world: World, served: str) 
     assert refused.value.status == 422
 
 
-async def test_labels_become_quality_by_version_and_the_next_training_set(shipway_world: World) -> None:
+async def test_labels_become_quality_by_version_and_the_next_training_set(shipway_world: World, tmp_path: Path) -> None:
     model = "labelled"
     await shipway_world.declare(model)
     assert (await shipway_world.train(model)).succeeded
@@ -370,12 +373,31 @@ async def test_labels_become_quality_by_version_and_the_next_training_set(shipwa
     lived = report["data"]["history"]
     assert (lived["train"]["predictions"], lived["holdout"]["predictions"]) == (200, 200)
     assert report["holdout"]["rows"] == sum(name in truth for name in ids[200:])
-    assert (await shipway_world.shipway.predict(model, [features_of(rows[0])])).version == 2
 
-    gone = await shipway_world.shipway.forget(model, "ann", answer_within_s=60)
+    async def answers() -> bool:
+        return (await shipway_world.shipway.predict(model, [features_of(rows[0])])).version == 2
+
+    await eventually(answers, "the gateway has heard of the promotion")
+
+    replayed = await read_json(shipway_world, "replay", model, "2", "--from", f"{asked_at[0]:%Y-%m-%dT%H:%M:%S}")
+    assert replayed["answered_by"]["1"] >= 400 and replayed["quality"]["labelled"] == len(truth)
+    assert set(replayed["quality"]["replayed"]) == set(replayed["quality"]["logged"])
+
+    gone = await read_json(shipway_world, "forget", model, "--subject", "ann")
     theirs = {*ids[:50], *ids[200:250]}
-    assert (gone.records, gone.labels, gone.versions) == (100, len(theirs & truth.keys()), [2])
+    assert (gone["records"], gone["labels"], gone["versions"]) == (100, len(theirs & truth.keys()), [2])
     for folder in ("history", "labels"):
-        keys = await asyncio.to_thread(shipway_world.store.list, f"{folder}/{model}/")
-        left = [pq.read_table(io.BytesIO(shipway_world.store.get(key, 10**7))) for key in keys]
-        assert left and not theirs & {one for table in left for one in table["prediction_id"].to_pylist()}
+        left = await asyncio.to_thread(read_elsewhere, shipway_world, f"{folder}/{model}/", tmp_path)
+        assert left and not theirs & left
+        assert set(ids) - theirs <= left if folder == "history" else truth.keys() - theirs <= left
+
+
+def read_elsewhere(world: World, prefix: str, folder: Path) -> set[str]:
+    """The ids of predictions that another tool finds in a copy of the object store, by path."""
+    for key in world.store.list(prefix):
+        (folder / key).parent.mkdir(parents=True, exist_ok=True)
+        (folder / key).write_bytes(world.store.get(key, 10**7))
+    files = f"{folder / prefix}/**/*.parquet"
+    query = f"select prediction_id from read_parquet('{files}', union_by_name = true)"
+    read = duckdb.connect().execute(query)
+    return {name for (name,) in read.fetchall()}

@@ -8,20 +8,27 @@ import httpx
 import pytest
 from world import World, eventually
 
+from shipway.client import KnownLabel
 from shipway.contract import events as e
 from shipway.contract.predictionbatch import encode_batch
 from shipway.contract.predictionlog import PredictionRecord
 from shipway.contract.topics import PREDICTION_LOG
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
+Days = dict[datetime, list[list[float]]]
 ABOUT_TO_END = timedelta(seconds=30)  # a day so near its end is over before the test is: it is waited for
 
 
-async def logged(world: World, model: str, days: dict[datetime, list[list[float]]]) -> None:
+def name_of(model: str, day: datetime, n: int) -> str:
+    """A prediction's id."""
+    return f"{model}-{day:%d}-{n}"
+
+
+async def logged(world: World, model: str, days: Days) -> None:
     """Puts predictions of version 1 into the log: in one batch, or the first days are judged without the rest."""
     records = [
         PredictionRecord(
-            prediction_id=f"{model}-{day:%d}-{n}",
+            prediction_id=name_of(model, day, n),
             at=day + n * timedelta(seconds=60),
             model=model,
             version=1,
@@ -44,27 +51,33 @@ async def logged(world: World, model: str, days: dict[datetime, list[list[float]
         await producer.send(PREDICTION_LOG.name, message.key, message.value, message.headers)
 
 
-async def test_a_feature_whose_unit_changed_is_found_and_the_others_are_not(shipway_world: World) -> None:
-    model = "watched"
-    levels = {"latency_p99": "1ms", "on_budget_spent": "hold"}
-    await shipway_world.declare(model, monitoring={"lateness": "1s"}, service_levels=levels)
-    assert (await shipway_world.train(model)).succeeded
-    rng = random.Random(3)
+async def order_of(world: World, model: str) -> list[str]:
+    """A served model's features, in the order of the log."""
     async with httpx.AsyncClient() as client:
-        served = (await client.get(f"{shipway_world.gateway}/models/{model}")).json()["versions"][0]
-    order = [feature["name"] for feature in served["signature"]["features"]]
+        served = (await client.get(f"{world.gateway}/models/{model}")).json()["versions"][0]
+    return [feature["name"] for feature in served["signature"]["features"]]
+
+
+def days_of(order: list[str]) -> Days:
+    """Three days up to yesterday; from the second on the unit of size is another."""
+    rng = random.Random(3)
 
     def row(factor: float) -> list[float]:
         size, age = factor * rng.uniform(0, 10), rng.gauss(0, 1)
         values = {"size": size, "age": age, "colour": float(rng.randrange(3)), "flag": float(rng.random() < 0.4)}
         return [values[name] for name in order]
 
-    def rows(factor: float) -> list[list[float]]:
-        return [row(factor) for _ in range(800)]
-
     today = (datetime.now(UTC) + ABOUT_TO_END).replace(hour=0, minute=0, second=0, microsecond=0)
     by_day = ((3, 1.0), (2, 2.54), (1, 2.54))
-    await logged(shipway_world, model, {today - timedelta(days=days): rows(factor) for days, factor in by_day})
+    return {today - timedelta(days=ago): [row(factor) for _ in range(800)] for ago, factor in by_day}
+
+
+async def test_a_feature_whose_unit_changed_is_found_and_the_others_are_not(shipway_world: World) -> None:
+    model = "watched"
+    levels = {"latency_p99": "1ms", "on_budget_spent": "hold"}
+    await shipway_world.declare(model, monitoring={"lateness": "1s"}, service_levels=levels)
+    assert (await shipway_world.train(model)).succeeded
+    await logged(shipway_world, model, days_of(await order_of(shipway_world, model)))
 
     async def alarm() -> dict[str, Any] | None:
         found = await shipway_world.shipway.monitoring(model)
@@ -91,3 +104,38 @@ async def test_a_feature_whose_unit_changed_is_found_and_the_others_are_not(ship
         return answered.answer if answered.done else None
 
     assert f"though {spent.reason}" in (await eventually(resumed, "the releaser has heard of it") or "")
+
+
+@pytest.mark.slow
+async def test_drift_asks_for_a_training_on_its_own_predictions_and_gets_a_champion(shipway_world: World) -> None:
+    """With nobody in between; the cool-down after the first champion is a minute at least."""
+    model = "learning"
+    watched: dict[str, Any] = {"monitoring": {"lateness": "1s"}}
+    await shipway_world.declare(model, **watched)
+    assert (await shipway_world.train(model)).succeeded
+    order = await order_of(shipway_world, model)
+    days, size, age = days_of(order), order.index("size"), order.index("age")
+    await logged(shipway_world, model, days)
+    numbered = [(day, n, row) for day, rows in days.items() for n, row in enumerate(rows)]
+    truth = [KnownLabel(name_of(model, day, n), row[size] + 6 * row[age] > 12) for day, n, row in numbered]
+    await shipway_world.shipway.feedback_many(model, truth)
+
+    async def joined() -> bool:
+        found = (await shipway_world.shipway.quality(model, days=10))["versions"]
+        return bool(found) and found[0]["labelled"] == len(truth)
+
+    await eventually(joined, "every label has found its prediction", 120)
+    lived = {"source": "history", "time_column": "at", "train": "2d", "holdout": "1d"}
+    own: dict[str, Any] = {"data": lived, "labels": {"mature_after": "0s"}}
+    own |= {"gates": {"max_regression": 0.5, "stability_runs": 0}}
+    await shipway_world.declare(model, **watched, **own, retraining={"on": ["drift"], "cool_down": "1m"})
+    asked = await shipway_world.event(e.TrainingRequested, 150, model=model, requested_by="shipway/monitor")
+    assert (
+        asked.reason.startswith("drift size of version 1: ") and "lie elsewhere than in the reference" in asked.reason
+    )
+    promoted = await shipway_world.event(e.ReleasePromoted, 150, model=model, version=2)
+    assert promoted.previous_version == 1
+    (completed,) = shipway_world.recorder.payloads(e.TrainingCompleted, model=model, version=2)
+    assert completed.request_id == asked.request_id and completed.training_rows > 800
+    report = await shipway_world.shipway.report(model, 2)
+    assert report["data"]["history"]["holdout"]["predictions"] > 500
