@@ -19,10 +19,14 @@ class Calls:
         self.free = threading.Event()
         self.begun: list[tuple[str, int]] = []
 
-    def start(self, key: tuple[str, int], count: int = 1) -> list[asyncio.Task[str]]:
+    def start(
+        self, key: tuple[str, int], count: int = 1, free: threading.Event | None = None
+    ) -> list[asyncio.Task[str]]:
+        """So many calls; ``free`` lets them go, and all that have none of their own are let go together."""
+
         def call() -> str:
             self.begun.append(key)
-            assert self.free.wait(10)
+            assert (free or self.free).wait(10)
             return key[0]
 
         return [asyncio.create_task(self.threads.run(key, call)) for _ in range(count)]
@@ -47,16 +51,19 @@ async def test_a_version_with_calls_without_end_leaves_a_thread_to_the_others() 
 
 async def test_of_those_that_wait_the_one_with_the_fewest_is_next() -> None:
     with ScoringThreads() as threads:
-        calls = Calls(threads)
-        first = calls.start(A, 3)
+        calls, ends = Calls(threads), threading.Event()
+        running = calls.start(A, free=ends)
+        running += calls.start(A)
         await calls.until(lambda: len(calls.begun) == 2)
-        second = calls.start(B)
+        running += calls.start(B)
         await calls.until(lambda: len(calls.begun) == 3)
-        third = [*calls.start(A, 2), *calls.start(B, 2), *calls.start(C)]
+        waiting = [*calls.start(A, 2), *calls.start(B, 2), *calls.start(C)]
         await asyncio.sleep(0)
+        ends.set()
+        await calls.until(lambda: len(calls.begun) == 4)
+        assert calls.begun == [A, A, B, C], "C, which has none, before what came earlier"
         calls.free.set()
-        await asyncio.gather(*first, *second, *third)
-        assert calls.begun[:4] == [A, A, B, C], "C, which has none, before what came earlier"
+        await asyncio.gather(*running, *waiting)
 
 
 async def test_a_call_that_nobody_waits_for_gives_its_place_back() -> None:
