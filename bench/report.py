@@ -67,7 +67,8 @@ def _goals(figures: Figures) -> list[str]:
 
     def ratios(other: str, connections: int, of: str) -> list[float]:
         ours, theirs = figures.get(("Shipway", connections, 1), []), figures.get((other, connections, 1), [])
-        return [getattr(a, of) / getattr(b, of) for a, b in zip(ours, theirs, strict=True)]
+        # Who is not installed is left out.
+        return [getattr(a, of) / getattr(b, of) for a, b in zip(ours, theirs, strict=bool(theirs))]
 
     goals = [
         ("throughput over MLServer's, 32 connections", ratios("MLServer", 32, "per_s"), "at least 10", 10.0, True),
