@@ -21,6 +21,7 @@ async def broken_world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterato
         yield running
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 async def test_every_service_killed_in_the_middle_of_one_loop(broken_world: World) -> None:
     """Each is killed with SIGKILL at the moment when it has the work in hand."""
