@@ -14,10 +14,7 @@ async def shipway(world: World | None, *arguments: str, cwd: Path | None = None,
     """Runs the command; gives what it printed."""
     environment = dict(os.environ, COLUMNS="200")
     if world is not None:
-        environment["SHIPWAY_DATA"] = str(world.folder)
-        if world.containers is not None:  # as whoever runs Shipway on parts of their own sets it
-            given = world.containers.external.objects or {}
-            environment |= {f"SHIPWAY__OBJECTS__{name}": value for name, value in given.items()}
+        environment |= {"SHIPWAY_DATA": str(world.folder)} | world.store_environment
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",

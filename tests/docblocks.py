@@ -75,7 +75,7 @@ async def follow(page: Path, world: World, folder: Path, names: Mapping[str, str
         "SHIPWAY_TRAINER_URL": urls[8101],
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "COLUMNS": "200",
-    }
+    } | world.store_environment
     said = []
     for block in blocks(page):
         text = re.sub("|".join(map(re.escape, stands)), lambda found: stands[found[0]], block.text)

@@ -23,7 +23,6 @@ from shipway.client import KnownLabel, Predictions, Refused
 from shipway.client.registry import collect
 from shipway.contract import events as e
 from shipway.contract.rowencoding import RowEncoder
-from shipway.runtime.objects import FolderStore
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -77,7 +76,7 @@ async def test_a_request_ends_in_predictions(shipway_world: World, kind: str) ->
 async def as_lightgbm_ranks(world: World, model: str, rows: list[dict[str, Any]], answer: Predictions) -> None:
     """Holds answers against the bundle's own model: scores are what LightGBM gives, ranks the order of them."""
     told = await world.event(e.ModelApproved, model=model)
-    bundle = read_bundle(FolderStore(world.folder / "objects"), told.digest)
+    bundle = read_bundle(world.store, told.digest)
     encoded = np.array(RowEncoder(bundle.signature).encode(rows))
     scores = lightgbm.Booster(model_str=bundle.model_text.decode()).predict(encoded)
     assert [p.score for p in answer.predictions] == np.asarray(scores).tolist()

@@ -149,6 +149,12 @@ class World:
         return self.shipway.addresses.gateway
 
     @property
+    def store_environment(self) -> dict[str, str]:
+        """What whoever runs Shipway on a store of their own sets, for commands to find it."""
+        given = self.containers.external.objects if self.containers is not None else None
+        return {f"SHIPWAY__OBJECTS__{name}": value for name, value in (given or {}).items()}
+
+    @property
     def store(self) -> ObjectStore:
         """Its object store."""
         return open_store(self.shipway.addresses.objects)

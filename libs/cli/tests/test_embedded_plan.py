@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shipway.cli.target import addresses, objects
 from shipway.contract.errors import InvalidField
 from shipway.embedded import restarts
 from shipway.embedded.ports import HOST, check_port, choose_ports
@@ -214,3 +215,16 @@ def test_a_data_folder_has_one_supervisor(tmp_path: Path) -> None:
             pass
     with locked(tmp_path):
         pass
+
+
+def test_a_stack_on_s3_is_read_with_the_keys_of_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = _state(os.getpid(), born(os.getpid()))
+    write_state(tmp_path, running.model_copy(update={"objects_url": "s3://models"}))
+    monkeypatch.setenv("SHIPWAY__OBJECTS__URL", "s3://models")
+    monkeypatch.setenv("SHIPWAY__OBJECTS__ENDPOINT", "https://s3.example:9443")
+    for found in (objects(tmp_path), addresses(tmp_path).objects):
+        assert (found.url, found.endpoint) == ("s3://models", "https://s3.example:9443")
+    write_state(tmp_path, running.model_copy(update={"objects_url": "file:///its/own"}))
+    assert {objects(tmp_path).url, addresses(tmp_path).objects.url} == {"file:///its/own"}

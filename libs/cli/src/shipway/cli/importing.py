@@ -7,12 +7,10 @@ from typing import Annotated
 import typer
 
 from shipway.cli.output import bad, console, errors, line, print_json, strong
-from shipway.cli.target import DEFAULT_FOLDER, AsJson, ClientSettings, Folder, Kafka, addresses, compose
+from shipway.cli.target import DEFAULT_FOLDER, AsJson, Folder, Kafka, addresses, objects
 from shipway.cli.train import ENDED_BADLY, journey_as_json, last_of, parse_time, show_journey
 from shipway.client import AsyncShipway, Journey
-from shipway.embedded.state import read_state
 from shipway.runtime.objects import open_store
-from shipway.runtime.settings import ObjectsSettings
 
 
 def import_model(
@@ -44,7 +42,7 @@ def import_model(
     moment = parse_time(until) if until else None
     named = {"model.txt": file, "signature.json": signature} | ({"golden.parquet": golden} if golden else {})
     files = {name: path.read_bytes() for name, path in named.items()}
-    store = open_store(_objects(data, env_file))
+    store = open_store(objects(data, env_file))
 
     async def run() -> Journey:
         async with AsyncShipway(addresses(data, kafka=kafka)) as shipway:
@@ -62,12 +60,3 @@ def import_model(
         errors.print(line(bad("failed"), f": {journey.reason}"))
     if journey.state in ENDED_BADLY:
         raise typer.Exit(1)
-
-
-def _objects(folder: Path, env_file: Path | None) -> ObjectsSettings:
-    if env_file is not None:
-        return compose(env_file)[1]
-    state = read_state(folder)
-    if state is not None and state.objects_url.startswith("file:"):
-        return ObjectsSettings(url=state.objects_url)
-    return ClientSettings().objects

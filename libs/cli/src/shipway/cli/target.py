@@ -68,7 +68,9 @@ def compose(env_file: Path) -> tuple[Addresses, ObjectsSettings]:
 
 
 def objects(folder: Path = DEFAULT_FOLDER, env_file: Path | None = None) -> ObjectsSettings:
-    """Where the object store is: compose's by its file, else the running embedded stack's, else the environment's.
+    """Where the object store is: compose's by its file, else the running stack's folder, else as the environment says.
+
+    A stack on S3 has its keys from the environment, and so has whoever asks.
 
     Raises:
         ShipwayError: there is no such file.
@@ -76,7 +78,9 @@ def objects(folder: Path = DEFAULT_FOLDER, env_file: Path | None = None) -> Obje
     if env_file is not None:
         return compose(env_file)[1]
     state = read_state(folder)
-    return ClientSettings().objects if state is None else ObjectsSettings(url=state.objects_url)
+    if state is not None and state.objects_url.startswith("file:"):
+        return ObjectsSettings(url=state.objects_url)
+    return ClientSettings().objects
 
 
 def addresses(
@@ -95,13 +99,10 @@ def addresses(
     elif state is not None:
         # The embedded broker does not long-poll (see runtime.idle_fetch).
         kafka_settings = KafkaSettings(bootstrap=state.kafka, idle_fetch_pause_ms=20)
-    objects = default.objects
-    if state is not None and state.objects_url.startswith("file:"):
-        objects = ObjectsSettings(url=state.objects_url)
     return Addresses(
         gateway=(gateway or (state.gateway_url if state else None) or default.gateway).rstrip("/"),
         monitor=(monitor or (state.monitor_url if state else None) or default.monitor).rstrip("/"),
         kafka=kafka_settings,
         trainer=(trainer or (state.service_urls.get("trainer") if state else None) or default.trainer).rstrip("/"),
-        objects=objects,
+        objects=objects(folder),
     )
