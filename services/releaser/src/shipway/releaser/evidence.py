@@ -57,6 +57,10 @@ class Readiness:
         """How many instances can hold it."""
         return len(self.ready) + len(self.failed) + len(self.waiting)
 
+    def enough(self, wanted: int) -> bool:
+        """Whether it is ready on so many instances, or on all that can hold it where those are fewer; not on none."""
+        return len(self.ready) >= max(1, min(wanted, self.able()))
+
     def possible(self) -> int:
         """How many of these instances may ever have it ready."""
         return len(self.ready) + len(self.waiting)

@@ -107,9 +107,8 @@ def _degraded_champion(at: Situation) -> Change | None:
     fallback = at.model.last_good
     if champion is None or champion.degraded is None or fallback is None or fallback.degraded is not None:
         return None
-    found = readiness(fallback, at.instances)
     release = at.model.releases[champion.number]
-    if len(found.ready) < max(1, min(release.policy.min_instances, found.able())):
+    if not readiness(fallback, at.instances).enough(release.policy.min_instances):
         return None
     return reverted(at, release, fallback.number, Cause(f"degraded: {champion.degraded}", "rule degraded"))
 

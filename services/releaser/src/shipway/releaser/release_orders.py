@@ -103,8 +103,7 @@ def _revert(at: Situation, champion: Version, order: Order) -> Outcome:
     good, release = at.model.last_good, release_of(at, champion)
     if good is None or good.degraded is not None:
         raise Impossible(f"there is no sound version to go back to from version {champion.number}")
-    found = readiness(good, at.instances)
-    if len(found.ready) < max(1, min(release.policy.min_instances, found.able())):
+    if not readiness(good, at.instances).enough(release.policy.min_instances):
         raise Impossible(f"version {good.number}, the last good one, is not ready on enough instances")
     # Degraded, or the rule that looks for a version to go back to would come back to it.
     cause = cause_of(order)
