@@ -15,13 +15,13 @@ import pytest
 
 from shipway.bundle.manifest import sha256
 from shipway.bundle.store import Bundle, read_bundle
+from shipway.bundle.uploads import key_of_upload
 from shipway.contract.errors import Permanent
 from shipway.contract.spec import parse_spec, to_builtins
 from shipway.runtime.objects import FolderStore
 from shipway.trainer.child import Hands
 from shipway.trainer.kinds import STAGES_OF, told_to
 from shipway.trainer.stages import Done
-from shipway.trainer.uploads import key_of_upload
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 ROWS = 2000

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from shipway.bundle.uploads import UPLOADS, key_of_upload
 from shipway.contract.errors import Transient
 from shipway.contract.events import ModelImportRequested, TrainingRetryRequested
 from shipway.runtime.database import Database
@@ -16,7 +17,7 @@ from shipway.runtime.objects import FolderStore
 from shipway.trainer import handlers, store
 from shipway.trainer.settings import WorkerSettings
 from shipway.trainer.tables import jobs
-from shipway.trainer.uploads import UPLOADS, Use, is_spent, key_of_upload
+from shipway.trainer.uploads import Use, is_spent
 from shipway.trainer.uploadsweep import UploadSweeper
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from shipway.bundle.uploads import key_of_upload
 from shipway.client.asking import asked_for
 from shipway.client.calls import Calls, publish, send_command, whoami
 from shipway.client.errors import ShipwayError
@@ -148,7 +149,7 @@ class Training(Calls):
         """
         digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
         for name, data in files.items():
-            await asyncio.to_thread(store.put, f"imports/{digests[name]}", data)
+            await asyncio.to_thread(store.put, key_of_upload(digests[name]), data)
         journey = Journey(request_id=uuid.uuid4().hex, model=model)
         command = ModelImportRequested(
             model=model,

@@ -19,6 +19,7 @@ from shipway.bundle.ranking import in_queries, newest_rows
 from shipway.bundle.referencedays import days_of
 from shipway.bundle.store import Limits
 from shipway.bundle.trial import try_in_child
+from shipway.bundle.uploads import key_of_upload
 from shipway.contract.arrowbounds import check_schema
 from shipway.contract.errors import InvalidField, Permanent
 from shipway.contract.signature import MAX_SIGNATURE_BYTES, Signature, encode_signature, parse_signature
@@ -26,7 +27,6 @@ from shipway.runtime.objects import ObjectMissing
 from shipway.trainer import foreign
 from shipway.trainer.kinds import StageName
 from shipway.trainer.stages import BEGINS
-from shipway.trainer.uploads import key_of_upload
 from shipway.trainer.work import Work
 
 _SAMPLE = 1000

@@ -8,6 +8,7 @@ import msgspec
 from pydantic import ValidationError
 
 from shipway.bundle.manifest import check_digest
+from shipway.bundle.uploads import FILES, NEEDED
 from shipway.contract.envelope import Envelope
 from shipway.contract.errors import InvalidField
 from shipway.contract.events import (
@@ -26,7 +27,6 @@ from shipway.runtime.database import Transaction
 from shipway.runtime.handling import Handler
 from shipway.trainer import store
 from shipway.trainer.kinds import ALL_STAGES
-from shipway.trainer.uploads import FILES
 
 SOURCE = "shipway/trainer"
 MAX_TEXT = 200
@@ -72,7 +72,7 @@ async def on_search_requested(tx: Transaction, request: SearchRequested, _envelo
 async def on_import_requested(tx: Transaction, command: ModelImportRequested, _envelope: Envelope) -> None:
     """Writes the import's job; the files are read, and held against their hashes, by its stages."""
     _check_request(command.request_id, command.model, command.until)
-    if missing := [name for name in ("model.txt", "signature.json") if name not in command.files]:
+    if missing := [name for name in NEEDED if name not in command.files]:
         raise InvalidField("files", f"lacks {missing[0]}")
     for name, digest in command.files.items():
         if name not in FILES:

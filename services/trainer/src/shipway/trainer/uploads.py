@@ -1,19 +1,9 @@
-"""The files of imports in the object store: how they are named, and when nobody needs one any more. Pure.
+"""When nobody needs a file of an import any more. Pure."""
 
-They are objects by hash, so that several imports may name one, and a client may put it there again at any time.
-"""
-
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
-
-from shipway.bundle.manifest import check_digest
-
-UPLOADS = "imports/"
-_KEY = re.compile(rf"{UPLOADS}[0-9a-f]{{64}}")
-FILES = ("model.txt", "signature.json", "golden.parquet")
 
 
 @dataclass(frozen=True)
@@ -23,16 +13,6 @@ class Use:
     state: Literal["queued", "running", "completed", "failed", "cancelled"]
     created_at: datetime
     ended_at: datetime | None
-
-
-def key_of_upload(digest: str) -> str:
-    """The object key of a file that is to be imported."""
-    return f"{UPLOADS}{check_digest(digest)}"
-
-
-def is_upload(key: str) -> bool:
-    """Whether an object is named as one; clients may have put there whatever they like."""
-    return _KEY.fullmatch(key) is not None
 
 
 def is_spent(put_at: datetime, uses: Sequence[Use], now: datetime, keep: timedelta) -> bool:

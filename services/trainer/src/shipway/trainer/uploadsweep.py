@@ -5,12 +5,13 @@ from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
+from shipway.bundle.uploads import FILES, UPLOADS, is_upload
 from shipway.runtime import log
 from shipway.runtime.database import Database, Transaction
 from shipway.runtime.objects import ObjectStore
 from shipway.trainer.settings import WorkerSettings
 from shipway.trainer.tables import jobs
-from shipway.trainer.uploads import FILES, UPLOADS, Use, is_spent, is_upload
+from shipway.trainer.uploads import Use, is_spent
 
 _log = log.get(__name__)
 

@@ -7,7 +7,7 @@ from fastapi import FastAPI, Query, Request
 from fastapi.responses import Response
 
 from shipway.monitor.dashboard import outcomes, wanted
-from shipway.monitor.dashboard.desk import Desk, checked, known_model
+from shipway.monitor.dashboard.desk import Desk, checked
 from shipway.monitor.dashboard.outcomes import Kind
 from shipway.monitor.dashboard.pages import Name
 from shipway.monitor.dashboard.parts import Parts
@@ -24,11 +24,7 @@ def add_command_routes(app: FastAPI, parts: Parts) -> None:
         by, form = await desk.asked(request)
         command_id = uuid.uuid4().hex
         payload = checked(lambda: wanted.operator_command(model, action, form, command_id=command_id, by=by))
-        async with parts.database.begin() as tx:
-            await known_model(tx, model)
-            await desk.say(tx, payload, command_id)
-        parts.wake()
-        return desk.waits(request, model, "command", command_id, action.replace("_", " "))
+        return await desk.send(request, model, payload, command_id, "command", action.replace("_", " "))
 
     @app.get("/dashboard/models/{model}/outcomes/{kind}/{asked_id}", include_in_schema=False)
     async def outcome(

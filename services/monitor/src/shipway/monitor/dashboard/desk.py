@@ -57,6 +57,20 @@ class Desk:
             message = seal(message, self._parts.key)
         await emit_message(tx, topic.name, event_id, message)
 
+    async def send(
+        self, request: Request, model: str, payload: Payload, event_id: str, kind: str, what: str
+    ) -> Response:
+        """Sends what is asked of a model, and has the page ask what became of it, which ``outcomes`` knows by ``kind``.
+
+        Raises:
+            Problem: 404, there is no such model.
+        """
+        async with self._parts.database.begin() as tx:
+            await known_model(tx, model)
+            await self.say(tx, payload, event_id)
+        self._parts.wake()
+        return self.waits(request, model, kind, event_id, what)
+
     def told(self, request: Request, text: str, *, good: bool = True, leads_to: str = "") -> Response:
         """Says what became of it."""
         return self._parts.pages.page(request, "told.html", {"text": text, "good": good, "leads_to": leads_to})

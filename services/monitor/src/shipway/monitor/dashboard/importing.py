@@ -13,10 +13,11 @@ import msgspec
 from fastapi import FastAPI, Path, Request
 from fastapi.responses import JSONResponse, Response
 
+from shipway.bundle.uploads import FILES, key_of_upload
 from shipway.contract.errors import InvalidField, Transient
 from shipway.contract.signature import MAX_SIGNATURE_BYTES, parse_signature
 from shipway.monitor.dashboard import wanted
-from shipway.monitor.dashboard.desk import Desk, checked, known_model
+from shipway.monitor.dashboard.desk import Desk, checked
 from shipway.monitor.dashboard.pages import Name
 from shipway.monitor.dashboard.parts import Parts
 from shipway.runtime.http import Problem
@@ -37,7 +38,7 @@ def add_import_routes(app: FastAPI, parts: Parts) -> None:
         checked(lambda: check_file(name, data))
         digest = hashlib.sha256(data).hexdigest()
         try:
-            await asyncio.to_thread(parts.objects.put, f"imports/{digest}", data)
+            await asyncio.to_thread(parts.objects.put, key_of_upload(digest), data)
         except Transient as err:
             raise Problem(503, str(err), retry_after_s=2) from err
         return JSONResponse({"sha256": digest})
@@ -46,11 +47,7 @@ def add_import_routes(app: FastAPI, parts: Parts) -> None:
     async def ask(request: Request, model: Name) -> Response:
         (by, form), request_id = await desk.asked(request), uuid.uuid4().hex
         payload = checked(lambda: wanted.importing(model, form, request_id=request_id, by=by))
-        async with parts.database.begin() as tx:
-            await known_model(tx, model)
-            await desk.say(tx, payload, request_id)
-        parts.wake()
-        return desk.waits(request, model, "request", request_id, "the import")
+        return await desk.send(request, model, payload, request_id, "request", "the import")
 
 
 def check_file(name: str, data: bytes) -> None:
@@ -67,6 +64,6 @@ def check_file(name: str, data: bytes) -> None:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as err:
             raise InvalidField(name, f"is no JSON: {err}") from err
     elif name not in _BEGINS:
-        raise InvalidField("name", f"{name!r} is none of {', '.join(wanted.IMPORTED)}")
+        raise InvalidField("name", f"{name!r} is none of {', '.join(FILES)}")
     elif not data.startswith(_BEGINS[name]):
         raise InvalidField(name, f"is not {_WHAT[name]}")

@@ -5,10 +5,9 @@ import uuid
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
-from shipway.contract.events import Payload
 from shipway.monitor import reading
 from shipway.monitor.dashboard import wanted
-from shipway.monitor.dashboard.desk import Desk, checked, known_model
+from shipway.monitor.dashboard.desk import Desk, checked
 from shipway.monitor.dashboard.pages import Name
 from shipway.monitor.dashboard.parts import Parts
 from shipway.runtime.http import Problem
@@ -18,24 +17,17 @@ def add_job_routes(app: FastAPI, parts: Parts) -> None:
     """Adds the routes."""
     desk = Desk(parts)
 
-    async def ask(request: Request, model: str, payload: Payload, request_id: str, what: str) -> Response:
-        async with parts.database.begin() as tx:
-            await known_model(tx, model)
-            await desk.say(tx, payload, request_id)
-        parts.wake()
-        return desk.waits(request, model, "request", request_id, what)
-
     @app.post("/dashboard/models/{model}/train", include_in_schema=False)
     async def train(request: Request, model: Name) -> Response:
         (by, form), request_id = await desk.asked(request), uuid.uuid4().hex
         payload = checked(lambda: wanted.training(model, form, request_id=request_id, by=by))
-        return await ask(request, model, payload, request_id, "the training")
+        return await desk.send(request, model, payload, request_id, "request", "the training")
 
     @app.post("/dashboard/models/{model}/search", include_in_schema=False)
     async def search(request: Request, model: Name) -> Response:
         (by, form), request_id = await desk.asked(request), uuid.uuid4().hex
         payload = checked(lambda: wanted.search(model, form, request_id=request_id, by=by))
-        return await ask(request, model, payload, request_id, "the search")
+        return await desk.send(request, model, payload, request_id, "request", "the search")
 
     @app.post("/dashboard/models/{model}/jobs/{request_id}/{what}", include_in_schema=False)
     async def job(request: Request, model: Name, request_id: Name, what: str) -> Response:

@@ -68,8 +68,4 @@ def add_record_pages(app: FastAPI, parts: Parts) -> None:
     async def forget(request: Request, model: Name) -> Response:
         (by, form), command_id = await desk.asked(request), uuid.uuid4().hex
         payload = checked(lambda: wanted.forgetting(model, form, command_id=command_id, by=by))
-        async with parts.database.begin() as tx:
-            await known_model(tx, model)
-            await desk.say(tx, payload, command_id)
-        parts.wake()
-        return desk.waits(request, model, "forgetting", command_id, "the forgetting")
+        return await desk.send(request, model, payload, command_id, "forgetting", "the forgetting")

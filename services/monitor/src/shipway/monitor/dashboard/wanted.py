@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import get_args
 
+from shipway.bundle.uploads import FILES, NEEDED
 from shipway.contract.errors import InvalidField
 from shipway.contract.events import (
     ModelImportRequested,
@@ -24,8 +25,6 @@ from shipway.contract.spec import parse_duration
 
 MAX_REASON = 500
 MAX_SUBJECT = 200
-IMPORTED = ("model.txt", "signature.json", "golden.parquet")
-NEEDED = IMPORTED[:2]
 Form = Mapping[str, str]
 
 
@@ -68,7 +67,7 @@ def search(model: str, form: Form, *, request_id: str, by: str) -> SearchRequest
 
 def importing(model: str, form: Form, *, request_id: str, by: str) -> ModelImportRequested:
     """A version made of files that were sent before, each named by its SHA-256."""
-    files = {name: form[name] for name in IMPORTED if form.get(name)}
+    files = {name: form[name] for name in FILES if form.get(name)}
     if missing := [name for name in NEEDED if name not in files]:
         raise InvalidField(missing[0], "is needed; choose the file")
     for name, digest in files.items():
