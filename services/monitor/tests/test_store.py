@@ -111,6 +111,17 @@ async def test_a_rolled_back_champion_gives_the_last_good_its_place(database: Da
     assert left == {1: T0 + HOUR, 2: T0 + 2 * HOUR}
 
 
+async def test_who_is_champion_is_known_however_long_ago_that_was_told(database: Database, put: Put) -> None:
+    await put(promoted(1, None), T0)
+    await put(promoted(2, 1), T0 + HOUR)
+    later = T0 + timedelta(days=500)
+    async with database.begin() as tx:
+        await store.forget_before(tx, later)
+    release = RELEASE | {"generation": 3}
+    await put(e.ReleaseRolledBack(version=3, champion_version=2, champion_digest="d", **release), later)
+    assert await shown(database) == (2, 1, {1: "last_good", 2: "champion", 3: "rolled_back"})
+
+
 async def test_what_a_late_request_says_is_added(database: Database, put: Put) -> None:
     await put(e.TrainingProgressed(model="m", request_id="r", stage="training", fraction=0.5), T0 + HOUR)
     await put(e.TrainingProgressed(model="m", request_id="r", stage="reading", fraction=0.1), T0)

@@ -20,19 +20,27 @@ FINE, COARSE, LONG = timedelta(minutes=5), timedelta(hours=1), timedelta(days=1)
 KEEP = {FINE: timedelta(days=2), COARSE: timedelta(days=32), LONG: timedelta(days=400)}
 Slot = tuple[str, timedelta, datetime, int]
 """Model, width, begin, version."""
+_KEY = ("model", "width_s", "begin", "version")
+_columns = [latencies.c[name] for name in _KEY]
 _NONE = msgspec.msgpack.encode([0] * LATENCIES)
 
 
 async def add(tx: Transaction, found: Mapping[Slot, Counts]) -> None:
     """Adds counts, as in Summary.latencies, to their slots."""
+    if not found:
+        return
+    more = {(model, int(width.total_seconds()), *rest): counts for (model, width, *rest), counts in found.items()}
+    rows = [dict(zip(_KEY, key, strict=True)) for key in sorted(more)]
+    await tx.execute(insert(latencies).values(counts=_NONE).on_conflict_do_nothing(), rows)
     # In one order for all, so that no two monitors wait for each other.
-    for (model, width, begin, version), more in sorted(found.items(), key=lambda item: item[0]):
-        values = {"model": model, "width_s": int(width.total_seconds()), "begin": begin, "version": version}
-        await tx.execute(insert(latencies).values(**values, counts=_NONE).on_conflict_do_nothing())
-        this = sa.and_(*(latencies.c[name] == value for name, value in values.items()))
-        kept = (await tx.execute(sa.select(latencies.c.counts).where(this).with_for_update())).scalar_one()
-        total = msgspec.msgpack.encode((_counts(kept) + more).tolist())
-        await tx.execute(sa.update(latencies).where(this).values(counts=total))
+    these = sa.select(latencies).where(sa.tuple_(*_columns).in_(list(more))).order_by(*_columns).with_for_update()
+    totals = [
+        {f"of_{name}": row[name] for name in _KEY}
+        | {"total": msgspec.msgpack.encode((_counts(row["counts"]) + more[tuple(row[name] for name in _KEY)]).tolist())}
+        for row in (await tx.execute(these)).mappings()
+    ]
+    this = sa.and_(*(latencies.c[name] == sa.bindparam(f"of_{name}") for name in _KEY))
+    await tx.execute(sa.update(latencies).where(this).values(counts=sa.bindparam("total")), totals)
 
 
 async def since(tx: Transaction, model: str, width: timedelta, begin: datetime) -> dict[tuple[int, datetime], Counts]:

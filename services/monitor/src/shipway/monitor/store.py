@@ -20,6 +20,8 @@ from shipway.monitor.views import RequestChange, VersionChange, may_become, requ
 from shipway.runtime import trace
 from shipway.runtime.database import Transaction
 
+_OF_CHAMPIONS = (e.ReleasePromoted.type, e.ReleaseRolledBack.type)
+
 
 async def record(tx: Transaction, event: Envelope) -> bool:
     """Adds an event to the history; of a training's progress only the newest is kept. False: it is there already."""
@@ -92,7 +94,9 @@ async def stand(tx: Transaction, model: str) -> Standing:
     await tx.execute(insert(models).values(name=model).on_conflict_do_nothing())
     (await tx.execute(sa.select(models.c.name).where(models.c.name == model).with_for_update())).one()
     found = standing(await _told(tx, model))
-    known = {row.version: row for row in (await tx.execute(sa.select(versions).where(versions.c.model == model))).all()}
+    # Of all that ever served, without what is told of each: hardly any changes.
+    of_states = sa.select(versions.c.version, versions.c.state, versions.c.changed_at).where(versions.c.model == model)
+    known = {row.version: row for row in (await tx.execute(of_states)).all()}
     for version, place in sorted(found.places.items()):
         row = known.get(version)
         if row is not None and not takes(row.state, row.changed_at, place):
@@ -110,8 +114,9 @@ async def stand(tx: Transaction, model: str) -> Standing:
 
 
 async def _told(tx: Transaction, model: str) -> list[Told]:
-    of_champions = events.c.type.in_([e.ReleasePromoted.type, e.ReleaseRolledBack.type])
-    rows = (await tx.execute(sa.select(events).where(events.c.model == model, of_champions))).all()
+    columns = (events.c.type, events.c.version, events.c.at, events.c.payload)
+    of_champions = (events.c.model == model) & events.c.type.in_(_OF_CHAMPIONS)
+    rows = (await tx.execute(sa.select(*columns).where(of_champions))).all()
     return [
         Told(row.payload["generation"], row.at, "promoted", row.version, row.payload["previous_version"])
         if row.type == e.ReleasePromoted.type
@@ -225,8 +230,8 @@ async def traceparent_of(tx: Transaction, model: str, version: int) -> str | Non
 
 
 async def forget_before(tx: Transaction, now: datetime, keep: timedelta = timedelta(days=400)) -> None:
-    """Removes history that is too old."""
-    await tx.execute(sa.delete(events).where(events.c.at < now - keep))
+    """Removes history that is too old, but for what says who is champion."""
+    await tx.execute(sa.delete(events).where(events.c.at < now - keep, events.c.type.not_in(_OF_CHAMPIONS)))
     await tx.execute(sa.delete(usage).where(usage.c.minute < now - keep))
 
 
