@@ -1,96 +1,9 @@
-"""Fixtures for tests of any package: a real PostgreSQL for the whole run, and a fresh database for each test."""
+"""What tests of any package share: the fixtures of ``tests/databases.py``, and how long an example may take."""
 
-import asyncio
-import pwd
-import shutil
-import socket
-import subprocess
-import tempfile
-import time
-import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from pathlib import Path
-from typing import Any
-
-import asyncpg
-import pytest
 from hypothesis import settings
-from pydantic import SecretStr
 
-from shipway.contract.errors import Transient
-from shipway.embedded import postgres
-from shipway.runtime.database import Database
-from shipway.runtime.migrations import migrate
-from shipway.runtime.settings import DatabaseSettings
-
-START_WITHIN_S = 60
+pytest_plugins = ["databases"]
 
 # How long an example takes says nothing on a busy machine.
 settings.register_profile("shipway", deadline=None)
 settings.load_profile("shipway")
-
-
-def free_port() -> int:
-    """A TCP port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@pytest.fixture(scope="session")
-def postgres_url() -> Iterator[str]:
-    """The URL of a running PostgreSQL's maintenance database, as its superuser."""
-    folder = Path(tempfile.mkdtemp(prefix="shipway-pg-"))
-    port, password = free_port(), uuid.uuid4().hex
-    user = asyncio.run(postgres.initialise(folder / "data", password, folder / "log", durable=False))
-    with (folder / "log").open("ab") as log:
-        arguments = postgres.command(folder / "data", port, durable=False)
-        as_user: dict[str, Any] = {"user": user, "group": pwd.getpwnam(user).pw_gid} if user else {}
-        server = subprocess.Popen(arguments, **as_user, cwd="/", stdout=log, stderr=log)
-    try:
-        _wait_for(port, password, server, folder / "log")
-        yield f"postgresql://postgres:{password}@127.0.0.1:{port}/postgres"
-    finally:
-        server.terminate()
-        server.wait(START_WITHIN_S)
-        shutil.rmtree(folder)
-
-
-def _wait_for(port: int, password: str, server: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + START_WITHIN_S
-    while True:
-        try:
-            return asyncio.run(postgres.probe(port, password))
-        except Transient as err:
-            if server.poll() is not None or time.monotonic() > deadline:
-                pytest.fail(f"PostgreSQL did not start: {err}; {log.read_text()[-2000:]}")
-            time.sleep(0.05)
-
-
-@pytest.fixture
-async def database_url(postgres_url: str) -> AsyncIterator[str]:
-    """The URL of an empty database, dropped after the test."""
-    name = f"test_{uuid.uuid4().hex}"
-    admin = await asyncpg.connect(postgres_url)
-    try:
-        await admin.execute(f"create database {name}")
-        yield postgres_url.rpartition("/")[0] + f"/{name}"
-        await admin.execute(f"drop database {name} with (force)")
-    finally:
-        await admin.close()
-
-
-@pytest.fixture
-async def open_database(database_url: str) -> AsyncIterator[Callable[[str], Awaitable[Database]]]:
-    """Gives a service's Database, its schema migrated, by its name: ``await open_database("trainer")``."""
-    opened: list[Database] = []
-
-    async def open_one(service: str) -> Database:
-        database = Database(DatabaseSettings(url=SecretStr(database_url)), service)
-        opened.append(database)
-        await migrate(database, f"shipway.{service}")
-        return database
-
-    yield open_one
-    for database in opened:
-        await database.close()

@@ -15,8 +15,16 @@ STYLE = re.compile(r"\[/?(red|green|yellow|bold|dim)\]")
 
 @pytest.mark.parametrize("done", [True, False])
 def test_an_answer_is_shown_as_it_is(capsys: pytest.CaptureFixture[str], done: bool) -> None:
-    said = {"model": "flights", "command_id": "c", "action": "freeze", "version": None, "requested_by": HOSTILE}
-    release.show(CommandAnswered(**said, done=done, answer=f"it was {HOSTILE}"))
+    answered = CommandAnswered(
+        model="flights",
+        command_id="c",
+        action="freeze",
+        version=None,
+        requested_by=HOSTILE,
+        done=done,
+        answer=f"it was {HOSTILE}",
+    )
+    release.show(answered)
     printed = capsys.readouterr()
     assert (printed.out if done else printed.err) == f"{'done' if done else 'refused'}: it was {HOSTILE}\n"
 

@@ -112,7 +112,7 @@ def test_admission_asks_for_a_signature_where_there_is_a_key() -> None:
     with pytest.raises(Unauthorised, match="ago"):
         ask(seal(command(), KEY))
     ask(encode(Envelope("i", "s", NOW, e.TrainingAccepted(model="m", request_id="r"))))
-    command_admission(CommandSettings())(SimpleNamespace(), decode(fresh.value, fresh.headers))  # type: ignore[arg-type]
+    command_admission(CommandSettings())(SimpleNamespace(), decode(fresh.value, fresh.headers))
 
 
 def test_a_short_key_is_refused() -> None:

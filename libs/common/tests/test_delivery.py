@@ -192,10 +192,13 @@ async def test_ids_that_no_inbox_can_hold_stop_nobody(service: Service) -> None:
     async def take(_tx: Any, record: Any) -> None:
         seen.append(record.value)
 
+    async def unheard(_tx: Any, _payload: Any, _event: Any) -> None:
+        pytest.fail("what is taken raw is not decoded")
+
     for event_id in (b"a\x00b", b"x" * 5000, b"", b"good"):
         headers = [("ce_id", event_id), ("ce_source", b"s")]
         await service.producer.send(topics.TRAINING_EVENTS.name, b"m", event_id[:9], headers)
-    async with service.consuming(take, raw={topics.TRAINING_EVENTS.name: take}):
+    async with service.consuming(unheard, raw={topics.TRAINING_EVENTS.name: take}):
         await until(lambda: seen == [b"good"])
     assert not service.bugs
     assert len(await service.letters()) == 3
@@ -270,7 +273,7 @@ async def test_a_bug_stops_the_service_and_a_poisonous_event_not_for_ever(servic
         await service.producer.publish("test", progressed(number))
     for life in (1, 2):
         async with service.consuming(handle):
-            await until(lambda life=life: len(service.bugs) == life)  # type: ignore[misc]
+            await until(lambda life=life: len(service.bugs) == life)
         assert "2" not in seen, "what comes after a bug is not handled before it"
     async with service.consuming(handle):
         await until(lambda: "2" in seen)

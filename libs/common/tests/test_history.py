@@ -159,13 +159,13 @@ def test_labels_of_an_older_release_count_since_they_came(kept: Kept) -> None:
 
 def test_a_feature_that_no_version_logged_is_named_with_the_remedy(kept: Kept) -> None:
     many = [f"p{i}" for i in range(60)]
-    kept.file(*(prediction(name, **{"feature.n": None}) for name in many), feature__n=pa.float64())
+    kept.file(*(prediction(name, T0, **{"feature.n": None}) for name in many), feature__n=pa.float64())
     kept.labels(*(label(name, "true") for name in many), label("new", "true"), label("bare", "true"))
     with pytest.raises(InvalidField, match=r"features\.n: is in none of the 60 .* \(versions 1\).*remove it"):
         kept.read()
     nothing = {"feature.n": None, "feature.c": None, "feature.b": None}
     types = {"feature__n": pa.float64(), "feature__c": pa.string(), "feature__b": pa.bool_()}
-    kept.file(prediction("new", version=2), prediction("bare", version=2, **nothing), **types)
+    kept.file(prediction("new", version=2), prediction("bare", T0, version=2, **nothing), **types)
     rows, found = kept.read()
     assert len(rows) == found.rows == 1 and found.labelled == 62
     assert found.left_out == {"features not kept": 1, "n not known to the version": 60}

@@ -212,10 +212,9 @@ def test_a_time_that_no_calendar_has_is_refused(micros: int) -> None:
 
 
 def test_numbers_that_make_no_sense_are_refused() -> None:
-    for change in ({"latency_us": [-1]}, {"latency_us": [2**62]}, {"version": [-1]}, {"generation": [-5]}):
-        name = next(iter(change))
+    for name, value in (("latency_us", -1), ("latency_us", 2**62), ("version", -1), ("generation", -5)):
         with pytest.raises(Permanent, match=f"{name}:"):
-            decode_batch(stream(columns(**change)))
+            decode_batch(stream(columns(1, **{name: [value]})))
 
 
 @pytest.mark.parametrize("model", ["a\x00b", "x" * 257])

@@ -28,7 +28,7 @@ ROW = {"size in m": 1.5, "colour": "red", "flag": True, "age": 7}
 numbers = st.one_of(
     st.floats(allow_nan=False, allow_infinity=False), st.integers(-(2**70), 2**70), st.sampled_from([2**53, 2**53 + 1])
 )
-anything = st.one_of(numbers, st.none(), st.booleans(), st.text(max_size=3), st.just([]))
+anything: st.SearchStrategy[object] = st.one_of(numbers, st.none(), st.booleans(), st.text(max_size=3), st.just([]))
 names = st.sampled_from([*ROW, "other"])
 changed = st.builds(lambda row, change: row | change, st.just(ROW), st.dictionaries(names, anything, max_size=2))
 left_out = st.builds(lambda row, gone: {k: v for k, v in row.items() if k != gone}, changed, names)

@@ -86,7 +86,7 @@ def test_no_line_holds_a_secret(form: Literal["json", "console"], capsys: pytest
         assert [json.loads(line)["service"] for line in said.splitlines()] == ["example"] * (len(LEAKS) + 1)
 
 
-@given(st.text(alphabet=st.characters(exclude_categories=("Cs",)), max_size=200))
+@given(st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=200))
 def test_lines_without_secrets_stay_as_they_are(text: str) -> None:
     if "://" not in text and "earer" not in text.lower() and "asic" not in text.lower() and KEY not in text:
         assert Redactor([KEY])(None, "", text) == text

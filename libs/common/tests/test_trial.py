@@ -9,13 +9,13 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import lightgbm as lgb
 import numpy as np
 import psutil
 import pytest
 
-from shipway.bundle import trial, trial_origin
 from shipway.bundle.capi import Booster
 from shipway.bundle.modelfile import check_model_text
 from shipway.bundle.trial import Trials, try_in_child
@@ -93,7 +93,7 @@ def test_too_little_memory_is_said_so() -> None:
 
 
 def test_nothing_stays_in_the_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trial.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     try_in_child(MODEL, ROWS, SCORES)
     with pytest.raises(Permanent):
         try_in_child(CYCLIC, ROWS, SCORES, timeout_s=1)
@@ -102,14 +102,14 @@ def test_nothing_stays_in_the_temporary_folder(tmp_path: Path, monkeypatch: pyte
 
 def test_the_child_gets_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: dict[str, str] = {}
-    real = trial_origin.subprocess.Popen
 
-    def spy(*args: object, env: dict[str, str], **more: object) -> object:
-        seen.update(env)
-        return real(*args, env=env, **more)
+    class Spy(subprocess.Popen[bytes]):
+        def __init__(self, command: list[str], *, env: dict[str, str], **more: Any) -> None:
+            seen.update(env)
+            super().__init__(command, env=env, **more)
 
     monkeypatch.setenv("SHIPWAY_OBJECTS__SECRET_KEY", "hunter2")
-    monkeypatch.setattr(trial_origin.subprocess, "Popen", spy)
+    monkeypatch.setattr(subprocess, "Popen", Spy)
     try_in_child(MODEL, ROWS, SCORES)
     assert seen["PATH"] == os.environ["PATH"]
     assert "hunter2" not in seen.values()
@@ -120,7 +120,7 @@ def waiting() -> list[psutil.Process]:
 
 
 def test_one_process_waits_and_outlives_every_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trial.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     trials = Trials(timeout_s=1)
     trials.warm()
     used = set()

@@ -258,7 +258,7 @@ async def test_migrations_go_up_and_down_and_match_the_tables(room: Any) -> None
         assert list(await tx.run_sync(columns)) == ["alembic_version"]
 
 
-RANKING = {
+RANKING: dict[str, dict[str, Any]] = {
     "target": {"column": "y", "kind": "ranking"},
     "data": {"time_column": "at", "query_column": "q", "train": "30d", "holdout": "5d"},
     "gates": {"slices": ["half"], "min_slice_rows": 30, "max_spread": 0.1, "ndcg_at": 5},

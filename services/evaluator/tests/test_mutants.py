@@ -64,7 +64,7 @@ def calls(module: ModuleType) -> Iterator[Callable[[], Any]]:
             names = [n.strip() for part in names for n in part.split(",")]
             values = [v if len(names) > 1 else (v,) for v in mark.args[1]]
             cases = [case | dict(zip(names, value, strict=True)) for case in cases for value in values]
-        yield from (lambda test=test, case=case: test(**case) for case in cases)  # type: ignore[misc]
+        yield from (lambda test=test, case=case: test(**case) for case in cases)
 
 
 def planted(module: ModuleType, before: str, after: str) -> dict[str, FunctionType]:

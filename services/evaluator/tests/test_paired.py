@@ -78,7 +78,7 @@ def test_the_better_version_is_better_whichever_way_the_metric_counts(metric: st
     back = difference(metric, output, (labels, worse), (labels, good), 0.95, how)
     assert better is not None and better.low is not None and back is not None and back.high is not None
     assert 0 < better.low < better.figure
-    assert (back.figure, back.high) == (pytest.approx(-better.figure), pytest.approx(-better.low))
+    assert (back.figure, back.high) == pytest.approx((-better.figure, -better.low))
     assert HIGHER_IS_BETTER[metric] == (metric in ("auc", "accuracy", "ndcg"))
 
 

@@ -85,9 +85,12 @@ class Predictor:
     async def kill(self) -> None:
         """Takes no more connections, and breaks those that are open."""
         self._rows.close()
-        [writer.transport.abort() for writer in self._open]
-        [server.close() for server in self.server.servers]
-        [connection.transport.abort() for connection in list(self.server.server_state.connections)]
+        for writer in self._open:
+            writer.transport.abort()
+        for server in self.server.servers:
+            server.close()
+        for connection in list(self.server.server_state.connections):
+            connection.transport.abort()
         self.free.set()
         self.server.should_exit = self.server.force_exit = True
         await self.serving

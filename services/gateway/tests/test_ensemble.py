@@ -38,7 +38,7 @@ def test_too_few_answers_are_none_and_enough_name_the_others() -> None:
         combine("mean", "all", answers, [LATE])
     assert (refused.value.status, refused.value.failures) == (504, [LATE])
     for require in ("any", 1, 2):
-        made = combine("mean", require, answers, [LATE])  # type: ignore[arg-type]
+        made = combine("mean", require, answers, [LATE])
         assert made["partial"] and made["failed"][0]["model"] == "late"
         assert made["predictions"] == [{"label": "no", "probability": pytest.approx(0.3)}]
     with pytest.raises(Unanswered):

@@ -194,18 +194,26 @@ def test_the_table_is_that_of_all_that_is_known_whatever_was_made_anew(heard: li
             state = DesiredState(model=name, generation=1, versions=held, traffic=[Traffic(version=more[0], share=1)])
             registry.desired.values[name] = state
             registry._recompute([name])
-        elif what == "no model" and registry.desired.values.pop(name, None):
+        elif what == "no model" and name in registry.desired.values:
+            del registry.desired.values[name]
             registry._recompute([name])
-        elif what == "goodbye" and registry.presence.values.pop(name, None):
+        elif what == "goodbye" and name in registry.presence.values:
+            del registry.presence.values[name]
             registry._heard(name)
         elif what == "ejected":
             registry.eject(name, "test")
         elif what in ("says", "moves"):
             moves += what == "moves"
             loaded = [LoadedVersion(model=m, version=v, digest=f"d{v}", state=s) for m, v, s in more]
-            url, about = f"http://{name}{moves}", {"started_at": datetime(2026, 1, 1, tzinfo=UTC)}
+            url = f"http://{name}{moves}"
             registry.presence.values[name] = Presence(
-                instance=name, url=url, rows="h:1", versions=loaded, library_versions={}, generations={}, **about
+                instance=name,
+                url=url,
+                rows="h:1",
+                started_at=datetime(2026, 1, 1, tzinfo=UTC),
+                versions=loaded,
+                library_versions={},
+                generations={},
             )
             registry.health.setdefault(name, Health(url, 0.0, well=True, last_passed=1.0))
             registry._heard(name)

@@ -49,7 +49,7 @@ class Running:
         return sum(s.value for f in families for s in f.samples if s.name == "shipway_gateway_requests_total")
 
     def workers(self) -> list[psutil.Process]:
-        return psutil.Process(self.process.pid).children()
+        return list(psutil.Process(self.process.pid).children())
 
     async def both_listen(self) -> bool:
         """Whether both workers have opened the port."""

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from dashboard import yearly
 from dashboard.pressing import Pressing, pressing
 
+from services.monitor.tests.handed import Said, Told
 from shipway.contract import events as e
 from shipway.contract.envelope import Envelope, Headers, decode
 from shipway.contract.predictionbatch import encode_batch
@@ -117,10 +118,10 @@ def outgoing(database: Database) -> Callable[[], Awaitable[list[Envelope]]]:
 
 
 @pytest.fixture
-def said(outgoing: Callable[[], Awaitable[list[Envelope]]]) -> Callable[[type[Any]], Awaitable[list[Any]]]:
+def said(outgoing: Callable[[], Awaitable[list[Envelope]]]) -> Said:
     """Gives the events of a type that were said, the oldest first: ``await said(AlertChanged)``."""
 
-    async def of(kind: type[Any]) -> list[Any]:
+    async def of(kind: type[Told]) -> list[Told]:
         return [event.payload for event in await outgoing() if isinstance(event.payload, kind)]
 
     return of

@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.monitor.tests.handed import Said
 from shipway.contract import events as e
 from shipway.contract.envelope import Envelope
 from shipway.contract.spec import parse_spec
@@ -127,7 +128,7 @@ def release(version: int, generation: int) -> dict[str, Any]:
 
 async def trained(put: Put, version: int, begin: datetime) -> None:
     """A request that is accepted, trained and approved, a minute each."""
-    request = {"model": "m", "request_id": f"r{version}"}
+    request_id = f"r{version}"
     completed: dict[str, Any] = {
         "bundle_bytes": 1,
         "training_rows": 1,
@@ -142,9 +143,10 @@ async def trained(put: Put, version: int, begin: datetime) -> None:
     # In another order than they were said in: topics are read side by side.
     approved = judged(version, signature={}, release={}, prediction_log={})
     await put(e.ModelApproved(**approved), begin + 3 * MINUTE)
-    await put(e.TrainingCompleted(**request, version=version, digest="d", **completed), begin + 2 * MINUTE)
-    await put(e.TrainingAccepted(**request), begin + MINUTE)
-    await put(e.TrainingRequested(**request), begin)
+    finished = e.TrainingCompleted(model="m", request_id=request_id, version=version, digest="d", **completed)
+    await put(finished, begin + 2 * MINUTE)
+    await put(e.TrainingAccepted(model="m", request_id=request_id), begin + MINUTE)
+    await put(e.TrainingRequested(model="m", request_id=request_id), begin)
 
 
 async def test_every_phase_is_measured_from_request_to_retirement(world: World, put: Put, declare: Put) -> None:
@@ -221,7 +223,7 @@ async def test_a_search_that_fails_is_no_training_that_missed_its_target(
 
 @pytest.mark.parametrize("state", ["loading", "shadow", "canary"])
 async def test_newest_events_are_alerts_until_newer_ones_end_well(
-    world: World, said: Put, put: Put, declare: Put, state: str
+    world: World, said: Said, put: Put, declare: Put, state: str
 ) -> None:
     await declare()
     await put(e.TrainingRequested(model="m", request_id="r0"), NOW - HOUR)
@@ -262,9 +264,18 @@ async def test_a_retirement_that_is_put_off_for_long_is_an_alert(world: World, p
 
 
 def refused(service: str) -> e.DeadLettered:
-    where = {"topic": "shipway.training-requests", "partition": 0, "offset": 3, "at": NOW}
-    said = {"reason": "no such model", "error": "InvalidField", "key": None, "value": b"{}", "headers": []}
-    return e.DeadLettered(service=service, **where, **said)
+    return e.DeadLettered(
+        service=service,
+        topic="shipway.training-requests",
+        partition=0,
+        offset=3,
+        reason="no such model",
+        error="InvalidField",
+        at=NOW,
+        key=None,
+        value=b"{}",
+        headers=[],
+    )
 
 
 async def test_dead_letters_and_restarts_are_alerts_of_no_model(world: World, put: Put) -> None:
@@ -286,7 +297,7 @@ async def test_dead_letters_and_restarts_are_alerts_of_no_model(world: World, pu
 
 
 async def test_a_budget_that_is_spent_is_told_once_and_told_back(
-    world: World, said: Put, put: Put, declare: Put, requests: Put
+    world: World, said: Said, put: Put, declare: Put, requests: Put
 ) -> None:
     await declare(on_budget_spent="hold", budget_min_requests=100)
     await requests(answered=95, failed=5)
@@ -308,7 +319,7 @@ async def test_a_budget_that_is_spent_is_told_once_and_told_back(
 
 
 async def test_a_model_file_that_wants_no_hold_any_more_lets_go(
-    world: World, said: Put, declare: Put, requests: Put
+    world: World, said: Said, declare: Put, requests: Put
 ) -> None:
     await declare(on_budget_spent="hold", budget_min_requests=100, latency_p99="1ms")
     await requests(answered=100, slow=50, latency_p99="1ms")
@@ -323,7 +334,7 @@ async def test_a_model_file_that_wants_no_hold_any_more_lets_go(
 
 
 async def test_a_request_is_asked_for_once_more_where_the_model_file_says(
-    world: World, said: Put, put: Put, declare: Put
+    world: World, said: Said, put: Put, declare: Put
 ) -> None:
     for request_id in ("lost", "failed"):
         await put(e.TrainingRequested(model="m", request_id=request_id, until=NOW), NOW - HOUR)

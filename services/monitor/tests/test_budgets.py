@@ -11,7 +11,7 @@ MONTH, HOUR = timedelta(days=30), timedelta(hours=1)
 
 def test_a_budget_is_what_may_miss_the_level() -> None:
     half = budget(Counts(99_950, 50), 0.999)
-    assert (half.allowed, half.left) == (pytest.approx(100), pytest.approx(0.5))
+    assert (half.allowed, half.left) == pytest.approx((100, 0.5))
     assert budget(Counts(), 0.999).left == 1
     assert budget(Counts(0, 10), 0.99).left == pytest.approx(-99)
 

@@ -141,19 +141,21 @@ async def test_a_dead_letter_goes_again_to_where_it_was_and_nowhere_else(
     press: Press, database: Database, put: Any
 ) -> None:
     headers = [("ce_id", b"e9"), ("ce_type", b"x\x00y"), ("ce_source", b"airflow")]
-    letter = {
-        "partition": 0,
-        "offset": 3,
-        "reason": "wrong\x00",
-        "error": "InvalidField",
-        "at": datetime.now(UTC),
-    }
-    kept = {"key": b"flights", "value": b"{}", "headers": headers}
-    await put(DeadLettered(service="trainer", topic="shipway.training-requests", **letter, **kept))
-    await put(DeadLettered(service="trainer", topic="shipway.release-events", **letter, **kept))
-    await put(
-        DeadLettered(service="trainer", topic="shipway.training-requests", **letter, **kept | {"value": b"x" * 500_000})
+    letter = DeadLettered(
+        service="trainer",
+        topic="shipway.training-requests",
+        partition=0,
+        offset=3,
+        reason="wrong\x00",
+        error="InvalidField",
+        at=datetime.now(UTC),
+        key=b"flights",
+        value=b"{}",
+        headers=headers,
     )
+    await put(letter)
+    await put(msgspec.structs.replace(letter, topic="shipway.release-events"))
+    await put(msgspec.structs.replace(letter, value=b"x" * 500_000))
     async with database.begin() as tx:
         good, astray, cut = [row["id"] for row in reversed((await letters.listed(tx, "trainer", None))[:3])]
     assert (await press(f"/dead-letters/{astray}/send-again")).status_code == 422

@@ -150,9 +150,19 @@ async def test_a_command_that_a_service_does_not_take_is_said_with_its_reason(
 ) -> None:
     asked = await press("/models/flights/commands/freeze")
     headers = [("ce_id", (await outgoing())[-1].id.encode())]
-    where = {"service": "releaser", "topic": "shipway.operator-commands", "partition": 0, "offset": 1}
-    said = {"reason": "the signature is not by this key <b>", "error": "Unauthorised", "at": datetime.now(UTC)}
-    await put(e.DeadLettered(**where, **said, key=b"flights", value=b"{}", headers=headers), datetime.now(UTC))
+    letter = e.DeadLettered(
+        service="releaser",
+        topic="shipway.operator-commands",
+        partition=0,
+        offset=1,
+        reason="the signature is not by this key <b>",
+        error="Unauthorised",
+        at=datetime.now(UTC),
+        key=b"flights",
+        value=b"{}",
+        headers=headers,
+    )
+    await put(letter, datetime.now(UTC))
     told = (await press.look(waiting_for(asked))).text
     assert "the releaser does not take it: the signature is not by this key &lt;b&gt;" in told and "hx-get" not in told
 

@@ -247,7 +247,13 @@ def test_two_versions_are_compared_gate_by_gate_and_slice_by_slice() -> None:
     assert found.same_holdout is False
     same = judged("x", 0.8)
     assert sides.sides(rows, [same, same]).same_holdout is True
-    for odd in (None, [], {"slices": {"a": 1}, "data": {"windows": 3}}, {"slices": [1, {"figure": "high"}]}):
+    odd_ones: tuple[object, ...] = (
+        None,
+        [],
+        {"slices": {"a": 1}, "data": {"windows": 3}},
+        {"slices": [1, {"figure": "high"}]},
+    )
+    for odd in odd_ones:
         assert sides.sides(rows, [odd, same]).same_holdout is None
 
 

@@ -68,7 +68,7 @@ def test_quiet_windows_raise_no_alarm(bins: Bins) -> None:
     for _ in range(200):
         for column, state in judged(bins, draw(rng, int(rng.integers(500, 5000))), rule).items():
             states.setdefault(column, []).append(state)
-    alarms = {c: sum(alarmed(found[: n + 1], rule) for n in range(200)) for c, found in states.items()}  # type: ignore[arg-type]
+    alarms = {c: sum(alarmed(found[: n + 1], rule) for n in range(200)) for c, found in states.items()}
     assert len(states) == 6 and sum(alarms.values()) == 0, alarms
     assert {state for found in states.values() for state in found} == {"ok"}
 
@@ -130,7 +130,7 @@ def test_comparing_never_fails_and_is_symmetric(seen: list[int], data: st.DataOb
         compare(np.array(a, np.int64), np.array(b, np.int64)) for a, b in ((seen, reference), (reference, seen))
     )
     assert 0 <= one.p <= 1 and -1e-12 <= one.effect <= 1 + 1e-12
-    assert (one.p, one.effect) == (pytest.approx(other.p), pytest.approx(other.effect))
+    assert (one.p, one.effect) == pytest.approx((other.p, other.effect))
 
 
 def test_false_discoveries_are_held_to_their_rate() -> None:

@@ -11,10 +11,10 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 import sqlalchemy as sa
-from breaking import BINARY, Breaking, KilledError
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.monitor.tests.breaking import BINARY, Breaking, KilledError
 from shipway.contract import events as e
 from shipway.contract.envelope import decode
 from shipway.contract.errors import InvalidField
@@ -178,15 +178,22 @@ async def test_a_file_that_held_nothing_else_is_gone(case: Case) -> None:
 async def test_the_answer_names_the_versions_that_were_trained_on_it(case: Case) -> None:
     for version, (source, days) in enumerate((("history", 0), ("history", 9), ("folder", 0)), start=2):
         begin = T0 + timedelta(days=days)
-        windows = {"train_from": begin - timedelta(days=1), "train_to": begin + timedelta(hours=1)}
-        windows |= {"holdout_from": begin + timedelta(hours=1), "holdout_to": begin + timedelta(hours=2)}
-        sizes: dict[str, Any] = {"bundle_bytes": 1, "training_rows": 1, "set_aside_rows": {}, "metrics": {}}
         completed = e.TrainingCompleted(
-            model="m", request_id=f"r{version}", version=version, digest="d", duration_s=1.0, data_source=source,
-            **sizes, **windows,
-        )  # fmt: skip
-        if days:
-            completed = msgspec.structs.replace(completed, train_from=begin)
+            model="m",
+            request_id=f"r{version}",
+            version=version,
+            digest="d",
+            bundle_bytes=1,
+            training_rows=1,
+            set_aside_rows={},
+            train_from=begin if days else begin - timedelta(days=1),
+            train_to=begin + timedelta(hours=1),
+            holdout_from=begin + timedelta(hours=1),
+            holdout_to=begin + timedelta(hours=2),
+            metrics={},
+            duration_s=1.0,
+            data_source=source,
+        )
         await case.put(completed)
     await case.ask("ann")
     await case.step()

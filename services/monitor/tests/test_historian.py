@@ -10,8 +10,8 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 import sqlalchemy as sa
-from breaking import Breaking, KilledError
 
+from services.monitor.tests.breaking import Breaking, KilledError
 from shipway.contract import events as e
 from shipway.contract.errors import Transient
 from shipway.monitor import reading

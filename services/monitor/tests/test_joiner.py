@@ -10,8 +10,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import sqlalchemy as sa
-from breaking import BINARY
 
+from services.monitor.tests.breaking import BINARY
+from services.monitor.tests.handed import Said
 from shipway.bundle.golden import encode_golden
 from shipway.bundle.historylabels import labels_between
 from shipway.bundle.manifest import Windows
@@ -93,7 +94,7 @@ async def quality_of(database: Database) -> dict[str, Any]:
 
 async def test_labels_find_predictions_whichever_comes_first(
     database: Database,
-    said: Put,
+    said: Said,
     store: FolderStore,
     joiner: Callable[..., Joiner],
     served: None,
@@ -130,7 +131,7 @@ async def test_labels_find_predictions_whichever_comes_first(
 
 async def test_a_corrected_label_counts_once_and_the_file_follows(
     database: Database,
-    said: Put,
+    said: Said,
     store: FolderStore,
     joiner: Callable[..., Joiner],
     served: None,
@@ -160,7 +161,8 @@ async def test_a_corrected_label_counts_once_and_the_file_follows(
     assert before["label"] == "true" and row["received_at"] <= before["settled_at"] < row["settled_at"]
 
     def known(as_of: datetime) -> list[str]:
-        return labels_between(store, "m", T0.date(), T0.date(), as_of, DataSettings())["label"].to_pylist()
+        found = labels_between(store, "m", T0.date(), T0.date(), as_of, DataSettings())
+        return [str(one) for one in found["label"].to_pylist()]
 
     moments = (row["received_at"] - timedelta(seconds=1), before["settled_at"], row["settled_at"])
     assert [known(at) for at in moments] == [[], ["true"], ["false"]], "what was known then can be told now"
@@ -238,7 +240,7 @@ async def test_only_files_whose_ids_may_hold_a_label_are_read(
 
 async def test_several_monitors_count_a_label_once(
     database: Database,
-    said: Put,
+    said: Said,
     store: FolderStore,
     joiner: Callable[..., Joiner],
     served: None,
@@ -290,7 +292,7 @@ async def test_regression_is_judged_by_the_reach_of_the_first_versions_reference
 
 async def test_labels_of_a_ranking_are_filed_and_counted_and_say_nothing_of_its_quality(
     database: Database,
-    said: Put,
+    said: Said,
     store: FolderStore,
     joiner: Callable[..., Joiner],
     put: Put,

@@ -1,6 +1,7 @@
 """Labels as they come in: doubled, conflicting, in any order."""
 
 from datetime import UTC, datetime, timedelta
+from random import Random
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -45,16 +46,15 @@ def test_a_clock_that_is_ahead_does_not_hold_off_corrections() -> None:
 
 
 @given(coming, st.randoms(use_true_random=False), st.integers(0, 9))
-def test_every_order_and_every_batching_end_alike(labels: list[Label], random: object, cut: int) -> None:
-    def held(came: list[Label]) -> dict[str, tuple[object, datetime]]:
+def test_every_order_and_every_batching_end_alike(labels: list[Label], random: Random, cut: int) -> None:
+    def held(came: list[Label]) -> dict[str, tuple[object, object, datetime]]:
         first = arrive({}, came[:cut])
         second = arrive(first.write, came[cut:])
-        return {
-            name: (type(one.value), one.value, one.observed_at) for name, one in (first.write | second.write).items()
-        }  # type: ignore[misc,operator]
+        written = {**first.write, **second.write}
+        return {name: (type(one.value), one.value, one.observed_at) for name, one in written.items()}
 
     shuffled = list(labels)
-    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    random.shuffle(shuffled)
     assert held(labels) == held(shuffled) == held(labels + shuffled)
     newest = {name: max(one.observed_at for one in labels if one.prediction_id == name) for name in held(labels)}
     assert {name: at for name, (*_, at) in held(labels).items()} == newest

@@ -13,6 +13,7 @@ import pytest
 import sqlalchemy as sa
 from pydantic import ValidationError
 
+from services.monitor.tests.handed import Said
 from shipway.contract import events as e
 from shipway.monitor import alerts
 from shipway.monitor.alerting import Rule
@@ -84,7 +85,7 @@ async def listed(database: Database, *, ended: bool = False) -> list[dict[str, A
 
 
 async def test_one_alert_while_it_lasts_and_an_event_for_each_change(
-    database: Database, said: Callable[..., Any], follow: Follow
+    database: Database, said: Said, follow: Follow
 ) -> None:
     for alarm, figure in (
         (True, 0.2),
@@ -227,7 +228,11 @@ class Mailbox(threading.Thread):
     def run(self) -> None:
         connection, _ = self.server.accept()
         with connection, connection.makefile("rwb") as wire:
-            say = lambda line: (wire.write(line + b"\r\n"), wire.flush())  # noqa: E731
+
+            def say(line: bytes) -> None:
+                wire.write(line + b"\r\n")
+                wire.flush()
+
             say(b"220 mailbox" if self.takes else b"554 go away")
             for line in wire:
                 verb = line[:4].upper()

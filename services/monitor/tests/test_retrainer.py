@@ -35,8 +35,10 @@ async def drifting(put: Put, database: Database, raw_spec: Callable[..., dict[st
     """A champion, two days old, with an open alert of drift."""
     spec = raw_spec(retraining={"on": ["drift"], "give_up_after": 1})
     await put(e.ModelDeclared(model="m", spec=spec, declared_by="ann"), NOW - timedelta(days=3))
-    promoted = {"digest": "d", "release_id": "r", "generation": 1, "previous_version": None, "reason": "good"}
-    await put(e.ReleasePromoted(model="m", version=1, **promoted), NOW - timedelta(days=2))
+    promoted = e.ReleasePromoted(
+        model="m", version=1, digest="d", release_id="r", generation=1, previous_version=None, reason="good"
+    )
+    await put(promoted, NOW - timedelta(days=2))
     await alert(database)
 
 
@@ -72,8 +74,17 @@ async def test_drift_asks_for_one_training_with_the_reason(
 async def test_nothing_is_asked_for_while_a_version_is_being_released(
     database: Database, drifting: None, retrainer: Retrainer, put: Put, state: str
 ) -> None:
-    fields = {"release_id": "r", "from_state": "approved", "candidate_share": 0.0, "generation": 2, "reason": ""}
-    await put(e.ReleaseProgressed(model="m", version=2, to_state=state, **fields), NOW - timedelta(days=1))
+    progressed = e.ReleaseProgressed(
+        model="m",
+        version=2,
+        release_id="r",
+        from_state="approved",
+        to_state=state,
+        candidate_share=0.0,
+        generation=2,
+        reason="",
+    )
+    await put(progressed, NOW - timedelta(days=1))
     await retrainer.step()
     assert await told(database, e.TrainingRequested) == []
 

@@ -68,8 +68,8 @@ async def test_what_is_wrong_is_refused_by_its_field(url: str, database: Databas
     async with httpx.AsyncClient(base_url=url) as client:
         unknown = await client.post("/api/models/other/trainings", json={"by": "ann"})
         assert unknown.status_code == 404 and "shipway model declare" in unknown.text
-        wrong = ({}, {"by": ""}, {"by": "a", "until": "2026-01-01T00:00:00"}, {"by": "a", "request_id": "a b"})
-        for body in (*wrong, {"by": "a", "more": 1}, {"by": "a\x00"}):
+        wrong: list[dict[str, object]] = [{}, {"by": ""}, {"by": "a\x00"}, {"by": "a", "more": 1}]
+        for body in (*wrong, {"by": "a", "until": "2026-01-01T00:00:00"}, {"by": "a", "request_id": "a b"}):
             refused = await client.post("/api/models/m/trainings", json=body)
             assert refused.status_code == 422, body
         good = {"by": "ann", "until": "2026-01-01T00:00:00Z", "reason": "new data"}

@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import lightgbm as lgb
+import msgspec
 import numpy as np
 import pytest
 from fastapi import FastAPI
@@ -62,7 +63,7 @@ class World:
         recorder, threads = Recorder(self.sink, "i"), ScoringThreads()
         app = InferenceApp(versions, recorder, threads, FastAPI())
         self.rows = RowServer(versions, recorder, threads)
-        self.http = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://predictor")  # type: ignore[arg-type]
+        self.http = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://predictor")
 
     async def _send(self, message: Any) -> None:
         self.sent.append(decode_batch(message.value))
@@ -78,7 +79,8 @@ async def asked(world: World, *asks: Ask | bytes) -> tuple[list[Answer], bool]:
     server = await asyncio.get_running_loop().create_server(world.rows.connected, "127.0.0.1", 0)
     async with server:
         reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
-        frames, answers = Frames(10**7), []
+        frames = Frames(10**7)
+        answers: list[Answer] = []
         for ask in asks:
             writer.write(ask if isinstance(ask, bytes) else frame(ask))
         async with asyncio.timeout(5):
@@ -91,22 +93,20 @@ async def asked(world: World, *asks: Ask | bytes) -> tuple[list[Answer], bool]:
 
 def an_ask(rows: Any, **changes: Any) -> Ask:
     count = len(rows)
-    return Ask(
-        **{
-            "id": 5,
-            "model": "m",
-            "version": 1,
-            "role": "candidate",
-            "generation": 7,
-            "budget_ms": 5000,
-            "rows": count,
-            "prediction_ids": bytes(range(16)) * count,
-            "trace_ids": b"t" * 16 * count,
-            "client_ids": [f"c{i}" for i in range(count)],
-            "values": np.ascontiguousarray(rows).tobytes(),
-        }
-        | changes
+    plain = Ask(
+        id=5,
+        model="m",
+        version=1,
+        role="candidate",
+        generation=7,
+        budget_ms=5000,
+        rows=count,
+        prediction_ids=bytes(range(16)) * count,
+        trace_ids=b"t" * 16 * count,
+        client_ids=[f"c{i}" for i in range(count)],
+        values=np.ascontiguousarray(rows).tobytes(),
     )
+    return msgspec.structs.replace(plain, **changes)
 
 
 @pytest.mark.parametrize("count", [1, 64])

@@ -12,6 +12,7 @@ from typing import get_args
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from services.releaser.tests.releasing import degraded, retiring
 from shipway.contract import events as e
 from shipway.contract.spec import Release as Policy
 from shipway.releaser import release as rules
@@ -120,7 +121,7 @@ class Releases(RuleBasedStateMachine):
         if commanded is not None:
             self.command(commanded, 1 if commanded == "pin" else None, "now")
         if old:
-            self.flag(1, "now", retiring="old")
+            self.flag(1, "now", retiring, "old")
 
     def send(self, how: str, effect: Callable[[], None]) -> None:
         """An event on its way: handled now, later, or now and once more later."""
@@ -245,17 +246,17 @@ class Releases(RuleBasedStateMachine):
     @rule(how=WIRES)
     def degrade_the_champion(self, how: str) -> None:
         assert self.model.champion is not None
-        self.flag(self.model.champion.number, how, degraded="errors")
+        self.flag(self.model.champion.number, how, degraded, "errors")
 
     @precondition(lambda self: self.approved)
     @rule(data=st.data(), how=WIRES)
     def degrade(self, data: st.DataObject, how: str) -> None:
-        self.flag(data.draw(st.sampled_from(sorted(self.approved))), how, degraded="errors")
+        self.flag(data.draw(st.sampled_from(sorted(self.approved))), how, degraded, "errors")
 
     @precondition(lambda self: self.approved)
     @rule(data=st.data(), how=WIRES)
     def retire(self, data: st.DataObject, how: str) -> None:
-        self.flag(data.draw(st.sampled_from(sorted(self.approved))), how, retiring="old")
+        self.flag(data.draw(st.sampled_from(sorted(self.approved))), how, retiring, "old")
 
     @rule(seconds=st.sampled_from([0.1, 1, 5, 30, 120]))
     def wait(self, seconds: float) -> None:
@@ -264,13 +265,11 @@ class Releases(RuleBasedStateMachine):
 
     # --- the releaser ---
 
-    def flag(self, number: int, how: str, **reason: str) -> None:
+    def flag(self, number: int, how: str, flagged: Callable[[Version, str], Version], why: str) -> None:
         def effect() -> None:
             known = self.model.versions.get(number)
             if known is not None:  # else it is a dead letter
-                (name, said) = next(iter(reason.items()))
-                version = replace(known, **{name: getattr(known, name) or said})
-                self.model = replace(self.model, versions={**self.model.versions, number: version})
+                self.model = replace(self.model, versions={**self.model.versions, number: flagged(known, why)})
 
         self.send(how, effect)
 

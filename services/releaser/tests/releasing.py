@@ -30,6 +30,16 @@ def approved(model: Model, number: int, policy: Policy = POLICY) -> Model:
     )
 
 
+def degraded(version: Version, why: str) -> Version:
+    """The first reason stays."""
+    return replace(version, degraded=version.degraded or why)
+
+
+def retiring(version: Version, why: str) -> Version:
+    """The first reason stays."""
+    return replace(version, retiring=version.retiring or why)
+
+
 def said_of(model: Model, number: int, **what: str) -> Model:
     changes: dict[str, Any] = dict(what)
     return replace(model, versions={**model.versions, number: replace(model.versions[number], **changes)})

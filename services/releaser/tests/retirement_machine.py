@@ -13,6 +13,7 @@ from typing import get_args
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from services.releaser.tests.releasing import degraded, retiring
 from shipway.contract import events as e
 from shipway.contract.spec import Release as Spec
 from shipway.monitor import retirement as naming
@@ -182,7 +183,7 @@ class Retirements(RuleBasedStateMachine):
         number = self.monitor.champion
         if number is not None and not self.monitor.row(number).degraded:
             self.monitor.row(number).degraded = True
-            self.send(how, partial(self.flag, number, degraded="loss"))
+            self.send(how, partial(self.flag, number, degraded, "loss"))
             self.look()
 
     @rule(action=ACTIONS, version=st.integers(1, 6), how=WIRES)
@@ -214,18 +215,15 @@ class Retirements(RuleBasedStateMachine):
         for retire in found:
             self.monitor.row(retire.version).asked = True
             event = e.ModelRetired(model="flights", version=retire.version, policy=retire.policy, reason=retire.reason)
-            self.send(how, partial(self.flag, retire.version, retiring=retire.policy))
+            self.send(how, partial(self.flag, retire.version, retiring, retire.policy))
             self.tell(event, how)
         self.look()
 
     # --- the releaser ---
 
-    def flag(self, number: int, **said: str) -> None:
-        ((name, why),) = said.items()
-        known = self.model.versions[number]
-        self.model = replace(
-            self.model, versions={**self.model.versions, number: replace(known, **{name: getattr(known, name) or why})}
-        )
+    def flag(self, number: int, flagged: Callable[[Version, str], Version], why: str) -> None:
+        version = flagged(self.model.versions[number], why)
+        self.model = replace(self.model, versions={**self.model.versions, number: version})
 
     def tell(self, event: e.Event, how: str) -> None:
         """In order, as one model's events come from one partition, and each once, as the inbox sees to; but late."""

@@ -5,8 +5,21 @@ from datetime import timedelta
 
 import msgspec
 import pytest
-from releasing import LIMITS, POLICY, START, after, approved, digest, holding, look, only, promoted_to, said_of, serving
 
+from services.releaser.tests.releasing import (
+    LIMITS,
+    POLICY,
+    START,
+    after,
+    approved,
+    digest,
+    holding,
+    look,
+    only,
+    promoted_to,
+    said_of,
+    serving,
+)
 from shipway.contract import events as e
 from shipway.releaser.counts import Instance, Loaded
 from shipway.releaser.evidence import live_instances, readiness

@@ -4,7 +4,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from releasing import (
+
+from services.releaser.tests.releasing import (
     POLICY,
     START,
     after,
@@ -18,7 +19,6 @@ from releasing import (
     serving,
     told,
 )
-
 from shipway.contract import events as e
 from shipway.releaser.counts import Instance
 from shipway.releaser.release import Decision

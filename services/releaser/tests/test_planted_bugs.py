@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
-from release_machine import Releases
 
+from services.releaser.tests.release_machine import Releases
 from shipway.releaser import departure, desired, evidence, proving, release, release_orders, steps, version_orders
 from shipway.releaser.answers import cause_of
 from shipway.releaser.state import IN_PROGRESS, Cause

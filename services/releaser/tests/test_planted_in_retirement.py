@@ -7,9 +7,14 @@ from typing import Any
 import pytest
 from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
-from retirement_machine import Retirements
-from test_planted_bugs import nothing_is_needed, plant, the_last_good_is_not_needed, the_pinned_are_retired
 
+from services.releaser.tests.retirement_machine import Retirements
+from services.releaser.tests.test_planted_bugs import (
+    nothing_is_needed,
+    plant,
+    the_last_good_is_not_needed,
+    the_pinned_are_retired,
+)
 from shipway.contract import events as e
 from shipway.monitor import retirement, views
 from shipway.releaser import departure, release, steps, version_orders

@@ -1,17 +1,16 @@
 """Bugs planted in the tests that decide a canary: a test of ``test_sequential`` fails with each of them."""
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
-import test_sequential as checks
 
+from services.releaser.tests import test_sequential as checks
 from shipway.releaser import sequential
 from shipway.releaser.sequential import Tally
 
 pytestmark = pytest.mark.slow
 
-Original = Callable[..., Any]
+Original = Callable[..., float]
 CHECKS: tuple[Callable[[], None], ...] = (
     checks.test_looking_at_every_step_raises_few_false_alarms_on_the_border,
     checks.test_what_is_truly_worse_is_found,

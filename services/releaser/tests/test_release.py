@@ -4,7 +4,8 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from releasing import (
+
+from services.releaser.tests.releasing import (
     LIMITS,
     POLICY,
     after,
@@ -19,7 +20,6 @@ from releasing import (
     serving,
     told,
 )
-
 from shipway.contract import events as e
 from shipway.releaser.counts import Loaded
 from shipway.releaser.release import decide

@@ -8,8 +8,8 @@ from typing import Any, cast
 
 import pytest
 import sqlalchemy as sa
-from test_rollouts import START, World, approval, digest
 
+from services.releaser.tests.test_rollouts import START, World, approval, digest
 from shipway.contract import events as e
 from shipway.releaser.remover import Remover
 from shipway.releaser.tables import versions
@@ -17,7 +17,10 @@ from shipway.runtime.database import Database
 from shipway.runtime.objects import FolderStore
 
 HOUR = timedelta(hours=1)
-KEPT = {"retirement": {"max_age": "30d", "unused_for": "1d", "remove_bundles_after": "2h"}, "release": {"canary": []}}
+KEPT: dict[str, Any] = {
+    "retirement": {"max_age": "30d", "unused_for": "1d", "remove_bundles_after": "2h"},
+    "release": {"canary": []},
+}
 
 
 class Killed(BaseException):

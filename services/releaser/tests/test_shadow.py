@@ -5,8 +5,20 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from releasing import POLICY, START, approved, digest, holding, look, only, promoted_to, said_of, serving, told
 
+from services.releaser.tests.releasing import (
+    POLICY,
+    START,
+    approved,
+    digest,
+    holding,
+    look,
+    only,
+    promoted_to,
+    said_of,
+    serving,
+    told,
+)
 from shipway.contract import events as e
 from shipway.releaser.counts import Instance, Loaded
 from shipway.releaser.state import Model, Order

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 
 from shipway.contract.envelope import Envelope
 from shipway.contract.errors import InvalidField
-from shipway.contract.events import TrainingRetryRequested
+from shipway.contract.events import TrainingCancelRequested, TrainingRetryRequested
 from shipway.contract.spec import STAGES
 from shipway.runtime.database import Database
 from shipway.trainer import handlers, jobrows, stagestore
@@ -93,7 +93,7 @@ async def test_a_cancelled_job_is_run_again_and_only_once_for_a_command_that_cam
     await request_training()
     async with database.begin() as tx:
         opened, _ = await jobrows.open_jobs(tx)
-        cancelled = handlers.TrainingCancelRequested(model="m", request_id="r1")
+        cancelled = TrainingCancelRequested(model="m", request_id="r1")
         await handlers.on_cancel_requested(tx, cancelled, envelope(cancelled))
         await stagestore.settle(tx, opened[0].job, Step("cancelled", 0, timedelta(0), "why"))
     await retry(database, envelope)

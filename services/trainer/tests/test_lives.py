@@ -6,11 +6,11 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-import training_machine
 from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
-from training_machine import Lives
 
+from services.trainer.tests import training_machine
+from services.trainer.tests.training_machine import Lives
 from shipway.trainer.kinds import ALL_STAGES
 from shipway.trainer.training import Ending, Job, Step
 
@@ -20,8 +20,8 @@ BUDGET = settings(
 )
 
 
-class TestLives(Lives.TestCase):  # type: ignore[misc]
-    settings = settings(max_examples=60, stateful_step_count=40)
+TestLives = Lives.TestCase
+TestLives.settings = settings(max_examples=60, stateful_step_count=40)
 
 
 def two_jobs_of_a_model(rule: Rule) -> Rule:

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import own_code_for_tests as own
 import pyarrow as pa
 import pytest
 
+from services.trainer.tests import own_code_for_tests as own
 from shipway.contract.errors import Permanent
 from shipway.contract.spec import InvalidSpec, ModelSpec, parse_spec
 from shipway.trainer.ownpython import code_of, function_of, rows_kept, rows_made

@@ -82,7 +82,9 @@ class Case:
         target, features = {"column": "y", "kind": "ranking"}, {"n": {"type": "number"}}
         return {"data": windows | {"query_column": "q"}, "target": target, "features": features}
 
-    def run(self, spec: dict[str, Any], until: datetime | None, hands: Callable[[], Hands] | None = None) -> Any:
+    def run(
+        self, spec: dict[str, Any], until: datetime | None, hands: Callable[[], Hands] | None = None
+    ) -> dict[str, Any]:
         """Every stage by the same hands, or each by ``hands()``; gives what TrainingCompleted tells."""
         one = Hands()
         order: dict[str, Any] = {
@@ -180,12 +182,14 @@ def test_stages_apart_give_the_model_that_stages_in_one_process_give(case: Case,
 
 def test_an_output_that_is_gone_or_changed_is_said_to_be_lost(case: Case) -> None:
     case.train()
-    hands, order = Hands(), {"do": "stage", "stage": "clean", "spec": to_builtins(parse_spec(case.raw_spec()))}
+    hands, spec = Hands(), to_builtins(parse_spec(case.raw_spec()))
+    order: dict[str, Any] = {"do": "stage", "stage": "clean", "spec": spec, "kind": "training", "request_id": "r"}
     order |= {"objects": {"url": f"file://{case.folder.parent / 'objects'}"}, "data": {}, "told": {}, "max_threads": 1}
-    order |= {"kind": "training", "request_id": "r", "earlier": None, "python": ""}
+    order |= {"earlier": None, "python": ""}
     (key,) = [key for key in case.store.list("stages/m/") if case.store.get(key, 10**9).count(b"shipway") == 0][:1]
     digest = key.rpartition("/")[2]
-    for spoil in (lambda: case.store.put(key, b"other"), lambda: case.store.delete(key)):
+    spoils: tuple[Callable[[], None], ...] = (lambda: case.store.put(key, b"other"), lambda: case.store.delete(key))
+    for spoil in spoils:
         spoil()
         before = [{"stage": "get-data", "output": digest, "result": {}}]
         assert hands(order | {"before": before}, lambda _: None) == {"lost": "get-data"}

@@ -1,6 +1,7 @@
 """Trainings by schedule: at their time, in their zone, once; what was missed and what overlaps by the model's rule."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -30,7 +31,7 @@ MOMENTS = st.integers(0, 6 * 24 * 60).map(lambda minutes: T0 + timedelta(minutes
 
 
 def planned(**changes: Any) -> Planned:
-    return Planned(**({"model": "m", "schedule": DAILY, "declared_at": T0 + timedelta(hours=12)} | changes))
+    return replace(Planned("m", DAILY, declared_at=T0 + timedelta(hours=12)), **changes)
 
 
 def test_a_training_is_due_from_its_time_on() -> None:

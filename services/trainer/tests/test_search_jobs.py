@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from tellings import told
 
+from services.trainer.tests.tellings import told
 from shipway.contract.errors import InvalidField
 from shipway.contract.events import (
     SearchCompleted,

@@ -42,7 +42,9 @@ def test_a_change_of_the_model_file_runs_again_what_looks_at_it(
 def test_other_data_and_other_outputs_run_again_what_is_made_of_them(raw_spec: RawSpec) -> None:
     spec = to_builtins(parse_spec(raw_spec()))
     assert keys(spec, "now")[0] != keys(spec, "later")[0]
-    done = [(one, key_of(one.stage, spec, {}, BEFORE[:at]), {}) for at, one in enumerate(BEFORE[:4])]
+    done: list[tuple[Done, str, dict[str, object]]] = [
+        (one, key_of(one.stage, spec, {}, BEFORE[:at]), {}) for at, one in enumerate(BEFORE[:4])
+    ]
     assert still_good(done, spec) == 4
     other = [*done[:1], (Done("clean", "another"), done[1][1], {}), *done[2:]]
     assert still_good(other, spec) == 2

@@ -182,7 +182,7 @@ async def test_a_second_run_keeps_what_is_done_until_what_it_depends_on_changes(
     taken = await take(database)
     before: list[Done] = []
     for name in ("get-data", "clean", "preprocess"):
-        done = Done(name, "a" * 64, {"rows": 1})  # type: ignore[arg-type]
+        done = Done(name, "a" * 64, {"rows": 1})
         key = key_of(done.stage, spec, {}, before)
         before.append(done)
         async with database.begin() as tx:

@@ -8,8 +8,8 @@ from datetime import timedelta
 from typing import Any
 
 import sqlalchemy as sa
-from tellings import told
 
+from services.trainer.tests.tellings import told
 from shipway.contract.events import (
     Payload,
     TrainingCancelRequested,

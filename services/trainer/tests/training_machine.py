@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from shipway.trainer.kinds import ALL_STAGES, STAGES_OF, StageName
+from shipway.trainer.kinds import ALL_STAGES, STAGES_OF, Kind, StageName
 from shipway.trainer.training import OVER, Ending, Job, Stage, Step, after, next_task, unattended
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
@@ -45,7 +45,7 @@ class Lives(RuleBasedStateMachine):
         """A request, perhaps one that came before."""
         known = self.jobs.get(f"r{number}")
         if known is None:
-            kind = "search" if number in (3, 4) else "training"
+            kind: Kind = "search" if number in (3, 4) else "training"
             job = Job(f"r{number}", model, "queued", self.now, self.now, declared=number != 5, kind=kind)
             self.jobs[job.request_id] = job
 

@@ -3,9 +3,10 @@
 import asyncio
 import hmac
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from prometheus_client import Counter
 
@@ -105,9 +106,9 @@ class Guard:
             return await respond_problem(send, problem, path=scope["path"])
         except ClientGone:
             return None
-        messages = [{"type": "http.request", "body": body, "more_body": False}]
+        messages: list[MutableMapping[str, Any]] = [{"type": "http.request", "body": body, "more_body": False}]
 
-        async def replay() -> dict[str, object]:
+        async def replay() -> MutableMapping[str, Any]:
             return messages.pop() if messages else await receive()
 
         return await app(scope, replay, send)
@@ -201,9 +202,9 @@ def _mark(path: Path) -> tuple[int, ...]:
 def hardened(send: Send) -> Send:
     """What sends an answer, with the security headers; a page's own Cache-Control stays."""
 
-    async def with_headers(message: dict[str, object]) -> None:
+    async def with_headers(message: MutableMapping[str, Any]) -> None:
         if message["type"] == "http.response.start":
-            headers: Headers = list(message.get("headers", ()))  # type: ignore[call-overload]
+            headers: Headers = list(message.get("headers", ()))
             own = any(name == b"cache-control" for name, _ in headers)
             message["headers"] = headers + (_HARDENING if own else _HARDENING_PRIVATE)
         await send(message)

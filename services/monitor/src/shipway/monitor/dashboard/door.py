@@ -54,7 +54,7 @@ class Door:
         async def through(scope: Scope, receive: Receive, send: Send) -> None:
             path = scope.get("path", "")
             if scope["type"] == "http" and path in ("", "/"):
-                return await RedirectResponse(PREFIX, 303)(scope, receive, _hardened(send))
+                return await RedirectResponse(PREFIX, 303)(scope, receive, hardened(send))
             if scope["type"] != "http" or not (path == PREFIX or path.startswith(f"{PREFIX}/")):
                 return await app(scope, receive, send)
             try:
@@ -62,7 +62,7 @@ class Door:
             except (Transient, Permanent) as err:
                 response = problem_response(Problem(503, str(err), retry_after_s=2))
             if response is not None:
-                return await response(scope, receive, _hardened(send))
+                return await response(scope, receive, hardened(send))
             return await app(scope, receive, send)
 
         return through
@@ -136,11 +136,6 @@ def _to_sign_in(found: ToSignIn, *, by_htmx: bool) -> Response:
         if by_htmx
         else RedirectResponse(found.location, 303)
     )
-
-
-def _hardened(send: Send) -> Send:
-    """As the guard does with answers that come through it."""
-    return hardened(send)  # type: ignore[return-value]
 
 
 def _cookie(header: str) -> str | None:
