@@ -108,8 +108,11 @@ async def test_a_tensor_may_be_the_key(gateways: Any, predictors: Any) -> None:
     assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "rows[1].person")
 
 
-async def test_each_of_several_models_looks_up_its_own(gateways: Any, predictors: Any) -> None:
+async def test_each_of_several_models_looks_up_its_own_and_says_so_now_and_later(
+    gateways: Any, predictors: Any, eventually: Any
+) -> None:
     gateway = await gateways()
+    add_routes(gateway.rest, gateway.registry, gateway.results, gateway.kafka, "t")
     gateway.wants((1, "champion", 1.0), model="m", signature=LOOKING)
     gateway.wants((1, "champion", 1.0), model="n")
     for predictor in predictors:
@@ -119,8 +122,16 @@ async def test_each_of_several_models_looks_up_its_own(gateways: Any, predictors
     asked = {"models": ["m", "n"], "require": "any"}
     answer = await gateway.http.post("/predict", json=asked | {"row": {"size": 1.0, "person": 7}})
     assert [a["model"] for a in answer.json()["answers"]] == ["m"], "n needs the colour itself"
+    assert answer.json()["answers"][0]["looked_up"] == {"people": 1}
     both = await gateway.http.post("/predict", json=asked | {"row": {"size": 1.0, "person": 7, "colour": "red"}})
     assert [a["model"] for a in both.json()["answers"]] == ["m", "n"]
+    assert [a.get("looked_up") for a in both.json()["answers"]] == [{"people": 0}, None]
+    assert "looked_up" not in both.json()["answers"][1], "n looks nothing up"
+    body = {"models": ["m"], "later": True, "rows": [{"size": 1.0, "person": 7}] * 2}
+    accepted = (await gateway.http.post("/predict", json=body)).json()
+    await eventually(lambda: len(gateway.kafka.told) == 2)
+    found = (await gateway.http.get(accepted["result"])).json()
+    assert [a["looked_up"] for a in found["answer"]["answers"]] == [{"people": 2}]
 
 
 async def test_a_shadow_looks_up_by_its_own_rule(gateways: Any, predictors: Any, eventually: Any) -> None:

@@ -18,12 +18,16 @@ Require = Literal["all", "any"] | int
 
 @dataclass(frozen=True)
 class Answer:
-    """One model's answer: an entry a row, in words (see describe_outputs), with its id; ``classes`` of its output."""
+    """One model's answer: an entry a row, in words (see describe_outputs), with its id; ``classes`` of its output.
+
+    ``looked_up``: of how many rows each look-up table knew the entity, where its version looks features up.
+    """
 
     model: str
     version: int
     classes: Sequence[str]
     predictions: Sequence[Mapping[str, Any]]
+    looked_up: Mapping[str, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,7 @@ def combine(
     made: dict[str, Any] = {
         "aggregate": aggregate,
         "partial": bool(failures) and aggregate != "first",
-        "answers": [{"model": a.model, "version": a.version, "predictions": list(a.predictions)} for a in answers],
+        "answers": [_told(answer) for answer in answers],
         "failed": [{"model": f.model, "status": f.status, "detail": f.detail} for f in failures],
     }
     if aggregate in ("mean", "vote"):
@@ -76,6 +80,11 @@ def combine(
         one_of_many = _mean if aggregate == "mean" else _vote
         made["predictions"] = [one_of_many(answers, row) for row in range(len(answers[0].predictions))]
     return made
+
+
+def _told(answer: Answer) -> dict[str, Any]:
+    told = {"model": answer.model, "version": answer.version, "predictions": list(answer.predictions)}
+    return told if answer.looked_up is None else told | {"looked_up": answer.looked_up}
 
 
 def _gravest(failures: Sequence[Failure]) -> int:

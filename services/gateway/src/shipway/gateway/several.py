@@ -181,7 +181,7 @@ class Several:
         signature = route.signature
         told = zip(asked.ids, describe_outputs(signature, scores), strict=True)
         predictions = [{"id": one, **words} for one, words in told]
-        return Answer(route.model, route.version, signature.classes, predictions)
+        return Answer(route.model, route.version, signature.classes, predictions, asked.looked_up)
 
 
 async def _first(asking: Sequence["asyncio.Future[Answer | Failure]"]) -> list[Answer | Failure]:

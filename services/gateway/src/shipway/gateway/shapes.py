@@ -59,11 +59,12 @@ class SeveralBody(PredictBody):
 
 
 class OneOfSeveral(BaseModel):
-    """One model's answer; of each row it takes the features that it knows."""
+    """One model's answer; of each row it takes the features that it knows. ``looked_up``: as if it were asked alone."""
 
     model: str
     version: int
     predictions: list[PredictionAnswer]
+    looked_up: dict[str, int] | None = None
 
 
 class FailedModel(BaseModel):
