@@ -12,6 +12,7 @@ from shipway.client import Addresses
 from shipway.contract import rows as protocol
 from shipway.contract.envelope import Envelope, encode
 from shipway.contract.events import FeaturesPublished, Traffic
+from shipway.gateway import featuretable
 from shipway.gateway.api import add_routes
 from shipway.gateway.app import _unread
 from shipway.gateway.features import add_features
@@ -208,6 +209,27 @@ async def test_what_has_no_room_is_told_and_does_not_pass_for_unknown(gateways: 
     assert gateway.features.room.left_out == 1, "a row takes its own place"
     told = (await gateway.http.get("/features")).json()
     assert (told["state"], told["tables"], told["left_out"]) == ("read", {"others": 5}, 1)
+
+
+async def test_a_row_without_room_counts_once_until_it_has_room_or_goes(
+    gateways: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(featuretable, "REMEMBERED", 3)
+    gateway = await gateways()
+    for key in "12345" + "678" * 3:
+        knows(gateway, key)
+    assert gateway.features.room.left_out == 3
+    forgets(gateway, "people/1")
+    knows(gateway, "6")
+    assert (gateway.features.room.rows, gateway.features.room.left_out) == (5, 2)
+    forgets(gateway, "people/7")
+    assert gateway.features.room.left_out == 1
+    for key in "78" + "9a" * 2:
+        knows(gateway, key)
+    assert gateway.features.room.left_out == 5, "beyond what is remembered by name each publication counts"
+    for key in "789a":
+        forgets(gateway, f"people/{key}")
+    assert gateway.features.room.left_out == 2, "which of those have gone is not known"
 
 
 async def test_a_person_is_told_what_has_no_room(gateways: Any) -> None:

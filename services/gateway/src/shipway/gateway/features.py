@@ -22,7 +22,7 @@ class FeatureRow(BaseModel):
 
 
 class FeatureTables(BaseModel):
-    """The look-up tables, with how many rows each has. ``left_out``: rows that there was no room for.
+    """The look-up tables, with how many rows each has. ``left_out``: rows that there is no room for.
 
     ``state`` is not followed until a version that is held looks features up, or somebody looks one up here.
     """

@@ -31,20 +31,25 @@ ROWS = Gauge("shipway_gateway_feature_rows", "Rows of look-up tables in memory."
 BYTES = Gauge("shipway_gateway_feature_bytes", "Memory that they take, about.", multiprocess_mode="livesum")
 LEFT_OUT = Gauge(
     "shipway_gateway_feature_rows_left_out",
-    "Rows of look-up tables that there was no room for.",
+    "Rows of look-up tables that there is no room for.",
     multiprocess_mode="livemax",
 )
 # The tables are silent whenever nobody publishes: no sign of a consumer that is stuck.
 _SILENCE_S = 600.0
 # A row besides its name and values: a tuple, a number, its place in a dict that is half full.
 _ROW_BYTES = 180
+REMEMBERED = 100_000
+"""So many rows that had no room are known by the hashes of their names, in about 10 MB."""
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 @dataclass(frozen=True)
 class Room:
-    """How full the tables are, of how much; ``left_out`` rows had no room."""
+    """How full the tables are, of how much; ``left_out`` rows have no room.
+
+    Each counts once, however often it is published, until there are more than REMEMBERED.
+    """
 
     rows: int
     bytes: int
@@ -65,7 +70,9 @@ class FeatureTable:
         self.tables: Counter[str] = Counter()
         self._rows: dict[str, tuple[float, bytes]] = {}
         self._most_rows, self._most_bytes = settings.keep_rows, settings.keep_mb * 1_000_000
-        self._bytes = self._left_out = 0
+        self._bytes = 0
+        self._without_room: set[int] = set()
+        self._more_without_room = 0
 
     async def run(self) -> None:
         """Follows the tables for ever, once they are wanted."""
@@ -81,6 +88,10 @@ class FeatureTable:
     def room(self) -> Room:
         """How full they are."""
         return Room(len(self._rows), self._bytes, self._most_rows, self._most_bytes, self._left_out)
+
+    @property
+    def _left_out(self) -> int:
+        return len(self._without_room) + self._more_without_room
 
     def find(self, table: str, key: str) -> Known | None:
         """What a table has of a key."""
@@ -103,27 +114,34 @@ class FeatureTable:
         if len(self._rows) >= self._most_rows or self._bytes + size > self._most_bytes:
             if not self._left_out:
                 _log.error("no room for rows of look-up tables", rows=len(self._rows), bytes=self._bytes)
-            self._left_out += 1
+            self._leave_out(name)
         else:
             self._rows[name] = kept
             self._bytes += size
             self.tables[row.table] += 1
+            self._without_room.discard(hash(name))
         self._tell()
 
     def _remove(self, name: str) -> None:
-        if self._drop(name):
-            self._tell()
+        self._drop(name)
+        self._without_room.discard(hash(name))
+        self._tell()
 
-    def _drop(self, name: str) -> bool:
+    def _drop(self, name: str) -> None:
         was = self._rows.pop(name, None)
         if was is None:
-            return False
+            return
         self._bytes -= _size(name, was[1])
         table = name.partition("/")[0]
         self.tables[table] -= 1
         if not self.tables[table]:
             del self.tables[table]
-        return True
+
+    def _leave_out(self, name: str) -> None:
+        if len(self._without_room) < REMEMBERED:
+            self._without_room.add(hash(name))
+        elif hash(name) not in self._without_room:
+            self._more_without_room += 1
 
     def _tell(self) -> None:
         ROWS.set(len(self._rows))
