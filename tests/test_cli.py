@@ -143,18 +143,20 @@ async def test_dead_letters_are_listed_shown_and_sent_again(shipway_world: World
         await producer.send(TRAINING_REQUESTS.name, b"m", b"not an event", [("ce_type", b"of-a-stranger")])
 
     async def letters(n: int) -> list[Any]:
-        found = [x for x in await read_json(shipway_world, "dead-letters", "list") if x["value"] == "not an event"]
+        found = [x for x in await read_json(shipway_world, "dead-letters", "list") if x["type"] == "of-a-stranger"]
         return found if len(found) >= n else []
 
     refused = len(set(TRAINING_REQUESTS.consumers))
     listed = await eventually(lambda: letters(refused), "every consumer has refused it")
     of_trainer = next(x for x in listed if x["service"] == "trainer")
     assert "of-a-stranger" in of_trainer["reason"] and of_trainer["topic"] == TRAINING_REQUESTS.name
-    assert "not an event" in await shipway(shipway_world, "dead-letters", "show", of_trainer["id"])
-    assert "sent again: 1" in await shipway(shipway_world, "dead-letters", "redrive", of_trainer["id"])
+    named = str(of_trainer["id"])
+    assert "not an event" in await shipway(shipway_world, "dead-letters", "show", named)
+    said = await shipway(shipway_world, "dead-letters", "redrive", named, "999999", expect=2)
+    assert "sent again: 1;" in said and "999999: there is no dead letter" in said
     await eventually(lambda: letters(2 * refused), "it was refused again")
-    said = await shipway(shipway_world, "dead-letters", "redrive", "trainer-0-999999", expect=2)
-    assert "there is no dead letter" in said
+    again = await read_json(shipway_world, "dead-letters", "show", named)
+    assert again["sent_again_at"] and again["sent_again_by"], "as the dashboard has it"
 
 
 async def test_wrong_input_is_said_in_a_line(shipway_world: World, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from shipway.contract.errors import Permanent
 from shipway.contract.events import EVENT_TYPES, ModelDeclared
 from shipway.monitor import handlers
 from shipway.monitor.api import add_routes
+from shipway.monitor.letterroutes import add_letter_routes
 from shipway.monitor.staging import Room
 from shipway.monitor.watcher import KnownBins
 from shipway.runtime.authsettings import AccessSettings
@@ -33,6 +34,7 @@ async def rest(database: Database) -> AsyncIterator[httpx.AsyncClient]:
     add_ops_routes(app, Readiness())
     presence: Any = SimpleNamespace(envelopes={}, values={})
     add_routes(app, database, presence, 10.0)
+    add_letter_routes(app, database, lambda: None)
     guarded = Guard(AccessSettings(), None).around(app)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(guarded), base_url="http://monitor") as client:
         yield client

@@ -208,6 +208,18 @@ class Shipway:
         """See AsyncShipway.end_silence."""
         self._run(self._client.end_silence(silence_id))
 
+    def dead_letters(self, service: str | None = None) -> list[dict[str, Any]]:
+        """See AsyncShipway.dead_letters."""
+        return self._run(self._client.dead_letters(service))
+
+    def dead_letter(self, letter_id: int) -> dict[str, Any]:
+        """See AsyncShipway.dead_letter."""
+        return self._run(self._client.dead_letter(letter_id))
+
+    def send_again(self, letter_id: int) -> None:
+        """See AsyncShipway.send_again."""
+        self._run(self._client.send_again(letter_id))
+
     def models(self) -> list[dict[str, Any]]:
         """See AsyncShipway.models."""
         return self._run(self._client.models())

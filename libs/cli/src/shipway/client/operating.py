@@ -1,4 +1,4 @@
-"""A person's hand: on releases, on alerts, on what is on record of somebody."""
+"""A person's hand: on releases, on alerts, on dead letters, on what is on record of somebody."""
 
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -15,7 +15,7 @@ from shipway.contract.events import (
 
 
 class Operating(Calls):
-    """Commands, alerts and silences."""
+    """Commands, alerts and silences, dead letters."""
 
     async def command(
         self,
@@ -86,3 +86,24 @@ class Operating(Calls):
     async def end_silence(self, silence_id: int) -> None:
         """Ends a silence now. Refused: there is none that lasts."""
         await self._call("DELETE", f"{self.addresses.monitor}/api/silences/{silence_id}")
+
+    async def dead_letters(self, service: str | None = None) -> list[dict[str, Any]]:
+        """What services refused within seven days (``service``: that one alone), the newest last."""
+        query = {"service": service} if service is not None else {}
+        found: list[dict[str, Any]] = []
+        while part := (await self._look(f"/api/dead-letters?{urlencode(query)}"))["letters"]:
+            found += part
+            query["before"] = str(part[-1]["id"])
+        return found[::-1]
+
+    async def dead_letter(self, letter_id: int) -> dict[str, Any]:
+        """A dead letter with the message as it was. Refused: there is none."""
+        return await self._look(f"/api/dead-letters/{letter_id}")
+
+    async def send_again(self, letter_id: int) -> None:
+        """Sends a dead letter's message again to where it was, and puts that on record.
+
+        Raises:
+            Refused: there is no such letter, or it was not kept whole. Unreachable: the monitor does not answer.
+        """
+        await self._call("POST", f"{self.addresses.monitor}/api/dead-letters/{letter_id}/send-again", {"by": whoami()})

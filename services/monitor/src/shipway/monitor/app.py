@@ -11,6 +11,7 @@ from shipway.monitor.forgetter import Forgetter
 from shipway.monitor.handlers import handlers, raw_handlers
 from shipway.monitor.historian import Historian
 from shipway.monitor.joiner import Joiner
+from shipway.monitor.letterroutes import add_letter_routes
 from shipway.monitor.notifier import Notifier
 from shipway.monitor.references import References
 from shipway.monitor.reports import add_report_routes
@@ -48,6 +49,7 @@ def body(settings: MonitorSettings) -> Body:
             add_routes(life.app, parts.database, presence, settings.silent_after_s)
             add_report_routes(life.app, parts.database, objects)
             add_training_routes(life.app, parts.database, parts.relay.wake)
+            add_letter_routes(life.app, parts.database, parts.relay.wake)
             stream = None
             if settings.dashboard.on:
                 stream, life.asgi = add_dashboard(life.app, parts, guard, presence, objects, settings, client)

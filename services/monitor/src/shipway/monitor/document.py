@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from shipway.contract.events import Presence
 from shipway.contract.topics import PRESENCE
 from shipway.monitor.api import add_routes
+from shipway.monitor.letterroutes import add_letter_routes
 from shipway.monitor.reports import add_report_routes
 from shipway.monitor.trainingroutes import add_training_routes
 from shipway.runtime.database import Database
@@ -25,4 +26,5 @@ def monitor_document() -> dict[str, Any]:
     add_routes(app, database, TableView(KafkaSettings(), PRESENCE, Presence), 0)
     add_report_routes(app, database, FolderStore(Path()))
     add_training_routes(app, database, lambda: None)
+    add_letter_routes(app, database, lambda: None)
     return app.openapi()
