@@ -16,7 +16,7 @@ from shipway.contract import events as e
 from shipway.contract import topics
 from shipway.contract.envelope import Envelope, WireMessage, encode
 from shipway.contract.errors import Permanent, Transient
-from shipway.runtime import idle_fetch, metrics
+from shipway.runtime import consumer, idle_fetch, metrics
 from shipway.runtime.consumer import Consumer
 from shipway.runtime.database import Database, is_transient
 from shipway.runtime.delivery import emit, emit_message, metadata, outbox
@@ -274,12 +274,36 @@ async def test_a_bug_stops_the_service_and_a_poisonous_event_not_for_ever(servic
     for life in (1, 2):
         async with service.consuming(handle):
             await until(lambda life=life: len(service.bugs) == life)
+        assert members() == [], "who stops with a bug has left, or the next one would wait for its session to end"
         assert "2" not in seen, "what comes after a bug is not handled before it"
     async with service.consuming(handle):
         await until(lambda: "2" in seen)
     (letter,) = await service.letters()
     assert "ZeroDivisionError" in letter.reason
     assert len(service.bugs) == 2
+
+
+async def test_an_event_that_can_not_be_handled_keeps_no_consumer_from_leaving(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumer, "FINISH_WITHIN_S", 0.2)
+    tries: list[str] = []
+
+    async def handle(tx: Any, payload: e.TrainingProgressed, _event: Any) -> None:
+        tries.append(payload.request_id)
+        raise Transient("the database is away")
+
+    await service.producer.publish("test", progressed(1))
+    async with service.consuming(handle):
+        await until(lambda: bool(tries))
+        assert members() != []
+    assert members() == []
+
+
+def members() -> list[str]:
+    """What still runs of consumers that are in a group."""
+    names = [getattr(task.get_coro(), "__qualname__", "") for task in asyncio.all_tasks()]
+    return [name for name in names if name.startswith("GroupCoordinator.")]
 
 
 async def test_what_a_broker_forgot_is_published_again(service: Service, kafka: Any) -> None:

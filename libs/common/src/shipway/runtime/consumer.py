@@ -30,6 +30,9 @@ from shipway.runtime.settings import KafkaSettings
 _log = log.get(__name__)
 SESSION_TIMEOUT_MS = 10_000
 LOOK_WITHIN_S = 10.0
+FINISH_WITHIN_S = 6.0
+"""What the event in hand has when the consumer stops; then it is cancelled, to come again."""
+STOP_WITHIN_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,6 @@ class Consumer:
         self._handling = Handling(service, database, handlers, raw or {}, admit)
         self._after_commit = after_commit
         self._on_bug = on_bug
-        self._crashed = False
         self.problem: str | None = "not started"
         self.topics = [t.name for t in consumed_by(service)]
         self.broker = KafkaBroker(
@@ -79,6 +81,7 @@ class Consumer:
             request_timeout_ms=max(settings.request_timeout_ms, 2 * SESSION_TIMEOUT_MS),
             # A broker that came back empty has no partitions to assign until its topics are made again.
             metadata_max_age_ms=3_000,
+            graceful_timeout=FINISH_WITHIN_S,
             logger=None,
         )
         self._subscriber = self.broker.subscriber(
@@ -109,12 +112,16 @@ class Consumer:
         self.problem = None
 
     async def stop(self) -> None:
-        """Leaves the group, after the event in hand, within bounds."""
+        """Leaves the group, after the event in hand, within bounds.
+
+        Whoever is given up half-way stays a member, and its partitions wait for it: so the event is given up first.
+        """
         self.problem = "stopped"
         try:
-            await asyncio.wait_for(self.broker.stop(), 1 if self._crashed else 10)
-        except (KafkaError, OSError, TimeoutError) as err:
-            _log.warning("consumer did not stop in time", reason=str(err) or type(err).__name__)
+            await asyncio.wait_for(self.broker.stop(), STOP_WITHIN_S)
+        except* (KafkaError, OSError, TimeoutError) as errors:  # FastStream gives a group
+            reasons = [str(err) or type(err).__name__ for err in errors.exceptions]
+            _log.warning("consumer did not stop in time", reason="; ".join(reasons))
 
     async def progress(self, topic: Topic) -> dict[int, Progress]:
         """How far the whole group is in one of the service's topics, by partition.
@@ -146,9 +153,9 @@ class Consumer:
             try:
                 await self._until_settled(record)
             except Exception as bug:  # noqa: BLE001  FastStream would log it and go on: it must stop the service
-                self._crashed = True
+                self._subscriber.running = False  # fetches no more, and waits for no one: the process is ending
                 self._on_bug(bug)
-                await asyncio.Event().wait()  # never acknowledge, never fetch on: the process is ending
+                return  # not acknowledged
         reached("effect committed")
         self._after_commit()
         try:
