@@ -6,7 +6,7 @@ ASGI. So parsing, keep-alive, flow control and shutdown are uvicorn's in both ca
 be answered the same by the ASGI app.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -33,18 +33,32 @@ class Direct:
 class Exchange:
     """A request, whole, and the way of its answer.
 
-    ``on_gone`` is called where the client goes before it is answered; ``hardening`` are header lines of every answer.
+    ``named`` are the headers by lower-case name, of several of a name the last. ``on_gone`` is called where the client
+    goes before it is answered; ``hardening`` are header lines of every answer.
     """
 
-    def __init__(self, protocol: "DirectProtocol", begin: Callable[["Exchange"], None], keep_alive: bool) -> None:
+    __slots__ = (
+        "_protocol",
+        "body",
+        "disconnected",
+        "hardening",
+        "headers",
+        "keep_alive",
+        "more_body",
+        "named",
+        "on_gone",
+        "path",
+        "response_complete",
+    )
+
+    def __init__(self, protocol: "DirectProtocol", named: Mapping[bytes, bytes], keep_alive: bool) -> None:
         self.path = protocol.url.decode("ascii")
         self.headers: Headers = protocol.headers
+        self.named = named
         self.body = b""
         self.on_gone: Callable[[], object] = _nothing
         self.hardening = b""
         self._protocol = protocol
-        self._begin = begin
-        self._begun = False
         # What uvicorn's protocol asks of a cycle:
         self.keep_alive = keep_alive
         self.response_complete = False
@@ -56,20 +70,10 @@ class Exchange:
         """What uvicorn's protocol sets when there is news; no attribute, which would be a cycle to collect."""
         return self
 
-    def header(self, name: bytes) -> bytes | None:
-        """The first header of a lower-case name."""
-        for key, value in self.headers:
-            if key == name:
-                return value
-        return None
-
     def set(self) -> None:
-        """There is news: a piece of the body, its end, or the end of the connection, answered or not."""
+        """There is news: the end of the connection, answered or not."""
         if self.disconnected:
             self.on_gone()
-        elif not self.more_body and not self._begun:
-            self._begun = True
-            self._begin(self)
 
     def answer(self, status: int, head: bytes, body: bytes) -> None:
         """Answers; ``head`` is header lines, each with its end. Does nothing where nobody waits any more."""
@@ -97,22 +101,48 @@ class DirectProtocol(PatientProtocol):
     direct: Callable[[], Direct | None]
     _usual: Headers | None = None
     _usual_lines = b""
+    _taken: Exchange | None = None
+    _begin: Callable[[Exchange], None]
 
     def on_message_begin(self) -> None:
         """Leaves the ASGI scope, which uvicorn makes here, to those who need one."""
-        self.url, self.headers, self.expect_100_continue = b"", [], False
+        self.url, self.headers, self.expect_100_continue, self._taken = b"", [], False, None
         self.wait_for_head()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keeps a header; what it may ask for is looked at when all are there."""
+        self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         """Takes the request where it is one of those, and is the only one on the connection."""
         direct = self.direct()
-        if direct is None or not self.url.startswith(direct.prefix) or not self._plain(direct.max_bytes):
-            self._make_scope()
-            super().on_headers_complete()
+        if direct is not None and self.url.startswith(direct.prefix):
+            named, keep_alive = dict(self.headers), self.parser.should_keep_alive()
+            if self._plain(named, keep_alive, direct.max_bytes):
+                self.wait_for_body()
+                cycle: Any = Exchange(self, named, keep_alive)
+                self.cycle = self._taken = cycle
+                self._begin = direct.begin
+                return
+        self._make_scope()
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of the body, of which the parser lets no more through than was declared."""
+        if self._taken is None:
+            super().on_body(body)
+        else:
+            self._taken.body += body
+
+    def on_message_complete(self) -> None:
+        """The request is there, and begins."""
+        taken = self._taken
+        if taken is None:
+            super().on_message_complete()
             return
-        self.wait_for_body()
-        cycle: Any = Exchange(self, direct.begin, self.parser.should_keep_alive())
-        self.cycle = cycle
+        self._taken, self._part = None, ""
+        taken.more_body = False
+        self._begin(taken)
 
     def usual_lines(self) -> bytes:
         """The headers that every answer has, as lines; uvicorn makes them once a second."""
@@ -122,27 +152,27 @@ class DirectProtocol(PatientProtocol):
         return DirectProtocol._usual_lines
 
     def _make_scope(self) -> None:
-        url, headers, expects = self.url, self.headers, self.expect_100_continue
+        url, headers = self.url, self.headers
         super().on_message_begin()
-        self.url, self.expect_100_continue = url, expects
+        self.url = url
         self.headers += headers  # the scope has this list
+        expects = [value.lower() for name, value in headers if name == b"expect"]
+        self.expect_100_continue = b"100-continue" in expects
         self.wait_for_body()
 
-    def _plain(self, max_bytes: int) -> bool:
+    def _plain(self, named: Mapping[bytes, bytes], keep_alive: bool, max_bytes: int) -> bool:
         """Whether nothing about the request is unusual: one at a time, of a known and small length."""
         busy = self.cycle is not None and not self.cycle.response_complete
-        if busy or self.expect_100_continue or b"?" in self.url or b"%" in self.url:
+        if busy or b"expect" in named or b"?" in self.url or b"%" in self.url:
             return False
-        if (
-            self.parser.get_method() != b"POST"
-            or self.parser.get_http_version() != "1.1"
-            or self.parser.should_upgrade()
-        ):
+        parser = self.parser
+        if parser.get_method() != b"POST" or parser.should_upgrade():
             return False
-        for name, value in self.headers:
-            if name == b"content-length":
-                return value.isdigit() and len(value) < 9 and int(value) <= max_bytes
-        return False
+        # Only HTTP/1.1 is kept alive unasked. The parser puts the version into words: half a microsecond.
+        if not (keep_alive and b"connection" not in named) and parser.get_http_version() != "1.1":
+            return False
+        length = named.get(b"content-length", b"")
+        return length.isdigit() and len(length) < 9 and int(length) <= max_bytes
 
 
 def serving(direct: Callable[[], Direct | None], http: HttpSettings | None = None) -> type[DirectProtocol]:

@@ -4,23 +4,21 @@ For names that must not collide, as spans and predictions have them; not for key
 """
 
 import os
-import threading
 
 _AT_ONCE = 4096
-_pool = b""
-_at = 0
-_lock = threading.Lock()
+_MOST = 32
+_ready: list[list[bytes]] = [[] for _ in range(_MOST + 1)]
+"""By their length, the pieces that are still to be given out; taking one is atomic, so no two threads get the same."""
 
 
 def random_bytes(count: int) -> bytes:
     """So many random bytes, none of them given out before."""
-    global _pool, _at
-    if count > _AT_ONCE // 4:
+    if not 0 < count <= _MOST:
         return os.urandom(count)
-    with _lock:
-        end = _at + count
-        if end > len(_pool):
-            _pool, _at, end = os.urandom(_AT_ONCE), 0, count
-        found = _pool[_at:end]
-        _at = end
-    return found
+    try:
+        return _ready[count].pop()
+    except IndexError:
+        many = os.urandom(_AT_ONCE)
+        first, *rest = [many[at : at + count] for at in range(0, _AT_ONCE - count + 1, count)]
+        _ready[count].extend(rest)
+        return first

@@ -5,18 +5,17 @@ import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from prometheus_client import Counter, Histogram
-
 from shipway.contract.predictionlog import Outcome, PredictionRecord
 from shipway.gateway.asked import Asked
 from shipway.gateway.registry import Registry
 from shipway.runtime import log
+from shipway.runtime.hotmetrics import HotCounter, HotHistogram
 from shipway.runtime.http import Problem
 from shipway.runtime.prediction_sink import PredictionSink
 
 _log = log.get(__name__)
-REQUESTS = Counter("shipway_gateway_requests_total", "Prediction requests, by how they ended.", ["model", "outcome"])
-SECONDS = Histogram(
+REQUESTS = HotCounter("shipway_gateway_requests_total", "Prediction requests, by how they ended.", ["model", "outcome"])
+SECONDS = HotHistogram(
     "shipway_gateway_seconds",
     "Seconds from request to answer.",
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
@@ -30,7 +29,7 @@ class Endings:
         self._registry = registry
         self._sink = sink
         self._instance = instance
-        self._answered: dict[str, Counter] = {}
+        self._answered: dict[str, HotCounter] = {}
         self.on_answered: Callable[[Asked], None] | None = None
 
     def answered(self, asked: Asked) -> None:

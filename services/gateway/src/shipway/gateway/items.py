@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+import msgspec
+
 from shipway.gateway.link import LinkLost
 
 
@@ -17,54 +19,26 @@ Scores = tuple[int, bytes]
 Outcome = Scores | LinkLost | TimeoutError | Refused
 
 
-class Item:
+class Item(msgspec.Struct, eq=False):
     """One request's rows on the way to one instance, which may take until ``until`` (of loop.time).
 
-    ``settled`` gets (outputs a row, scores) or the error, once, unless the request is ``over`` before.
+    ``settled`` gets (outputs a row, scores) or the error, once, unless the request is ``over`` before. ``alone``: it
+    goes in a call of its own. ``beside``, of a shadow: the champion's scores.
     """
 
-    __slots__ = (
-        "alone",
-        "beside",
-        "client_ids",
-        "explain",
-        "generation",
-        "over",
-        "prediction_ids",
-        "role",
-        "rows",
-        "settled",
-        "trace_id",
-        "until",
-        "values",
-    )
-
-    def __init__(
-        self,
-        values: bytes,
-        rows: int,
-        prediction_ids: bytes,
-        trace_id: bytes,
-        client_ids: list[str] | None,
-        role: str,
-        generation: int,
-        until: float,
-        settled: Callable[[Outcome], None],
-        explain: bool = False,
-    ) -> None:
-        self.values = values
-        self.rows = rows
-        self.prediction_ids = prediction_ids
-        self.trace_id = trace_id
-        self.client_ids = client_ids
-        self.role = role
-        self.generation = generation
-        self.until = until
-        self.settled = settled
-        self.explain = explain
-        self.alone = explain  # it takes long, which others are not to wait for
-        self.over = False
-        self.beside = b""  # of a shadow: the champion's scores
+    values: bytes
+    rows: int
+    prediction_ids: bytes
+    trace_id: bytes
+    client_ids: list[str] | None
+    role: str
+    generation: int
+    until: float
+    settled: Callable[[Outcome], None]
+    explain: bool = False
+    alone: bool = False
+    beside: bytes = b""
+    over: bool = False
 
     def settle(self, outcome: Outcome) -> None:
         """Ends it."""

@@ -2,9 +2,6 @@
 
 import asyncio
 
-import msgspec
-
-from shipway.contract.describing import describe_contributions, describe_outputs
 from shipway.contract.inferpaths import asked_model
 from shipway.contract.rowencoding import InvalidRows
 from shipway.contract.rows import as_bytes
@@ -26,9 +23,6 @@ from shipway.runtime.http import (
 from shipway.runtime.lifecycle import Asgi
 
 PREFIX = "/predict/"
-
-
-_encode = msgspec.json.Encoder().encode
 
 
 class PredictApp:
@@ -63,13 +57,9 @@ class PredictApp:
 
     def begin(self, exchange: Exchange) -> None:
         """Answers a request as ``__call__`` does; without a task, unless a version must be waited for."""
-        traceparent = timeout = None
-        for name, value in exchange.headers:
-            if name == b"traceparent":
-                traceparent = value
-            elif name == TIMEOUT:
-                timeout = value
-        asked = self._asker.asked(exchange.path[len(PREFIX) :], traceparent)
+        named = exchange.named
+        timeout = named.get(TIMEOUT)
+        asked = self._asker.asked(exchange.path[len(PREFIX) :], named.get(b"traceparent"))
         asked.headers, asked.body = exchange.headers, exchange.body
         if timeout is not None:
             try:
@@ -88,7 +78,7 @@ class PredictApp:
             if isinstance(scores, Problem):
                 self._refuse(asked, exchange, scores)
             else:
-                self._answer(asked, exchange, render(asked, scores))
+                self._answer(asked, exchange, _rendered(asked, scores))
 
         def gone() -> None:
             asking.cancel()
@@ -114,7 +104,7 @@ class PredictApp:
     async def _predict(self, asked: Asked, body: bytes) -> bytes:
         asked.body = body
         await self._asker.route(asked)
-        return render(asked, await self._asker.scores(asked, *self._encoded(asked, body)))
+        return _rendered(asked, await self._asker.scores(asked, *self._encoded(asked, body)))
 
     def _encoded(self, asked: Asked, body: bytes) -> tuple[int, bytes, list[str] | None]:
         """How many rows the request has, their numbers, and the client's names for them."""
@@ -146,19 +136,9 @@ class PredictApp:
         exchange.refuse(problem, [(b"traceparent", asked.span.encode())])
 
 
-def render(asked: Asked, scores: list[list[float]]) -> bytes:
-    """The answer's body."""
-    route = asked.route
-    assert route is not None, "a request is routed before it is answered"
-    signature, width = route.signature, route.signature.outputs_per_row
-    told = describe_outputs(signature, [row[:width] for row in scores] if asked.explain else scores)
-    if asked.explain:
-        told = [one | describe_contributions(signature, row[width:]) for one, row in zip(told, scores, strict=True)]
-    predictions = [{"id": one, **words} for one, words in zip(asked.ids, told, strict=True)]
-    answer = {"model": route.model, "version": route.version, "predictions": predictions}
-    if asked.looked_up is not None:
-        answer["looked_up"] = asked.looked_up
-    return _encode(answer)
+def _rendered(asked: Asked, scores: list[list[float]]) -> bytes:
+    assert asked.route is not None, "a request is routed before it is answered"
+    return asked.route.rendering.answer(asked.ids, scores, explain=asked.explain, looked_up=asked.looked_up)
 
 
 def refusing(rest: Asgi) -> Asgi:

@@ -18,6 +18,8 @@ class RetryBudget:
 
     def earn(self) -> None:
         """A request came."""
+        if self._tokens >= MOST:
+            return
         now = time.monotonic()
         if self._tokens < BURST:
             self._tokens = min(BURST, self._tokens + PER_S * (now - self._at))
@@ -28,6 +30,8 @@ class RetryBudget:
         """Whether a retry is allowed; counts it."""
         if self._tokens < 1:
             return False
+        if self._tokens >= MOST:  # until now, when nothing came of it
+            self._at = time.monotonic()
         self._tokens -= 1
         return True
 

@@ -6,7 +6,7 @@ ready and with the right digest, and that are well. A version that no instance c
 which is unproven, last of all: a request is answered as long as anybody can.
 """
 
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -14,6 +14,7 @@ from shipway.contract.events import DesiredState, HeldVersion, Presence, Traffic
 from shipway.contract.predictrequest import PlainRequests
 from shipway.contract.rowencoding import RowEncoder
 from shipway.contract.signature import Signature, parse_signature
+from shipway.gateway.rendering import Rendering
 from shipway.gateway.stickiness import Stickiness, parse_stickiness
 
 _FALLBACK = ("champion", "last_good", "candidate", "standby")
@@ -76,6 +77,16 @@ class Route:
     def encoder(self) -> RowEncoder:
         """What turns a request's rows into the version's numbers."""
         return self.form.encoder
+
+    @cached_property
+    def rendering(self) -> Rendering:
+        """What makes answers of the version's numbers."""
+        return Rendering(self.model, self.version, self.signature)
+
+    @cached_property
+    def key(self) -> tuple[str, int]:
+        """What names the version."""
+        return self.model, self.version
 
 
 @dataclass(frozen=True)
@@ -199,14 +210,14 @@ def _rank(version: HeldVersion, share: float) -> tuple[bool, bool, int]:
 
 
 def pick_instance(
-    instances: Sequence[Instance], busy: Callable[[str], int], draw: Callable[[int], int], avoid: Container[str]
+    instances: Sequence[Instance], busy: Callable[[str], int], draw: Callable[[int], int], avoid: Collection[str]
 ) -> Instance | None:
     """The less busy of two instances drawn at random, none of those to avoid; None when all are.
 
     Two choices spread load almost as well as knowing the least busy, without herding
     (Mitzenmacher, The Power of Two Choices, 2001).
     """
-    left = [i for i in instances if i.name not in avoid]
+    left = [i for i in instances if i.name not in avoid] if avoid else instances
     if len(left) < 2:
         return left[0] if left else None
     first = draw(len(left))

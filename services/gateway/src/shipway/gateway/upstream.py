@@ -7,9 +7,9 @@ making an overload worse.
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Set
 
+import msgspec
 from prometheus_client import Counter as Metric
 
 from shipway.contract import rows as protocol
@@ -26,8 +26,7 @@ RETRIES = Metric("shipway_gateway_retries_total", "Requests sent once more, to a
 Done = Callable[[Scores | Problem], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Rows:
+class Rows(msgspec.Struct, frozen=True):
     """Encoded rows: ``values`` as the protocol has them, ids of 16 bytes a row, 16 bytes of trace, clients' names."""
 
     count: int
@@ -45,28 +44,30 @@ class Asking:
     ``begin`` returns.
     """
 
+    # What most requests never change.
+    _tried: Set[str] = frozenset()
+    """Whom it is no use to ask again."""
+    _busy = False  # then somebody is left, and waiting for others would make it worse
+    _not_sent = False
+    _failure = "no instance is left to ask"
+    _item: Item | None = None
+    _instance = ""
+    _waiting: asyncio.Task[None] | None = None
+
     def __init__(self, upstream: "Upstream", route: Route, rows: Rows, left_s: float, done: Done) -> None:
-        limits = upstream.limits
         self.route = route
         self._upstream = upstream
         self._registry = upstream.registry
         self._rows = rows
         self._done = done
-        self._loop = asyncio.get_running_loop()
-        now = self._loop.time()
-        self._deadline = now + left_s
-        self._patient_until = now + limits.patience_ms / 1000
-        self._tried: set[str] = set()
-        self._busy = False  # then somebody is left, and waiting for others would make it worse
-        self._not_sent = False
-        self._failure = "no instance is left to ask"
-        self._item: Item | None = None
-        self._instance = ""
-        self._waiting: asyncio.Task[None] | None = None
+        self._loop = upstream.loop
+        self._begun = self._loop.time()
+        self._deadline = self._begun + left_s
 
     def begin(self) -> None:
         """Asks the next instance, or says that there is none."""
-        left_s = self._deadline - self._loop.time()
+        now = self._loop.time()
+        left_s = self._deadline - now
         if left_s <= 0:
             return self._fail(504, f"no answer in time: {self._failure}")
         holders = self._upstream.holders(self.route)
@@ -78,9 +79,8 @@ class Asking:
             if not self._not_sent and not self._upstream.budget(self.route.model).spend():
                 return self._fail(503, f"{self._failure}; too many requests had to be asked again")
             RETRIES.inc()
-        self._tried.add(instance.name)
         # With others to ask, one instance does not get all the time that there is.
-        patience_s = left_s / 2 if len(holders) > len(self._tried) else left_s
+        patience_s = left_s / 2 if len(holders) > len(self._tried) + 1 else left_s
         rows = self._rows
         self._item = Item(
             rows.values,
@@ -90,9 +90,10 @@ class Asking:
             rows.client_ids,
             self.route.role,
             self.route.generation,
-            self._loop.time() + patience_s,
+            now + patience_s,
             self._settled,
             rows.explain,
+            rows.explain,  # it takes long, which others are not to wait for
         )
         self._instance = instance.name
         self._registry.busy[instance.name] += 1
@@ -113,7 +114,7 @@ class Asking:
     async def _wait(self) -> None:
         """Waits for another table, where that can help."""
         found = not self._busy and await self._registry.changes(
-            self.route.model, min(self._patient_until, self._deadline)
+            self.route.model, min(self._begun + self._upstream.limits.patience_ms / 1000, self._deadline)
         )
         self._waiting = None
         if not found:
@@ -128,6 +129,7 @@ class Asking:
         if isinstance(outcome, tuple):
             self._upstream.ended(self.route)
             return self._done(outcome)
+        self._tried = self._tried | {name}
         if isinstance(outcome, Refused):
             self._failure = f"{name} answers {outcome.status}: {outcome}"
             self._not_sent = outcome.status in (protocol.NOT_LOADED, protocol.BUSY)
@@ -155,6 +157,7 @@ class Upstream:
     def __init__(self, registry: Registry, limits: LimitSettings) -> None:
         self.registry = registry
         self.limits = limits
+        self.loop = asyncio.get_running_loop()  # asked for it each time, it makes a system call
         self._budgets = RetryBudgets(limits.retry_share)
         self.lines = Lines(registry, limits.silence_ms / 1000)
         self._under_way: Counter[tuple[str, int]] = Counter()
@@ -173,7 +176,7 @@ class Upstream:
         Raises:
             Problem: 503, too many requests of the version are under way.
         """
-        key = (route.model, route.version)
+        key = route.key
         if self._under_way[key] >= self.limits.in_flight:
             raise Problem(503, f"{route.model} has {self.limits.in_flight} requests under way", retry_after_s=1)
         self._under_way[key] += 1
@@ -184,7 +187,7 @@ class Upstream:
 
     def ended(self, route: Route) -> None:
         """A request is over."""
-        self._under_way[route.model, route.version] -= 1
+        self._under_way[route.key] -= 1
 
     def holders(self, route: Route) -> tuple[Instance, ...]:
         """Who can answer for the version now: the table may have changed since the request came."""

@@ -6,15 +6,15 @@ from datetime import UTC, datetime
 
 import numpy as np
 import numpy.typing as npt
-from prometheus_client import Histogram
 
 from shipway.contract.latency import bucket
 from shipway.contract.predictionlog import AnsweredRows
 from shipway.contract.rows import Matrix
 from shipway.predictor.held import Serving
+from shipway.runtime.hotmetrics import HotHistogram
 from shipway.runtime.prediction_sink import PredictionSink
 
-SECONDS = Histogram(
+SECONDS = HotHistogram(
     "shipway_predictor_seconds",
     "Seconds from an ask to its answer.",
     buckets=(0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5),
