@@ -11,8 +11,10 @@ from fastapi import FastAPI
 
 from shipway.contract import rows
 from shipway.contract.predictionbatch import decode_batch
+from shipway.gateway.api import add_routes
 from shipway.gateway.predict import refusing
 from shipway.gateway.retries import RetryBudget
+from shipway.runtime.ops import Readiness, add_ops_routes
 
 ROW = {"size": 1.0, "colour": "red"}
 BOMB = b'{"rows": ' + b"[" * 100_000
@@ -124,6 +126,8 @@ async def test_an_unknown_model_is_refused_with_the_close_name(gateways: Any) ->
     answer = await gateway.http.post("/predict/mm", json={"row": ROW})
     assert answer.status_code == 404
     assert "did you mean 'm'" in answer.json()["detail"]
+    add_routes(gateway.rest, gateway.registry, gateway.results, gateway.kafka, "t")
+    assert (await gateway.http.get("/models/mm")).json()["detail"] == answer.json()["detail"]
 
 
 async def test_a_model_that_is_not_known_yet_is_waited_for_and_not_denied(gateways: Any, predictors: Any) -> None:
@@ -137,12 +141,15 @@ async def test_a_model_that_is_not_known_yet_is_waited_for_and_not_denied(gatewa
     assert (await asked).status_code == 200
 
 
-async def test_a_gateway_without_its_parts_refuses_predictions_only(predictors: Any) -> None:
-    app = refusing(FastAPI(title="the rest"))
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway") as http:
-        refused = await http.post("/predict/m", json={"row": ROW})
-        assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
-        assert (await http.get("/openapi.json")).json()["info"]["title"] == "the rest"
+async def test_a_gateway_without_its_parts_says_only_how_it_is(predictors: Any) -> None:
+    rest = FastAPI()
+    add_ops_routes(rest, Readiness())
+    transport = httpx.ASGITransport(refusing(rest))
+    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as http:
+        for early in (await http.post("/predict/m", json={"row": ROW}), await http.get("/models")):
+            assert (early.status_code, early.headers["retry-after"]) == (503, "1"), "not 404: it may be there"
+        assert (await http.get("/livez")).status_code == 200
+        assert (await http.get("/readyz")).json()["status"] == "not ready"
 
 
 async def test_a_killed_instance_costs_no_request(gateways: Any, predictors: Any, eventually: Any) -> None:

@@ -66,6 +66,7 @@ def document(app: FastAPI, *, guarded: bool = True) -> None:
     An app without a guard has no scopes, and none of a guard's refusals.
     """
     plain = app.openapi
+    app.openapi_schema = None  # who asked while the service started has had it made, without these routes
 
     def complete() -> dict[str, Any]:
         known = app.openapi_schema is not None

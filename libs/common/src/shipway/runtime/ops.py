@@ -10,6 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from shipway.runtime import metrics
 
 Check = Callable[[], str | None]
+OPS_PATHS = frozenset({"/livez", "/readyz", "/metrics"})
 
 
 class Readiness:

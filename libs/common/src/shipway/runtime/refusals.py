@@ -1,14 +1,17 @@
 """How FastAPI's routes refuse: everything that is not an answer becomes an RFC 9457 problem."""
 
+from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
 from shipway.contract.errors import Transient
 from shipway.runtime.http import Problem
+from shipway.runtime.wayfinding import nowhere, otherwise
 
 RETRY_AFTER_S = 2
 
@@ -33,7 +36,8 @@ def add_refusals(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def other(request: Request, err: HTTPException) -> JSONResponse:
-        response = problem_response(Problem(err.status_code, str(err.detail)), request.url.path)
+        detail = _lost(app, request, err) if err.detail == HTTPStatus(err.status_code).phrase else str(err.detail)
+        response = problem_response(Problem(err.status_code, detail), request.url.path)
         response.headers.update(err.headers or {})
         return response
 
@@ -44,6 +48,19 @@ def add_refusals(app: FastAPI) -> None:
         errors = [(_field(e["loc"]), str(e["msg"])) for e in err.errors()][:100]
         problem = Problem(422, "; ".join(f"{f}: {m}" for f, m in errors)[:500], errors=errors)
         return problem_response(problem, request.url.path)
+
+
+def _lost(app: FastAPI, request: Request, err: HTTPException) -> str:
+    """What a refusal by the router itself says, which knows no more than its status."""
+    if err.status_code == 405:
+        return otherwise(request.method, request.url.path, (err.headers or {}).get("Allow", "others"))
+    if err.status_code != 404:
+        return str(err.detail)
+    known: dict[str, set[str]] = {}
+    for route in app.routes:
+        if isinstance(route, APIRoute) and route.include_in_schema:
+            known.setdefault(route.path, set()).update(route.methods or ())
+    return nowhere(app.title, request.url.path, known)
 
 
 def _no_json(said: str) -> Problem:

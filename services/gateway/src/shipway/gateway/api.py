@@ -6,6 +6,7 @@ from fastapi import FastAPI
 from fastapi.responses import JSONResponse
 
 from shipway.contract.signature import to_builtins
+from shipway.gateway.asking import unknown
 from shipway.gateway.features import add_features
 from shipway.gateway.feedback import add_feedback
 from shipway.gateway.infer import Served
@@ -43,7 +44,7 @@ def add_routes(app: FastAPI, registry: Registry, results: Results, producer: Pro
     @app.get("/models/{model}", tags=["registry"], summary="One model", responses=problems(404, 422))
     async def model(model: str) -> dict[str, Any]:
         if model not in registry.routes:
-            raise Problem(404, f"model {model[:100]!r} is not served here")
+            raise unknown(model, registry)
         return _model(registry, model)
 
     @app.get("/instances", tags=["registry"], summary="The predictor instances", responses=problems())

@@ -56,7 +56,7 @@ class Asker:
             if not await self.registry.changes(model, until):
                 raise starting()
         if routes is None:
-            raise self._unknown(model)
+            raise unknown(model, self.registry)
         while (route := asked.chosen(routes)) is None:
             if asked.version is not None and asked.version not in self.registry.held(model):
                 raise Problem(404, f"no such version of {model} is held ({asked.version}); see GET /models/{model}")
@@ -147,13 +147,15 @@ class Asker:
             asking.cancel()
             raise
 
-    def _unknown(self, model: str) -> Problem:
-        served = list(self.registry.routes)
-        close = difflib.get_close_matches(model[:100], served, 1)
-        hint = f"; did you mean {close[0]!r}?" if close else f"; served are {', '.join(served[:20]) or 'none yet'}"
-        return Problem(404, f"model {model[:100]!r} is not served here{hint}")
-
 
 def starting() -> Problem:
     """The refusal of a request that came too early."""
     return Problem(503, "the gateway starts and does not know the models yet; see GET /readyz", retry_after_s=1)
+
+
+def unknown(model: str, registry: Registry) -> Problem:
+    """The refusal of a model that is not served, with the one that may be meant."""
+    served = list(registry.routes)
+    close = difflib.get_close_matches(model[:100], served, 1)
+    hint = f"; did you mean {close[0]!r}?" if close else f"; served are {', '.join(served[:20]) or 'none yet'}"
+    return Problem(404, f"model {model[:100]!r} is not served here{hint}")

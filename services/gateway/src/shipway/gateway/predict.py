@@ -2,7 +2,6 @@
 
 import asyncio
 
-from shipway.contract.inferpaths import asked_model
 from shipway.contract.rowencoding import InvalidRows
 from shipway.contract.rows import as_bytes
 from shipway.gateway.asked import Asked
@@ -21,6 +20,7 @@ from shipway.runtime.http import (
     while_wanted,
 )
 from shipway.runtime.lifecycle import Asgi
+from shipway.runtime.ops import OPS_PATHS
 
 PREFIX = "/predict/"
 
@@ -142,11 +142,10 @@ def _rendered(asked: Asked, scores: list[list[float]]) -> bytes:
 
 
 def refusing(rest: Asgi) -> Asgi:
-    """The application until the gateway has its parts: no prediction, and ``rest`` for everything else."""
+    """The application until the gateway has its parts: ``rest`` says how it is, all else comes too early."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        path = scope["path"] if scope["type"] == "http" else ""
-        if path == PREFIX[:-1] or path.startswith(PREFIX) or asked_model(path) is not None:
+        if scope["type"] == "http" and scope["path"] not in OPS_PATHS:
             await respond_problem(send, starting(), path=scope["path"])
         else:
             await rest(scope, receive, send)
