@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from commands import read_json
 from otlp import Collector
-from world import T0, World, eventually, features_of, finite, make_rows, problem
+from world import IN_A_QUERY, T0, World, eventually, features_of, finite, make_rows, problem
 
 from shipway.bundle.store import read_bundle
 from shipway.cli.traffic import Traffic
@@ -42,6 +42,7 @@ async def test_a_request_ends_in_predictions(shipway_world: World, kind: str) ->
     truth = [row["y"] for row in make_rows(kind, n=50, seed=9)]
     if kind == "ranking":
         await as_lightgbm_ranks(shipway_world, model, rows, answer)
+        await a_ranking_lives_on_its_labels(shipway_world, model)
     elif kind == "regression":
         errors = [
             abs(p.value - y)
@@ -83,6 +84,52 @@ async def as_lightgbm_ranks(world: World, model: str, rows: list[dict[str, Any]]
     best_first = sorted(answer.predictions, key=lambda p: -(p.score or 0.0))
     assert [p.rank for p in best_first] == list(range(1, len(rows) + 1))
     assert told.metrics["ndcg"] > 0.8
+
+
+async def a_ranking_lives_on_its_labels(world: World, model: str) -> None:
+    """Labels of its rows become quality by query, its next training set, and what a search goes by."""
+    client, rows = world.shipway, make_rows("ranking", 80 * IN_A_QUERY, seed=5)
+    asked_at, labels = list[datetime](), list[KnownLabel]()
+    for half in (rows[: len(rows) // 2], rows[len(rows) // 2 :]):
+        asked_at.append(datetime.now(UTC))
+        for begin in range(0, len(half), IN_A_QUERY):
+            seen = half[begin : begin + IN_A_QUERY]
+            names = [f"ann/{row['query']}/{n}" for n, row in enumerate(seen)]
+            answer = await client.predict(model, [features_of(row) for row in seen], client_ids=names)
+            labels += [
+                KnownLabel(one.id, float(row["y"] or 0)) for one, row in zip(answer.predictions, seen, strict=True)
+            ]
+    until = datetime.now(UTC)
+    await client.feedback_many(model, labels[1:])
+
+    async def judged() -> bool:
+        counts = (await client.quality(model))["counts"]
+        return counts["received"] == len(labels) - 1 and not counts["waiting"]
+
+    await eventually(judged, "every label has found its prediction")
+    found = await read_json(world, "quality", model)
+    [version], counts = found["versions"], found["counts"]
+    assert (counts["partial"], version["queries"]) == (1, 80 - 1 - counts["alike"]), "one label lacks"
+    assert version["labelled"] == (80 - 1) * IN_A_QUERY
+    holdout = (await world.event(e.ModelApproved, model=model)).metrics["ndcg"]
+    assert version["metrics"]["ndcg"] == pytest.approx(holdout, abs=0.1)
+    assert version["loss"]["low"] < 1 - version["metrics"]["ndcg"] < version["loss"]["high"]
+
+    lasted = f"{(until - asked_at[1]).total_seconds() * 1000:.3f}ms"
+    lived = {"source": "history", "time_column": "at", "train": "1h", "holdout": lasted, "query_column": "query"}
+    own: dict[str, Any] = {"data": lived, "labels": {"mature_after": "0s"}}
+    own |= {"gates": {"max_regression": 0.5, "stability_runs": 0}, "search": {"trials": 2}}
+    await world.declare(model, "ranking", **own)
+    journey = await world.train(model, until=until)
+    assert journey.succeeded and journey.training_rows == 40 * IN_A_QUERY - 1, journey
+    report = await client.report(model, 2)
+    assert report["holdout"]["rows"] == 40 * IN_A_QUERY and 30 < report["holdout"]["queries"] <= 40
+    search = [told async for told in client.search(model, until=until)][-1]
+    assert search.state == "searched" and search.baseline is not None, search
+    [candidate] = search.candidates
+    completed = await world.event(e.TrainingCompleted, model=model, request_id=candidate.request_id)
+    assert completed.origin == "search" and completed.metrics["ndcg"] == pytest.approx(candidate.figure)
+    await world.event(e.ModelApproved, model=model, version=completed.version)
 
 
 async def test_a_swap_under_traffic_fails_no_request_and_loses_no_record(shipway_world: World) -> None:

@@ -1,5 +1,6 @@
 """Monitoring over the running loop: days of predictions, as predictors log them, are judged by the reference."""
 
+import asyncio
 import random
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -25,7 +26,9 @@ def name_of(model: str, day: datetime, n: int) -> str:
 
 
 async def logged(world: World, model: str, days: Days) -> None:
-    """Puts predictions of version 1 into the log: in one batch, or the first days are judged without the rest."""
+    """Puts predictions of version 1 into the log, eight a query: in one batch, or the first days are judged without the
+    rest.
+    """
     records = [
         PredictionRecord(
             prediction_id=name_of(model, day, n),
@@ -38,8 +41,8 @@ async def logged(world: World, model: str, days: Days) -> None:
             outcome="answered",
             reason=None,
             latency_us=5000,
-            client_id=None,
-            trace_id=None,
+            client_id=f"{day:%d}-{n // 8}/{n % 8}",
+            trace_id=f"{day.day * 100_000 + n // 8:032x}",
             features=row,
             scores=[0.5],
         )
@@ -109,33 +112,40 @@ async def test_a_feature_whose_unit_changed_is_found_and_the_others_are_not(ship
 @pytest.mark.slow
 async def test_drift_asks_for_a_training_on_its_own_predictions_and_gets_a_champion(shipway_world: World) -> None:
     """With nobody in between; the cool-down after the first champion is a minute at least."""
-    model = "learning"
+    async with asyncio.TaskGroup() as both:
+        for kind in ("binary", "ranking"):
+            both.create_task(drift_ends_in_a_champion(shipway_world, f"learning-{kind}", kind))
+
+
+async def drift_ends_in_a_champion(world: World, model: str, kind: str) -> None:
+    """A model of some kind whose inputs drift learns from the predictions of these days."""
     watched: dict[str, Any] = {"monitoring": {"lateness": "1s"}}
-    await shipway_world.declare(model, **watched)
-    assert (await shipway_world.train(model)).succeeded
-    order = await order_of(shipway_world, model)
+    await world.declare(model, kind, **watched)
+    assert (await world.train(model)).succeeded
+    order = await order_of(world, model)
     days, size, age = days_of(order), order.index("size"), order.index("age")
-    await logged(shipway_world, model, days)
+    await logged(world, model, days)
     numbered = [(day, n, row) for day, rows in days.items() for n, row in enumerate(rows)]
-    truth = [KnownLabel(name_of(model, day, n), row[size] + 6 * row[age] > 12) for day, n, row in numbered]
-    await shipway_world.shipway.feedback_many(model, truth)
+    relevant = [(name_of(model, day, n), row[size] + 6 * row[age] > 12) for day, n, row in numbered]
+    await world.shipway.feedback_many(model, [KnownLabel(name, true) for name, true in relevant])
 
     async def joined() -> bool:
-        found = (await shipway_world.shipway.quality(model, days=10))["versions"]
-        return bool(found) and found[0]["labelled"] == len(truth)
+        found = (await world.shipway.quality(model, days=10))["versions"]
+        return bool(found) and found[0]["labelled"] == len(relevant)
 
     await eventually(joined, "every label has found its prediction", 120)
     lived = {"source": "history", "time_column": "at", "train": "2d", "holdout": "1d"}
+    lived |= {"query_column": "query"} if kind == "ranking" else {}
     own: dict[str, Any] = {"data": lived, "labels": {"mature_after": "0s"}}
     own |= {"gates": {"max_regression": 0.5, "stability_runs": 0}}
-    await shipway_world.declare(model, **watched, **own, retraining={"on": ["drift"], "cool_down": "1m"})
-    asked = await shipway_world.event(e.TrainingRequested, 150, model=model, requested_by="shipway/monitor")
+    await world.declare(model, kind, **watched, **own, retraining={"on": ["drift"], "cool_down": "1m"})
+    asked = await world.event(e.TrainingRequested, 150, model=model, requested_by="shipway/monitor")
     assert (
         asked.reason.startswith("drift size of version 1: ") and "lie elsewhere than in the reference" in asked.reason
     )
-    promoted = await shipway_world.event(e.ReleasePromoted, 150, model=model, version=2)
+    promoted = await world.event(e.ReleasePromoted, 150, model=model, version=2)
     assert promoted.previous_version == 1
-    (completed,) = shipway_world.recorder.payloads(e.TrainingCompleted, model=model, version=2)
+    (completed,) = world.recorder.payloads(e.TrainingCompleted, model=model, version=2)
     assert completed.request_id == asked.request_id and completed.training_rows > 800
-    report = await shipway_world.shipway.report(model, 2)
+    report = await world.shipway.report(model, 2)
     assert report["data"]["history"]["holdout"]["predictions"] > 500

@@ -253,10 +253,7 @@ def test_a_ranking_names_its_queries_and_is_compared_by_ndcg() -> None:
         ("num_leaves = 31", 'objective = "binary"', "training.params.objective", "allows lambdarank, rank_xendcg"),
         ("[retirement]", '[gates]\nmetric = "auc"\n[retirement]', "gates.metric", "allows ndcg"),
         ("[retirement]", "[gates]\nmax_calibration_error = 0.1\n[retirement]", "gates.max_calibration_error", "remove"),
-        ("[retirement]", '[monitoring]\non_quality = "degrade"\n[retirement]', "monitoring.on_quality", "not judged"),
-        ("[retirement]", "[retirement]\nwhen_worse = true", "retirement.when_worse", "max_age and unused_for hold"),
-        ("[retirement]", "[release]\nloss_worse_by = 0.1\n[retirement]", "release.loss_worse_by", "not judged"),
-        ("[retirement]", '[retraining]\non = ["quality"]\n[retirement]', "retraining.on", 'use "score_drift"'),
+        ("[retirement]", '[retraining]\non = ["calibration"]\n[retirement]', "retraining.on", 'use "quality"'),
         (
             "[retirement]",
             "[search.space]\nscale_pos_weight = { min = 1, max = 2 }\n[retirement]",

@@ -181,7 +181,9 @@ def test_latency_and_quality_have_gaps_where_nothing_is_known() -> None:
     plot = series.latency([row(1, "answered", 4, 2, 4000.0)], begin, NOW, width)
     assert [v for v in plot.series[0].values if v is not None] == [1000.0]
     at = NOW.replace(second=0) - timedelta(minutes=2)
-    loss, coverage = series.quality({(1, at): Quality(10, 2.0, 1.0)}, {(1, at): 40}, begin, NOW, width)
+    queries = Quality(10, 2.0, 1.0)  # a ranking's, of which another has rows that are all alike
+    queries.ripen(20, timedelta(0))
+    loss, coverage = series.quality({(1, at): queries}, {(1, at): 80}, begin, NOW, width)
     assert [v for v in loss.series[0].values if v is not None] == [0.2]
     assert [v for v in coverage.series[0].values if v is not None] == [0.25]
     assert series.quality({}, {}, begin, NOW, width)[0].empty

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -290,36 +291,120 @@ async def test_regression_is_judged_by_the_reach_of_the_first_versions_reference
     assert row["label"] == 5.0
 
 
-async def test_labels_of_a_ranking_are_filed_and_counted_and_say_nothing_of_its_quality(
+@pytest.fixture
+async def ranked(put: Put, raw_spec: Callable[..., dict[str, Any]]) -> dict[str, Any]:
+    """A declared ranking with an approved version, of which the best two rows of a query count; its model file."""
+    raw = raw_spec(target={"column": "y", "kind": "ranking"}, monitoring={"min_labels": 30})
+    raw["data"] = raw["data"] | {"query_column": "q"}
+    await put(e.ModelDeclared(model="m", spec=raw, declared_by="a"))
+    signature = {"features": [{"name": "n", "type": "number"}], "output": "ranking", "target": "y"}
+    await put(msgspec.structs.replace(approved(signature), ndcg_at=2))
+    return raw
+
+
+def counted(found: dict[str, Any]) -> dict[str, int]:
+    return {what: number for what, number in found["counts"].items() if number}
+
+
+async def test_a_query_of_a_ranking_is_judged_once_all_its_rows_have_a_label(
     database: Database,
     said: Said,
     store: FolderStore,
     joiner: Callable[..., Joiner],
+    ranked: dict[str, Any],
     put: Put,
     log: Put,
     record: Record,
-    raw_spec: Callable[..., dict[str, Any]],
 ) -> None:
-    ranking = {"features": [{"name": "n", "type": "number"}], "output": "ranking", "target": "y"}
-    raw = raw_spec(target={"column": "y", "kind": "ranking"})
-    raw["data"] = raw["data"] | {"query_column": "q"}
-    await put(e.ModelDeclared(model="m", spec=raw, declared_by="a"))
-    await put(approved(ranking))
-    ids = as_text(new_ids(3))
-    await log([record(prediction_id=name, scores=[-1.5]) for name in ids])
+    ids = as_text(new_ids(6))
+    rows = zip(
+        ids, ["ann/v/1", "ann/v/2", "ann/v/3", "w/1", "w/2", "none"], [3.0, 2.0, 1.0, 0.0, 0.0, 9.0], strict=True
+    )
+    records = [record(prediction_id=p, client_id=c, trace_id="f" * 32, scores=[x]) for p, c, x in rows]
+    again = [record(client_id=f"ann/v/{n}", trace_id="e" * 32, scores=[0.0]) for n in (1, 2, 3)]
+    shadow = record(client_id="ann/v/1", trace_id="f" * 32, scores=[0.0], role="shadow")
+    await log([*records[:2], shadow, *again])
     await filed(database, store)
-    for name, label in zip(ids, (2.0, True, False), strict=True):
-        await put(told(name, label))
-    await stepped(joiner())
-    await put(told(ids[0], 3.0, T0 + timedelta(hours=1)))
+    await log(records[2:])  # the rows of a query may lie in two files
+    await filed(database, store)
+    for name, label in zip(ids, (0.0, True, None, False, 0.0, 1.0), strict=True):
+        if label is not None:
+            await put(told(name, label))
     await stepped(joiner())
     found = ModelQuality.model_validate(await quality_of(database)).model_dump()  # as the API shows it
-    assert (found["counts"]["not_judged"], found["counts"]["misfit"], found["counts"]["waiting"]) == (3, 0, 0)
+    assert counted(found) == {"received": 5, "late": 5, "partial": 1, "alike": 1, "not_judged": 1}
     [version] = found["versions"]
-    assert (version["loss"], version["coverage"], version["metrics"], version["maturity"]) == (None, None, {}, [])
-    assert await said(e.QualityMeasured) == []
-    rows = pq.read_table(store._path(f"labels/m/{T0:%Y-%m-%d}.parquet")).to_pylist()
-    assert {row["prediction_id"]: row["label"] for row in rows} == dict(zip(ids, (3.0, 1.0, 0.0), strict=True))
+    assert (version["labelled"], version["queries"], version["loss"], version["metrics"]) == (2, 0, None, {})
+
+    await put(told(ids[2], 3.0))
+    await stepped(joiner())
+    found = await quality_of(database)
+    assert counted(found) == {"received": 6, "late": 6, "alike": 1, "not_judged": 1}
+    [version] = found["versions"]
+    assert (version["predictions"], version["labelled"], version["queries"]) == (9, 5, 1)
+    assert version["coverage"] == 5 / 9 and version["loss"]["low"] is None
+    # The relevances are 0, 1, 3 in the order of the scores, and two places count.
+    second = 1 / np.log2(3)
+    assert version["metrics"]["ndcg"] == pytest.approx(second / (7 + second))
+    assert version["days"][0]["queries"] == 1 and version["maturity"][0]["labelled"] == 0
+
+    await put(told(ids[0], 2.0, T0 + timedelta(hours=1)))
+    await stepped(joiner())
+    [version] = (await quality_of(database))["versions"]
+    assert version["queries"] == 1
+    assert version["metrics"]["ndcg"] == pytest.approx((3 + second) / (7 + 3 * second)), "a correction takes its place"
+    await put(told(ids[0], "odd", T0 + timedelta(hours=2)))
+    await stepped(joiner())
+    found = await quality_of(database)
+    assert (found["versions"][0]["queries"], found["counts"]["misfit"], found["counts"]["partial"]) == (0, 1, 1)
+    told_last = (await said(e.QualityMeasured))[-2:]
+    assert [(one.labelled, round(one.loss_sum, 9)) for one in told_last] == [
+        (1, pytest.approx(1 - (3 + second) / (7 + 3 * second))),
+        (0, 0.0),
+    ]
+    files = pq.read_table(store._path(f"labels/m/{T0:%Y-%m-%d}.parquet")).to_pylist()
+    assert {row["prediction_id"]: row["label"] for row in files} == dict(
+        zip(ids, (None, 1.0, 3.0, 0.0, 0.0, 1.0), strict=True)
+    )
+
+
+async def test_a_ranking_that_orders_worse_than_on_its_holdout_is_an_alarm(
+    database: Database,
+    store: FolderStore,
+    joiner: Callable[..., Joiner],
+    ranked: dict[str, Any],
+    put: Put,
+    log: Put,
+    record: Record,
+) -> None:
+    signature = parse_signature({"features": [{"name": "n", "type": "number"}], "output": "ranking", "target": "y"})
+    numbers = np.random.default_rng(1).normal(size=(300, 1))
+    bins = make_bins(signature, numbers, numbers)
+    ids = as_text(new_ids(180))
+    at = [T0 + n // 18 * timedelta(hours=1) for n in range(180)]
+    client = [f"q{n // 3}/{n % 3}" for n in range(180)]
+    await log([record(prediction_id=ids[n], at=at[n], client_id=client[n], scores=[float(n % 3)]) for n in range(180)])
+    await filed(database, store)
+    # The best row comes last in nine of ten queries.
+    labels_now = [float(n % 3 == (2 if n // 3 % 10 == 0 else 0)) for n in range(180)]
+    await put(
+        e.LabelsReceived(
+            model="m",
+            labels=[e.Label(prediction_id=ids[n], label=labels_now[n], observed_at=T0) for n in range(180)],
+        )
+    )
+    await stepped(joiner())
+    until = T0 + timedelta(days=3)
+    async with database.begin() as tx:
+        await tx.execute(sa.update(versions).values(metrics={"ndcg": 0.8}))
+        [finding] = await qualitywatch.found(tx, "m", parse_spec(ranked), 1, Summary(), bins, until)
+    assert (finding.kind, finding.subject, finding.state) == ("quality", "ndcg", "alarm")
+    assert finding.limit == pytest.approx(0.72)
+    assert finding.figure is not None
+    assert finding.figure == pytest.approx(0.1, abs=0.06)
+    assert finding.reason.endswith("of 60 queries with all labels, 180 rows, 100% of all; 0.8 on the holdout")
+    [version] = (await quality_of(database))["versions"]
+    assert version["loss"]["low"] < version["loss"]["mean"] == pytest.approx(1 - finding.figure)
 
 
 async def test_labels_count_for_the_parts_of_the_traffic_and_are_judged_beside_the_weeks_before(

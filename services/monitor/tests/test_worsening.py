@@ -1,17 +1,12 @@
 """Quality by labels with an interval that hours give, calibration, and what answers expect of themselves."""
 
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import timedelta
 
 import numpy as np
 import pytest
 
 from shipway.contract.signature import Feature, Signature
-from shipway.contract.spec import parse_spec
-from shipway.monitor import qualitywatch
-from shipway.monitor.bins import make_bins
 from shipway.monitor.quality import Judge, Quality
-from shipway.monitor.summary import Summary
 from shipway.monitor.worsening import Rule, Sure, by_labels, by_probabilities, interval
 
 RULE = Rule(drop=0.1, min_labels=200, max_calibration_error=0.1, metric="accuracy")
@@ -113,14 +108,19 @@ def test_answers_that_are_not_calibrated_say_nothing_of_themselves() -> None:
     assert by_probabilities(1, answers, Sure((0.0, 0.0), 5000), RULE, "ok", None).state == "insufficient"
 
 
-async def test_of_a_ranking_it_is_said_that_quality_is_not_judged(raw_spec: Any) -> None:
-    signature = Signature(features=[Feature(name="n", type="number")], output="ranking", target="y")
-    numbers = np.random.default_rng(1).normal(size=(300, 1))
-    bins = make_bins(signature, numbers, numbers)
-    raw = raw_spec(target={"column": "y", "kind": "ranking"})
-    spec = parse_spec(raw | {"data": raw["data"] | {"query_column": "q"}})
-    nobody: Any = None  # the database is not asked
-    [finding] = await qualitywatch.found(nobody, "m", spec, 3, Summary(), bins, datetime(2026, 1, 1, tzinfo=UTC))
-    assert (finding.kind, finding.state, finding.alarm) == ("quality", "insufficient", False)
-    assert finding.reason.startswith("not judged: the label of one row")
-    assert bins.sureness == (0.0, 0.0) and sum(bins.answers_reference) == 300
+def test_a_ranking_is_worse_where_its_ndcg_is_lower() -> None:
+    rng = np.random.default_rng(4)
+
+    def of(ndcg: float) -> list[Quality]:
+        losses = [rng.uniform(0.8 - ndcg, 1.2 - ndcg, 20) for _ in range(24)]
+        hours = [Quality(20, float(loss.sum()), float((loss**2).sum())) for loss in losses]
+        for hour in hours:
+            hour.ripen(200, timedelta(0))
+        return hours
+
+    by_ndcg = Rule(drop=0.1, min_labels=200, max_calibration_error=0.1, metric="ndcg", floor=0.65)
+    for holdout, ndcg, state in ((0.8, 0.8, "ok"), (0.7, 0.8, "ok"), (0.8, 0.6, "alarm"), (0.6, 0.6, "alarm")):
+        [found] = by_labels(3, of(ndcg), 4800, {"ndcg": holdout}, "ranking", by_ndcg)
+        assert (found.subject, found.state, found.alarm) == ("ndcg", state, state == "alarm"), (holdout, ndcg)
+    assert found.limit == 0.65, "the floor, below which no version is approved"
+    assert "480 queries with all labels, 4,800 rows, 100% of all" in found.reason

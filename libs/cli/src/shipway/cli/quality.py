@@ -23,11 +23,14 @@ def quality(
     if as_json:
         print_json(found)
         return
-    shown = table(f"{model}, last {days} days", "version", "day", ">predictions", ">labelled", ">coverage", "loss", "")
+    # Of a ranking the answers that are judged are those to queries.
+    of_queries = any(version.get("queries") is not None for version in found["versions"])
+    columns = ["version", "day", ">predictions", ">labelled", ">coverage", *[">queries"] * of_queries, "loss", ""]
+    shown = table(f"{model}, last {days} days", *columns)
     for version in found["versions"]:
-        shown.add_row(str(version["version"]), "all", *_cells(version))
+        shown.add_row(str(version["version"]), "all", *_cells(version, of_queries))
         for day in version["days"] if daily else []:
-            shown.add_row("", day["day"], *_cells(day))
+            shown.add_row("", day["day"], *_cells(day, of_queries))
     console.print(shown if found["versions"] else f"no predictions of {model} in {days} days")
     for version in found["versions"]:
         if version["maturity"]:
@@ -37,7 +40,7 @@ def quality(
     console.print(f"labels: {counts or 'none'}")
 
 
-def _cells(part: dict[str, Any]) -> list[str]:
+def _cells(part: dict[str, Any], of_queries: bool) -> list[str]:
     loss = part["loss"]
     words = "" if loss is None else f"{loss['mean']:.4f}"
     if loss is not None and loss["low"] is not None:
@@ -46,6 +49,7 @@ def _cells(part: dict[str, Any]) -> list[str]:
         f"{part['predictions']:,}",
         f"{part['labelled']:,}",
         share(part["coverage"]),
+        *([f"{part.get('queries') or 0:,}"] if of_queries else []),
         words,
         figures(part["metrics"]),
     ]

@@ -15,6 +15,7 @@ from shipway.bundle.historyfiles import answered, no_predictions, once
 from shipway.bundle.historylabels import labels_between
 from shipway.bundle.historysummary import HistorySummary
 from shipway.bundle.historytypes import cast_feature
+from shipway.bundle.ranking import queries_of
 from shipway.contract.errors import InvalidField
 from shipway.contract.history import FEATURE
 from shipway.contract.signature import OF_NUMBERS
@@ -92,8 +93,7 @@ def _typed(spec: ModelSpec, table: pa.Table) -> pa.Table:
 def _queries(logged: pa.Table) -> pa.ChunkedArray:
     if "client_id" not in logged.column_names:
         return pa.chunked_array([pa.nulls(len(logged), pa.string())])
-    parts = pc.extract_regex(logged["client_id"].cast(pa.string()), r"^(?P<query>.+)/[^/]*$")
-    return pc.struct_field(parts, "query")
+    return queries_of(logged["client_id"])
 
 
 def _with_features(spec: ModelSpec, rows: pa.Table) -> tuple[pa.Table, dict[str, int]]:

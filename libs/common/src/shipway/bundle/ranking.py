@@ -40,6 +40,15 @@ def ranked(spec: ModelSpec, queries: Codes | None) -> Ranked | None:
     return None if queries is None else Ranked(queries, spec.gates.ndcg_at)
 
 
+def queries_of(client_ids: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The query that each prediction's client named: its id of the row without the last part, "view-81" of "view-81/3".
+
+    Null where the id has no such parts.
+    """
+    parts = pc.extract_regex(client_ids.cast(pa.string()), r"^(?P<query>.+)/[^/]*$")
+    return pc.struct_field(parts, "query")
+
+
 def in_queries(spec: ModelSpec, table: pa.Table) -> tuple[pa.Table, Codes | None]:
     """The rows with those of a query together, in the order of queries' first rows; and the number of each row's query.
 

@@ -127,6 +127,7 @@ def _decide(
             prediction_log=opened.spec.prediction_log.model_dump(mode="json"),
             hold=verdict.hold,
             retirement=opened.spec.retirement.model_dump(mode="json"),
+            ndcg_at=opened.spec.gates.ndcg_at if opened.signature.output == "ranking" else None,
         )
     else:
         event = ModelRejected(**common, reason=verdict.reason)

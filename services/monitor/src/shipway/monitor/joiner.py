@@ -1,36 +1,29 @@
 """The reconciler of labels: finds their predictions in the history, counts them, files them, tells of the quality.
 
-Predictions come by thousands a second, and few of them are ever asked for: so none has a row of its own. A label is
-looked for in the files whose ids may hold its own, of which there are few, as ids begin with the time. What costs is a
-look, not a label: so many labels are looked for at once, and a look for fewer is followed by a rest of nine times its
-length.
+What costs is a look into the history, not a label: so many labels are looked for at once, and a look for fewer is
+followed by a rest of nine times its length.
 """
 
-import asyncio
 import math
 import time
-from bisect import bisect_left
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from shipway.contract.errors import Permanent
 from shipway.contract.events import QualityMeasured
 from shipway.contract.signature import Signature
 from shipway.contract.spec import Labels, ModelSpec, recorded_spec
-from shipway.monitor import filing, labelfiles, labels, metrics, naming, parquet, qualities, settling, store, windows
+from shipway.monitor import filing, labelfiles, labels, metrics, naming, qualities, searching, settling, store, windows
+from shipway.monitor.labelling import Answer
 from shipway.monitor.parting import Parting
 from shipway.monitor.quality import Judge
 from shipway.monitor.references import References
 from shipway.monitor.settings import LabelSettings
-from shipway.monitor.settling import Answer
-from shipway.runtime import log
 from shipway.runtime.delivery import emit
-from shipway.runtime.objects import ObjectMissing, ObjectStore
+from shipway.runtime.objects import ObjectStore
 from shipway.runtime.parts import Parts
 
-_log = log.get(__name__)
 AT_ONCE = 20_000
 SWEEP_EVERY_S = 60.0
 RESTS = 9
@@ -87,7 +80,9 @@ class Joiner:
         rule = (spec or _Undeclared).labels
         known = {r.prediction_id: _known(r) for r in rows if r.version}
         wanted = sorted(r.prediction_id for r in rows if not r.version)
-        looked = await self._look(files, wanted, spec.watched_slices if spec is not None else [])
+        ranks = spec is not None and spec.target.kind == "ranking"
+        features = spec.watched_slices if spec is not None and not ranks else []
+        looked = await searching.look(self._database, self._store, files, wanted, features, queries=ranks)
         found = known | await self._in_parts(model, looked)
         judges = await self._judges(model, {answer.version for answer in found.values()})
         lost = [r.prediction_id for r in rows if r.prediction_id not in found and now - r.received_at > rule.wait]
@@ -97,34 +92,6 @@ class Joiner:
         metrics.LABELS.labels("found").inc(len(found))
         metrics.LABELS.labels("orphan").inc(len(lost))
         return len(rows) == AT_ONCE
-
-    async def _look(
-        self, files: list[Any], wanted: list[str], features: Sequence[str]
-    ) -> dict[str, tuple[Answer, dict[str, Any]]]:
-        """The answers with these ids (sorted), each with its values of these features; from the newest file to the
-        oldest that may have one.
-        """
-        found: dict[str, tuple[Answer, dict[str, Any]]] = {}
-        for file in files:
-            missing = [one for one in _within(wanted, file.first_id, file.last_id) if one not in found]
-            if not missing:
-                continue
-            try:
-                data = await asyncio.to_thread(self._store.get, file.key, file.bytes)
-                table, ids = await asyncio.to_thread(parquet.answers, data, missing, features)
-            except ObjectMissing:
-                continue  # merged meanwhile, into one that the next look reads
-            except Permanent as err:
-                _log.error("history file not searched", key=file.key, reason=str(err)[:500])
-                continue
-            if file.first_id is None:
-                async with self._database.begin() as tx:
-                    await filing.keep_ids(tx, file.id, ids)
-            metrics.LABEL_FILES_SEARCHED.inc()
-            for row in table.to_pylist():
-                answer = Answer(row["version"], row["at"], tuple(row["scores"]))
-                found[row["prediction_id"]] = answer, {name: row.get(parquet.PREFIX + name) for name in features}
-        return found
 
     async def _in_parts(self, model: str, looked: dict[str, tuple[Answer, dict[str, Any]]]) -> dict[str, Answer]:
         """The answers with the parts of the traffic that they are in, as far as their versions have such."""
@@ -145,7 +112,11 @@ class Joiner:
         """A judge of each version whose signature is known; the others' labels wait."""
         async with self._database.begin() as tx:
             signatures = await naming.signatures_of(tx, model, versions)
-        return {v: Judge(signature, await self._scale(model, v, signature)) for v, signature in signatures.items()}
+            ndcg_at = await naming.ndcg_at(tx, model, signatures)
+        return {
+            v: Judge(signature, await self._scale(model, v, signature), ndcg_at.get(v))
+            for v, signature in signatures.items()
+        }
 
     async def _scale(self, model: str, version: int, signature: Signature) -> float:
         if signature.output != "regression":
@@ -193,13 +164,5 @@ class _Undeclared:
 
 def _known(row: Any) -> Answer:
     """What a label's row says of its prediction."""
-    return Answer(row.version, row.predicted_at, tuple(row.scores), tuple(row.parts) if row.parts is not None else None)
-
-
-def _within(ids: list[str], first: str | None, last: str | None) -> list[str]:
-    """Of sorted ids those from first to last; all where these are not known."""
-    if first is None or last is None:
-        return ids
-    begin = bisect_left(ids, first)
-    end = bisect_left(ids, last + "\0", begin)
-    return ids[begin:end]
+    parts = tuple(row.parts) if row.parts is not None else None
+    return Answer(row.version, row.predicted_at, tuple(row.scores), parts, row.query or "", row.query_rows or 0)

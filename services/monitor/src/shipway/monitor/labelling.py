@@ -24,6 +24,23 @@ class Label:
 
 
 @dataclass(frozen=True)
+class Answer:
+    """What a prediction said: the version that gave it, when, its numbers, and the ``parts`` of the traffic that it is
+    in (None: they are not counted).
+
+    ``query``: of a ranking, the name of the query that it is a row of ("": its client named none; None: that was not
+    asked), and how many rows that has.
+    """
+
+    version: int
+    at: datetime
+    scores: tuple[float, ...]
+    parts: tuple[str, ...] | None = None
+    query: str | None = None
+    query_rows: int = 0
+
+
+@dataclass(frozen=True)
 class Arrival:
     """The labels to write, new or changed, by prediction; and how many came how."""
 

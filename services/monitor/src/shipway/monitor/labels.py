@@ -46,6 +46,8 @@ async def take(tx: Transaction, model: str, coming: Iterable[Label]) -> None:
 async def count(tx: Transaction, model: str, counts: Mapping[str, int]) -> None:
     """Adds to the counts of what became of a model's labels."""
     for what, number in sorted(counts.items()):
+        if not number:
+            continue
         statement = insert(label_counts).values(model=model, what=what, count=number)
         more = {"count": label_counts.c.count + statement.excluded.count}
         await tx.execute(statement.on_conflict_do_update(index_elements=["model", "what"], set_=more))

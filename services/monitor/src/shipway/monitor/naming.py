@@ -1,6 +1,6 @@
 """What the features of versions are called, as approvals say it. Every function works within a transaction."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
@@ -8,7 +8,7 @@ from sqlalchemy.dialects.postgresql import insert
 from shipway.contract.errors import Permanent
 from shipway.contract.events import ModelApproved
 from shipway.contract.signature import Signature, parse_signature
-from shipway.contract.spec import parse_spec
+from shipway.contract.spec import Gates, parse_spec
 from shipway.monitor.parquet import Naming
 from shipway.monitor.tables import models, signatures
 from shipway.runtime.database import Transaction
@@ -16,7 +16,7 @@ from shipway.runtime.database import Transaction
 
 async def keep_signature(tx: Transaction, event: ModelApproved) -> None:
     """Keeps what names a version's features."""
-    values = {"signature": event.signature, "prediction_log": event.prediction_log}
+    values = {"signature": event.signature, "prediction_log": event.prediction_log, "ndcg_at": event.ndcg_at}
     statement = insert(signatures).values(model=event.model, version=event.version, **values)
     await tx.execute(statement.on_conflict_do_nothing())
 
@@ -48,3 +48,11 @@ async def signatures_of(tx: Transaction, model: str, versions: Collection[int]) 
         except Permanent:
             continue
     return found
+
+
+async def ndcg_at(tx: Transaction, model: str, known: Mapping[int, Signature]) -> dict[int, int]:
+    """Of those versions that are rankings, how many of the best rows of each query count: as they were judged."""
+    rankings = [version for version, signature in known.items() if signature.output == "ranking"]
+    of_them = (signatures.c.model == model) & signatures.c.version.in_(rankings)
+    rows = (await tx.execute(sa.select(signatures.c.version, signatures.c.ndcg_at).where(of_them))).all()
+    return {row.version: row.ndcg_at or Gates().ndcg_at for row in rows}  # older approvals do not say

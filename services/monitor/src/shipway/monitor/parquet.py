@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from shipway.bundle.ranking import queries_of
 from shipway.contract.errors import Permanent
 from shipway.contract.history import FEATURE
 from shipway.contract.predictionlog import SCHEMA
@@ -26,6 +27,8 @@ UNNAMED = "features_unnamed"  # the numbers of a record that no known signature 
 MAX_PLACES = 1000
 _BEFORE = [name for name in SCHEMA.names if name not in ("features", "scores")]
 _ANSWER = ["prediction_id", "version", "at", "scores"]
+_OF_QUERY = ("client_id", "trace_id")
+ID_TIME = 12  # digits of an id that are its time; the rows of one request have the same
 _IDENTITY = ["prediction_id", "instance", "version", "outcome", "at"]
 
 
@@ -197,12 +200,24 @@ def answered_ids(table: pa.Table) -> pa.ChunkedArray:
     return table["prediction_id"].filter(pc.equal(table["outcome"], "answered"))
 
 
-def answers(data: bytes, wanted: Collection[str], features: Collection[str] = ()) -> tuple[pa.Table, tuple[str, str]]:
-    """Of a file of ours, the answered predictions with one of the ids: ``prediction_id, version, at, scores``, and
-    those of the ``features`` that it has; and the least and the greatest id of all the answered ones ("" where there is
-    none).
+@dataclass(frozen=True)
+class Found:
+    """What a file has of the predictions that were looked for: ``prediction_id, version, at, scores`` and features, and
+    the least and the greatest id of all its answered ones ("" where there is none).
 
-    Those of a shadow are left out: nobody got them for an answer.
+    Of a ranking also ``trace_id`` and ``query`` of each; and the same, with ``prediction_id`` and ``version``, of all
+    rows that may be of one query with a prediction that is looked for, whichever file that is in.
+    """
+
+    answers: pa.Table
+    ids: tuple[str, str]
+    of_queries: pa.Table | None = None
+
+
+def answers(data: bytes, wanted: Collection[str], features: Collection[str] = (), *, queries: bool = False) -> Found:
+    """Of a file of ours, the answered predictions with one of the ids, and those of the ``features`` that it has.
+
+    Those of a shadow are left out: nobody got them for an answer. ``queries``: with the query of each.
 
     Raises:
         Permanent: it is damaged, or not one of ours.
@@ -211,13 +226,26 @@ def answers(data: bytes, wanted: Collection[str], features: Collection[str] = ()
         file = pq.ParquetFile(io.BytesIO(data))
         there = set(file.schema_arrow.names)
         columns = [*_ANSWER, *(PREFIX + name for name in features if PREFIX + name in there)]
-        table = file.read(columns=[*columns, "outcome", "role"])
+        table = file.read(columns=[*columns, "outcome", "role", *(_OF_QUERY if queries else ())])
         usable = pc.and_(pc.equal(table["outcome"], "answered"), pc.is_valid(table["version"]))
         usable = pc.and_(
             usable, pc.and_(pc.is_valid(table["scores"]), pc.not_equal(pc.fill_null(table["role"], ""), "shadow"))
         )
+        if queries:
+            table = table.append_column("query", queries_of(table["client_id"]))
+            columns += ["trace_id", "query"]
         these = pc.and_(usable, pc.is_in(table["prediction_id"], pa.array(list(wanted), pa.string())))
-        ids = pc.min_max(answered_ids(table)).as_py()
-        return table.filter(these).select(columns), (ids["min"] or "", ids["max"] or "")
+        ids, found = pc.min_max(answered_ids(table)).as_py(), table.filter(these).select(columns)
+        rows = _of_queries(table.filter(usable), wanted, found) if queries else None
+        return Found(found, (ids["min"] or "", ids["max"] or ""), rows)
     except (pa.ArrowException, OSError, KeyError) as err:
         raise Permanent(f"not a file of the prediction history: {err}") from err
+
+
+def _of_queries(table: pa.Table, wanted: Collection[str], found: pa.Table) -> pa.Table:
+    """The rows of the found predictions' queries, and those that were asked for at the time of a wanted one."""
+    same = pc.is_in(table["query"], pc.unique(found["query"]).drop_null())
+    times = pa.array({one[:ID_TIME] for one in wanted}, pa.string())
+    near = pc.is_in(pc.utf8_slice_codeunits(table["prediction_id"], 0, ID_TIME), times)
+    named = pc.and_(pc.is_valid(table["query"]), pc.or_(same, near))
+    return table.filter(named).select(["prediction_id", "version", "trace_id", "query"])

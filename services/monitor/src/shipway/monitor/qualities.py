@@ -13,7 +13,10 @@ from shipway.monitor.quality import Answered, Quality, figures, maturity, mean_l
 from shipway.monitor.tables import label_counts, label_files, models, quality, quality_totals, usage
 from shipway.runtime.database import Transaction
 
-COUNTED = ("received", "doubled", "conflicting", "late", "misfit", "misdirected", "orphan", "too old", "not judged")
+COUNTED = (
+    *("received", "doubled", "conflicting", "late", "misfit", "misdirected", "orphan", "too old"),
+    *("not judged", "partial", "alike"),
+)
 _HOUR = timedelta(hours=1)
 
 
@@ -110,9 +113,7 @@ def _shown(hours: dict[datetime, list[Any]], output: str, now: datetime) -> dict
     ripe = maturity((Answered(at + _HOUR, n, sums.delays) for at, (n, sums) in hours.items()), now)
     return {
         **_summary(whole, output),
-        "maturity": []
-        if output == "ranking"
-        else [
+        "maturity": [
             {"age_s": m.age.total_seconds(), "predictions": m.predictions, "labelled": m.labelled, "share": m.share}
             for m in ripe
         ],
@@ -125,8 +126,9 @@ def _summary(both: list[Any], output: str) -> dict[str, Any]:
     estimate = mean_loss(sums)
     return {
         "predictions": number,
-        "labelled": sums.labelled,
-        "coverage": min(sums.labelled / number, 1.0) if number and output != "ranking" else None,
+        "labelled": sums.rows,
+        "queries": sums.labelled if output == "ranking" else None,
+        "coverage": min(sums.rows / number, 1.0) if number else None,
         "loss": asdict(estimate) if estimate else None,
         "metrics": figures(sums, output),
     }

@@ -1,7 +1,8 @@
 """How good answers were, by the labels of their predictions. Pure: sums that add up, and what they mean.
 
 The loss of a labelled answer is 0 to 1, so that versions can be compared by tests that need a bound: the Brier score
-(Brier 1950), halved where there are more than two classes; for regression the absolute error over the model's scale.
+(Brier 1950), halved where there are more than two classes; for regression the absolute error over the model's scale. Of
+a ranking the answer is that to a query, whatever rows it has, and the loss is 1 - NDCG (see rankings).
 """
 
 import math
@@ -32,6 +33,7 @@ class Judged:
     """One answer beside its label. ``chance``: of the label, for several classes or two; ``error``: of regression.
 
     ``stated`` is the probability that the answer stood for, and ``came`` whether it came so; both for calibration.
+    ``rows``: the predictions that it is made of, all the rows of a query.
     """
 
     loss: float
@@ -40,14 +42,16 @@ class Judged:
     error: float = math.nan
     stated: float = math.nan
     came: bool = False
+    rows: int = 1
 
 
 @dataclass
 class Quality:
     """Sums over labelled answers; of two sets of answers they add up to those of both, and can be taken off again.
 
-    ``delays`` counts labels by how long after the prediction they came (see AGES); ``stated``, ``came`` and ``binned``
-    are the sums of calibration, by ten equal parts of the stated probability.
+    ``labelled`` are answers: of a ranking queries, not rows. ``delays`` counts predictions by how long after them their
+    labels came (see AGES); ``stated``, ``came`` and ``binned`` are the sums of calibration, by ten equal parts of the
+    stated probability.
     """
 
     labelled: int = 0
@@ -62,13 +66,18 @@ class Quality:
     stated: list[float] = field(default_factory=lambda: [0.0] * BINS)
     came: list[int] = field(default_factory=lambda: [0] * BINS)
 
+    @property
+    def rows(self) -> int:
+        """How many predictions have their labels: of a ranking, those of queries whose rows all have one."""
+        return sum(self.delays)
+
     def count(self, judged: Judged, delay: timedelta, times: int = 1) -> None:
         """Adds an answer that was judged; with ``times`` -1 takes it off."""
         self.labelled += times
         self.loss_sum += times * judged.loss
         self.loss_square_sum += times * judged.loss**2
         self.correct += times * judged.correct
-        self.delays[bisect_left(AGES, delay)] += times
+        self.ripen(judged.rows, delay, times)
         if not math.isnan(judged.chance):
             self.log_loss_sum -= times * math.log(max(judged.chance, _LEAST_CHANCE))
         if not math.isnan(judged.error):
@@ -79,6 +88,10 @@ class Quality:
             self.binned[place] += times
             self.stated[place] += times * judged.stated
             self.came[place] += times * judged.came
+
+    def ripen(self, rows: int, delay: timedelta, times: int = 1) -> None:
+        """Adds predictions whose labels have come, and nothing of how good they are."""
+        self.delays[bisect_left(AGES, delay)] += times * rows
 
     def add(self, other: "Quality") -> None:
         """Adds another's sums."""
@@ -91,12 +104,12 @@ class Quality:
 class Judge:
     """Holds answers of one version against labels. ``scale``: the error of regression that is a loss of 1.
 
-    ``judges`` is False of a ranking: how good a row's score is depends on those of the other rows of its query, which
-    the record does not name. Its labels are filed, and have no loss.
+    ``ndcg_at``: of a ranking, so many of the best rows of each query count; None of other models. A ranking's rows are
+    not judged one by one: how good a score is depends on those of the other rows of its query (see rankings).
     """
 
-    def __init__(self, signature: Signature, scale: float = 1.0) -> None:
-        self.judges = signature.output != "ranking"
+    def __init__(self, signature: Signature, scale: float = 1.0, ndcg_at: int | None = None) -> None:
+        self.ndcg_at = ndcg_at
         self._output = signature.output
         self._outputs = signature.outputs_per_row
         self._scale = scale
@@ -105,7 +118,7 @@ class Judge:
     def judge(self, scores: Sequence[float], label: Value) -> Judged | None:
         """The answer beside its label; None where the label is none of the target's, or the scores are no answer's.
 
-        Not to be asked of a ranking (see ``judges``).
+        Not to be asked of a ranking.
         """
         if len(scores) != self._outputs or not all(map(math.isfinite, scores)):
             return None
@@ -139,7 +152,7 @@ def class_name(label: Value) -> str | None:
 
 @dataclass(frozen=True)
 class Estimate:
-    """The mean loss, and where it lies with 95 % confidence (normal approximation; None with fewer than 30 labels)."""
+    """The mean loss, and where it lies with 95 % confidence (normal approximation; None with fewer than 30 answers)."""
 
     mean: float
     low: float | None
@@ -179,6 +192,8 @@ def figures(quality: Quality, output: str) -> dict[str, float]:
     n = quality.labelled
     if n <= 0:
         return {}
+    if output == "ranking":
+        return {"ndcg": 1 - quality.loss_sum / n}
     if output == "regression":
         return {"mae": quality.error_sum / n, "rmse": math.sqrt(max(quality.error_square_sum / n, 0.0))}
     off = sum(abs(stated - came) for stated, came in zip(quality.stated, quality.came, strict=True))

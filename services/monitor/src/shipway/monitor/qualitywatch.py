@@ -4,6 +4,7 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
+from shipway.contract.signature import OF_NUMBERS
 from shipway.contract.spec import ModelSpec
 from shipway.monitor import partquality, partsums, qualities, worsening
 from shipway.monitor.bins import Bins
@@ -13,7 +14,6 @@ from shipway.monitor.tables import versions
 from shipway.monitor.worsening import Rule
 from shipway.runtime.database import Transaction
 
-NO_QUERIES = "not judged: the label of one row says nothing of the order of its query, and the record names no queries"
 WINDOWS_BEFORE = 4  # of quality_window, that a part's usual is taken from
 
 
@@ -33,15 +33,13 @@ async def found(
     tx: Transaction, model: str, spec: ModelSpec, version: int, window: Summary, bins: Bins, end: datetime
 ) -> list[Finding]:
     """Quality by labels that had time to come, calibration, and the quality to expect of the window's answers."""
-    if bins.output == "ranking":
-        return [worsening.not_judged(version, NO_QUERIES)]
     rule, said = rule_of(spec), spec.monitoring
     holdout = await _holdout(tx, model, version)
     ripe = end - spec.labels.mature_after
     hours, answered = await qualities.hours_between(tx, model, version, ripe - said.quality_window, ripe)
     judged = worsening.by_labels(version, hours, answered, holdout, bins.output, rule)
     judged += await _by_part(tx, model, spec, version, bins.output, holdout, ripe)
-    if bins.output == "regression":
+    if bins.output in OF_NUMBERS:
         return judged
     labelled, asked = await qualities.hours_between(tx, model, version, end - said.drift_window, end)
     coverage = min(sum(hour.labelled for hour in labelled) / asked, 1.0) if asked else None

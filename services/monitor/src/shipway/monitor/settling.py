@@ -5,7 +5,7 @@ A label that has changed is taken off the sums as it was, and added as it is, so
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -13,35 +13,28 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB, insert
 
 from shipway.contract.spec import Labels
-from shipway.monitor import partsums
+from shipway.monitor import partsums, queries
+from shipway.monitor.labelling import Answer
 from shipway.monitor.labels import DUE, alone, among, count, let_go
 from shipway.monitor.quality import Judge, Quality
+from shipway.monitor.rankings import relevance
 from shipway.monitor.tables import label_files, labels, models, quality, quality_totals
 from shipway.runtime.database import Transaction
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a prediction said: the version that gave it, when, its numbers, and the ``parts`` of the traffic that it is
-    in (None: they are not counted).
-    """
-
-    version: int
-    at: datetime
-    scores: tuple[float, ...]
-    parts: tuple[str, ...] | None = None
 
 
 async def settle(
     tx: Transaction, model: str, answers: Mapping[str, Answer], judges: Mapping[int, Judge], rule: Labels, now: datetime
 ) -> None:
-    """Counts labels whose answers are known; a label that has changed is taken off as it was, and added as it is."""
+    """Counts labels whose answers are known; a label that has changed is taken off as it was, and added as it is.
+
+    Those of a ranking's rows count once all of their query have one.
+    """
     await alone(tx, model)
     these = sa.select(labels).where(among(list(answers)), DUE).with_for_update()
     counts: Counter[str] = Counter()
     sums: defaultdict[tuple[int, datetime], Quality] = defaultdict(Quality)
     of_parts: defaultdict[tuple[int, datetime, str], Quality] = defaultdict(Quality)
-    found, too_old = [], []
+    found, too_old, of_queries = [], [], []
     for row in (await tx.execute(these)).all():
         answer = answers[row.prediction_id]
         judge = judges.get(answer.version)
@@ -52,11 +45,16 @@ async def settle(
             counts["too old"] += 1
             too_old.append(row.prediction_id)
             continue
-        if not judge.judges:
-            counts["not judged"] += row.counted is None
+        if judge.ndcg_at is not None:
+            if answer.query is None:
+                continue
+            counts["late"] += row.counted is None and delay > rule.mature_after
+            counts["not judged"] += row.counted is None and not answer.query
+            counts["misfit"] += relevance(row.label) is None
+            of_queries += [(row, answer)] if answer.query else []
             found.append((row, answer))
             continue
-        hour = answer.at.replace(minute=0, second=0, microsecond=0)
+        hour = _hour(answer.at)
         places = [sums[answer.version, hour]]
         if answer.parts:
             places += [of_parts[answer.version, hour, part] for part in (partsums.WHOLE, *answer.parts)]
@@ -72,12 +70,21 @@ async def settle(
             counts["misfit"] += 1
         found.append((row, answer))
     await let_go(tx, too_old)
+    changed = await queries.changes(tx, model, of_queries, judges) if of_queries else []
+    for version, standing, times in queries.both(changed):
+        if standing.state != "partial":
+            standing.count(sums[version, _hour(standing.at)], times)
+    counts.update(queries.counts(changed))
     await _mark_counted(tx, found)
-    await count(tx, model, +counts)
+    await count(tx, model, counts)
     await _add_sums(tx, model, sums)
     await partsums.add(tx, model, of_parts)
     for day in {answer.at.astimezone(UTC).date() for _, answer in found}:
         await _change_day(tx, model, day)
+
+
+def _hour(at: datetime) -> datetime:
+    return at.replace(minute=0, second=0, microsecond=0)
 
 
 async def loss_scale(tx: Transaction, model: str, proposed: float) -> float:
@@ -102,11 +109,14 @@ async def _mark_counted(tx: Transaction, found: list[tuple[Any, Answer]]) -> Non
         "settled_at": sa.func.now(),
         "earlier": sa.bindparam("before", type_=JSONB(none_as_null=True)),
         "parts": sa.bindparam("of_parts", type_=JSONB(none_as_null=True)),
+        "query": sa.bindparam("of_query"),
+        "query_rows": sa.bindparam("rows"),
     }
     rows = [
         {"id": row.prediction_id, "v": answer.version, "at": answer.at, "numbers": list(answer.scores)}
         | {"said": row.label, "before": _earlier(row)}
         | {"of_parts": list(answer.parts) if answer.parts is not None else None}
+        | {"of_query": answer.query or None, "rows": answer.query_rows if answer.query else None}
         for row, answer in found
     ]
     await tx.execute(sa.update(labels).where(this).values(**values, counted=sa.bindparam("said")), rows)

@@ -2,16 +2,18 @@
 
 By labels: ratios of sums over hours, whose variance is that between hours (the estimator of a ratio over clusters,
 Cochran 1977, 6.4; Student's t, as hours are few). Answers of an hour are alike, and would be surer than they are if
-each counted for itself. Without labels: a calibrated answer says by its own probability how likely it is right, so the
-mean of these estimates the accuracy (confidence-based performance estimation, NannyML); an alert, and never more.
+each counted for itself; an answer of a ranking is that to a query. Without labels: a calibrated answer says by its own
+probability how likely it is right, so the mean of these estimates the accuracy (confidence-based performance
+estimation, NannyML); an alert, and never more.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from scipy.special import chdtrc, stdtrit
 
+from shipway.bundle.metrics import HIGHER_IS_BETTER
 from shipway.monitor.judgement import Finding
 from shipway.monitor.quality import Quality, figures
 
@@ -19,8 +21,19 @@ QUALITY, CALIBRATION, ESTIMATED = "quality", "calibration", "estimated quality"
 SURE = 0.99  # of an interval; there is one a metric and day
 LEAST_HOURS = 8
 SIGNIFICANT = 1e-4
-METRICS = {"binary": ("accuracy", "log_loss"), "multiclass": ("accuracy", "log_loss"), "regression": ("mae", "rmse")}
-_SUMS = {"accuracy": "correct", "log_loss": "log_loss_sum", "mae": "error_sum", "rmse": "error_square_sum"}
+METRICS = {
+    "binary": ("accuracy", "log_loss"),
+    "multiclass": ("accuracy", "log_loss"),
+    "regression": ("mae", "rmse"),
+    "ranking": ("ndcg",),
+}
+_SUMS: Mapping[str, Callable[[Quality], float]] = {
+    "accuracy": lambda hour: hour.correct,
+    "log_loss": lambda hour: hour.log_loss_sum,
+    "mae": lambda hour: hour.error_sum,
+    "rmse": lambda hour: hour.error_square_sum,
+    "ndcg": lambda hour: hour.labelled - hour.loss_sum,
+}
 
 
 @dataclass(frozen=True)
@@ -66,14 +79,14 @@ def interval(metric: str, hours: Sequence[Quality]) -> Interval | None:
     known = [hour for hour in hours if hour.labelled > 0]
     if len(known) < LEAST_HOURS:
         return None
-    sums, counts = [getattr(hour, _SUMS[metric]) for hour in known], [hour.labelled for hour in known]
+    sums, counts = [_SUMS[metric](hour) for hour in known], [hour.labelled for hour in known]
     total, figure = sum(counts), sum(sums) / sum(counts)
     between = sum((s - figure * n) ** 2 for s, n in zip(sums, counts, strict=True))
     spread = float(stdtrit(len(known) - 1, (1 + SURE) / 2)) * math.sqrt(len(known) / (len(known) - 1) * between) / total
     low, high = figure - spread, figure + spread
     if metric == "rmse":
         return Interval(math.sqrt(figure), math.sqrt(max(low, 0)), math.sqrt(max(high, 0)))
-    return Interval(figure, max(low, 0.0), min(high, 1.0) if metric == "accuracy" else high)
+    return Interval(figure, max(low, 0.0), min(high, 1.0) if HIGHER_IS_BETTER[metric] else high)
 
 
 def by_labels(
@@ -91,11 +104,6 @@ def by_labels(
     if output in ("binary", "multiclass"):
         found.append(_calibration(version, whole, output, rule))
     return found
-
-
-def not_judged(version: int, why: str) -> Finding:
-    """That quality is not judged at all, and why."""
-    return _said(version, QUALITY, "", "insufficient", None, None, why)
 
 
 def by_probabilities(
@@ -119,15 +127,12 @@ def by_probabilities(
 def _beside(
     version: int, metric: str, found: Interval | None, whole: Quality, answered: int, holdout: float, rule: Rule
 ) -> Finding:
-    more = metric == "accuracy"
+    more = HIGHER_IS_BETTER[metric]
     limit = holdout * (1 - rule.drop if more else 1 + rule.drop)
     if rule.floor is not None and rule.metric == metric:
         limit = max(limit, rule.floor) if more else min(limit, rule.floor)
-    of = (
-        f"{whole.labelled:,} labelled answers, {min(whole.labelled / answered, 1):.0%} of all"
-        if answered
-        else "no answer"
-    )
+    what = f"queries with all labels, {whole.rows:,} rows," if metric == "ndcg" else "labelled answers,"
+    of = f"{whole.labelled:,} {what} {min(whole.rows / answered, 1):.0%} of all" if answered else "no answer"
     if found is None or whole.labelled < rule.min_labels:
         words = f"{of}; {rule.min_labels} in {LEAST_HOURS} hours are needed"
         return _said(version, QUALITY, metric, "insufficient", None, limit, words)

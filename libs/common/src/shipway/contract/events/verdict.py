@@ -20,7 +20,8 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True):
 class ModelApproved(Event, frozen=True, kw_only=True):
     """Every gate passed. Carries what the releaser needs, so that it reads nobody else's tables.
 
-    ``hold`` says why the version waits for a person's approval; empty: it is released by itself.
+    ``hold`` says why the version waits for a person's approval; empty: it is released by itself. ``ndcg_at``: of a
+    ranking, so many of the best rows of each query count; None of other models.
     """
 
     type: ClassVar[str] = "shipway.ModelApproved.v1"
@@ -36,6 +37,7 @@ class ModelApproved(Event, frozen=True, kw_only=True):
     prediction_log: dict[str, Any]
     hold: str = ""
     retirement: dict[str, Any] = msgspec.field(default_factory=dict)
+    ndcg_at: int | None = None
 
 
 class ModelRejected(Event, frozen=True, kw_only=True):

@@ -8,7 +8,6 @@ if TYPE_CHECKING:
 # Parameters of LightGBM that mean something for one kind of target only.
 _OF_RANKINGS = ("lambdarank_truncation_level", "lambdarank_norm")
 _OF_OTHERS = ("scale_pos_weight", "is_unbalance", "alpha", "tweedie_variance_power")
-_BY_LABELS = "quality by labels is not judged of a ranking: one row's label says nothing of the order of its query"
 
 
 def check_ranking(spec: "ModelSpec") -> None:
@@ -51,14 +50,10 @@ def _check_what_it_can_not_say(spec: "ModelSpec") -> None:
     ):
         if limit:
             raise ValueError(f"{field}: scores of a ranking state no probability and no value; remove it")
-    for field, said, remedy in (
-        ("monitoring.on_quality", spec.monitoring.on_quality == "degrade", "remove it"),
-        ("retirement.when_worse", spec.retirement.when_worse, "remove it; max_age and unused_for hold"),
-        ("release.loss_worse_by", spec.release.loss_worse_by != 0.02, "remove it"),
-        ("retraining.on", {"quality", "calibration", "estimated_quality"} & {*spec.retraining.on}, 'use "score_drift"'),
-    ):
-        if said:
-            raise ValueError(f"{field}: {_BY_LABELS}; {remedy}")
+    if by_probability := sorted({"calibration", "estimated_quality"} & {*spec.retraining.on}):
+        raise ValueError(
+            f'retraining.on: {by_probability[0]} is of probabilities, which a ranking has not; use "quality"'
+        )
     _check_params(spec, _OF_OTHERS, "a ranking")
 
 

@@ -112,7 +112,9 @@ class Monitoring(Section):
     quality_drop: float = later(
         0.1, gt=0, lt=1, description="how much worse than on the holdout, in shares of the figure there, is too much"
     )
-    min_labels: int = later(200, ge=30, description="fewer labelled predictions are no evidence of quality")
+    min_labels: int = later(
+        200, ge=30, description="fewer labelled predictions, or queries, are no evidence of quality"
+    )
     max_calibration_error: float = later(
         0.1, gt=0, lt=1, description="mean gap between predicted and observed that is too much; see also gates"
     )

@@ -93,7 +93,7 @@ def quality(
     for version in versions:
         estimates = [mean_loss(sums[version, m]) if (version, m) in sums else None for m in at]
         losses.append(Series(f"version {version}", [e.mean if e else None for e in estimates], tone_of(version)))
-    labelled = _by_moment({key: of.labelled for key, of in sums.items()})
+    labelled = _by_moment({key: of.rows for key, of in sums.items()})
     predicted = _by_moment(answered)
     covered = [min(labelled.get(m, 0) / predicted[m], 1.0) if predicted.get(m) else None for m in at]
     coverage = Plot("Labelled share", at, [Series("labelled", covered, 5)], "share", high=1.0)

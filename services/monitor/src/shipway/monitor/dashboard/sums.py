@@ -14,6 +14,9 @@ from shipway.monitor.quality import Quality
 from shipway.monitor.tables import quality, quality_totals, usage
 from shipway.runtime.database import Transaction
 
+_DELAYS = sa.func.jsonb_array_elements_text(quality.c.sums["delays"]).table_valued("value")
+# Of an hour: the predictions that its labelled answers are made of.
+_ROWS = sa.select(sa.func.sum(sa.cast(_DELAYS.c.value, sa.BigInteger))).scalar_subquery()
 _EPOCH = sa.text("timestamptz '1970-01-01 00:00:00+00'")
 
 
@@ -68,14 +71,16 @@ async def qualities(
             _total("labelled"),
             _total("loss_sum"),
             _total("loss_square_sum"),
+            sa.func.sum(_ROWS).label("rows"),
         )
         .where(quality.c.model == name, quality.c.hour >= since)
         .group_by(quality.c.version, at)
     )
-    return {
-        (row.version, row.at): Quality(int(row.labelled), row.loss_sum, row.loss_square_sum)
-        for row in (await tx.execute(statement)).all()
-    }
+    found = {}
+    for row in (await tx.execute(statement)).all():
+        found[row.version, row.at] = total = Quality(int(row.labelled), row.loss_sum, row.loss_square_sum)
+        total.ripen(int(row.rows), timedelta(0))  # when the labels came is not asked
+    return found
 
 
 def _total(what: str) -> sa.Label[float]:

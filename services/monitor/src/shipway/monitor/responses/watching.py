@@ -6,7 +6,7 @@ from pydantic import BaseModel
 
 
 class Loss(BaseModel):
-    """The mean loss, 0 to 1, and where it lies with 95 % confidence (null with fewer than 30 labels)."""
+    """The mean loss, 0 to 1, and where it lies with 95 % confidence (null with fewer than 30 labels, or queries)."""
 
     mean: float
     low: float | None
@@ -14,7 +14,9 @@ class Loss(BaseModel):
 
 
 class Ripening(BaseModel):
-    """Of ``predictions`` older than ``age_s``, ``labelled`` had their label by that age."""
+    """Of ``predictions`` older than ``age_s``, ``labelled`` had their label by that age; of a ranking, their query all
+    of its labels.
+    """
 
     age_s: float
     predictions: int
@@ -23,11 +25,15 @@ class Ripening(BaseModel):
 
 
 class QualityOfDay(BaseModel):
-    """Predictions of a UTC day, and how good those with a label were. ``coverage``: the share of them, 0 to 1."""
+    """Predictions of a UTC day, and how good those with a label were. ``coverage``: the share of them, 0 to 1.
+
+    Of a ranking ``labelled`` are the rows of ``queries`` whose rows all have one, and a query has one loss.
+    """
 
     day: date
     predictions: int
     labelled: int
+    queries: int | None = None
     coverage: float | None
     loss: Loss | None
     metrics: dict[str, float]
@@ -39,6 +45,7 @@ class VersionQuality(BaseModel):
     version: int
     predictions: int
     labelled: int
+    queries: int | None = None
     coverage: float | None
     loss: Loss | None
     metrics: dict[str, float]
@@ -49,7 +56,8 @@ class VersionQuality(BaseModel):
 class LabelCounts(BaseModel):
     """What became of a model's labels. ``waiting`` for their prediction; ``orphan``: it was not found in time;
     ``too_old``: it is older than labels are taken for; ``misfit``: none of the target's values;
-    ``not_judged``: of a ranking, whose rows are not judged one by one.
+    ``not_judged``: of a ranking's row whose client named no query. ``partial`` and ``alike`` are queries of a ranking:
+    those of which some rows have no label, and those whose rows are all equally relevant.
     """
 
     received: int
@@ -61,6 +69,8 @@ class LabelCounts(BaseModel):
     orphan: int
     too_old: int
     not_judged: int
+    partial: int
+    alike: int
     waiting: int
 
 

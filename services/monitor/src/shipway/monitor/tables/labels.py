@@ -26,8 +26,12 @@ labels = sa.Table(
     sa.Column("settled_at", TIME),
     sa.Column("earlier", JSONB),
     sa.Column("parts", JSONB),  # of the traffic, that its prediction is in; null where they are not counted
+    # Of a ranking: the query that its prediction was of, by a hash, and how many rows that has.
+    sa.Column("query", sa.Text),
+    sa.Column("query_rows", sa.Integer),
     sa.Index("labels_due", "model", "due_at", postgresql_where=sa.text("counted is distinct from label")),
     sa.Index("labels_by_time", "model", "predicted_at"),
+    sa.Index("labels_by_query", "model", "query", postgresql_where=sa.text("query is not null")),
 )
 
 label_counts = sa.Table(

@@ -99,4 +99,5 @@ signatures = sa.Table(
     sa.Column("version", sa.Integer, primary_key=True),
     sa.Column("signature", JSONB, nullable=False),
     sa.Column("prediction_log", JSONB, nullable=False),
+    sa.Column("ndcg_at", sa.Integer),  # of a ranking, as it was judged
 )
