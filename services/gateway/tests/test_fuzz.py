@@ -50,9 +50,8 @@ def to_our_model(case: Any) -> None:
     """Every other case meets the model that is there."""
     if case.path == "/predict" and isinstance(case.body, dict) and len(str(case.body)) % 2:
         case.body |= {"models": ["m"], "row": ROW}
-        case.body.pop("rows", None)
-        case.body.pop("group", None)
-        case.body.pop("client_ids", None)
+        for name in ("rows", "columns", "data", "group", "client_ids"):
+            case.body.pop(name, None)
     if "table" in (case.path_parameters or {}) and len(str(case.path_parameters["table"])) % 2:
         case.path_parameters |= {"table": "people", "key": "7"}
     if "model" in (case.path_parameters or {}) and len(str(case.path_parameters["model"])) % 2:
@@ -184,6 +183,33 @@ ROWS: list[Any] = [
     {"size": 1.0, "colour": "red", "__proto__": 1},
     {"": 1},
 ]
+
+
+SPLIT: list[Any] = [
+    {"columns": ["size", "colour"], "data": [[1e308 * 10, "red"]]},
+    {"columns": ["size", "colour"], "data": [[10**400, "red"]]},
+    {"columns": ["size", "size"], "data": [[1, 2]]},
+    {"columns": ["s" * 50_000], "data": [[1]]},
+    {"columns": [f"c{i}" for i in range(5000)], "data": [[0] * 5000]},
+    {"columns": ["size", "colour"], "data": [[1, "red"], [1, "red", 2]]},
+    {"columns": ["size", "colour"], "data": [{"size": 1, "colour": "red"}]},
+    {"columns": ["size", "colour"], "data": [[1, ["red"]]]},
+    {"columns": [], "data": [[]]},
+    {"columns": [], "data": [[]] * 20_000},
+    {"columns": {"size": 0}, "data": [[1]]},
+    {"columns": ["\x00", "\ud800"], "data": [[1, 2]]},
+]
+
+
+@pytest.mark.parametrize("path", ["/predict/m", "/predict"])
+@pytest.mark.parametrize("body", SPLIT)
+async def test_odd_columns_and_data_are_refused_by_name(rest: httpx.AsyncClient, path: str, body: Any) -> None:
+    asked = body if path == "/predict/m" else body | {"models": ["m"]}
+    answer = await rest.post(path, content=json.dumps(asked))
+    assert answer.status_code in (400, 422), answer.text
+    assert len(answer.content) < 10_000
+    good = {"columns": ["size", "colour"], "data": [[1.0, "red"]]}
+    assert (await rest.post("/predict/m", json=good)).status_code == 200, "and nobody else is harmed"
 
 
 @pytest.mark.parametrize("row", ROWS)

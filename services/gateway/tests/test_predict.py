@@ -28,7 +28,21 @@ WRONG: list[tuple[Any, str]] = [
     ({"rows": [ROW], "client_ids": ["a", "b"]}, "client_ids"),
     ({"lines": [ROW]}, "body"),
     ({"rows": [ROW] * 6}, "rows"),
+    ({"columns": ["size", "colour"], "data": [[1, "red"], ["big", "red"]]}, "rows[1].size"),
+    ({"columns": ["colour"], "data": [["red"]]}, "rows[0].size"),
+    ({"columns": ["size", "colour", "sise"], "data": [[1, "red", 1]]}, "rows[0].sise"),
+    ({"columns": ["size", "size"], "data": [[1, 1]]}, "columns"),
+    ({"columns": ["size", "colour"], "data": [[1, "red"], [1]]}, "data[1]"),
+    ({"columns": ["size", "colour"], "data": [[1, "red"], 1]}, "data[1]"),
+    ({"columns": ["size", "colour"], "data": []}, "rows"),
+    ({"columns": ["size", "colour"], "data": [[1, "red"]] * 6}, "rows"),
+    ({"columns": ["size", "colour"], "data": [[1, "red"]], "client_ids": []}, "client_ids"),
+    ({"columns": ["size", "colour"], "data": [[1, "red"]], "row": ROW}, "rows"),
+    ({"columns": ["size", "colour"]}, "columns"),
+    ({"data": [[1, "red"]]}, "columns"),
+    ({"columns": ["size", "colour"], "data": [[1, "red"]], "index": [0]}, "body"),
 ]
+NAMES = [f"c{i}" for i in range(40)]
 TRACE = "00-" + "a" * 32 + "-" + "b" * 16 + "-01"
 
 
@@ -89,6 +103,26 @@ async def test_what_can_not_be_explained_is_refused_and_no_failure_of_the_versio
     await gateway.sink.close(30)
     outcomes = [one for m in gateway.logged for one in decode_batch(m.value)["outcome"].to_pylist()]
     assert outcomes == ["refused", "refused"]
+
+
+async def test_columns_may_be_named_once(gateways: Any, predictors: Any) -> None:
+    gateway = await gateways()
+    gateway.wants((1, "champion", 1.0))
+    await gateway.knows(predictors[0], 1)
+    data = [[i / 7, "red"] for i in range(40)]
+    named = await gateway.ask({"rows": [{"size": size, "colour": colour} for size, colour in data]})
+    swapped = [[colour, size] for size, colour in data]
+    for body in (
+        {"columns": ["size", "colour"], "data": data, "client_ids": NAMES},
+        {"columns": ["colour", "size"], "data": swapped},
+        {"data": swapped, "columns": ["colour", "size"], "explain": True},
+    ):
+        answer = await gateway.ask(body)
+        assert answer.status_code == named.status_code == 200
+        assert answer.json()["version"] == 1 and len(answer.json()["predictions"]) == 40
+        assert ("base" in answer.json()["predictions"][0]) is body.get("explain", False)
+    assert len({ask.values for ask in predictors[0].asks if ask.model}) == 1, "the same numbers"
+    assert [ask.client_ids for ask in predictors[0].asks if ask.model] == [None, NAMES, None, None]
 
 
 async def test_every_wrong_field_is_named(gateways: Any, predictors: Any) -> None:

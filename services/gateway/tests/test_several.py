@@ -55,6 +55,18 @@ async def test_each_model_answers_and_is_on_record_as_if_asked_alone(gateway: An
     assert [a.client_ids for a in asks] == [["mine"], ["mine"]]
 
 
+async def test_columns_may_be_named_once_and_each_model_takes_its_own(gateway: Any, predictors: Any) -> None:
+    gateway.wants((2, "champion", 1.0), model="n", signature=VALUE | {"output": "regression"}, generation=2)
+    await gateway.knows(predictors[0], 1, 2, models=TWO)
+    body = {"models": TWO, "columns": ["age", "size", "colour"], "data": [[7, 1.5, "red"], [8, 2.5, "red"]]}
+    answer = await gateway.http.post("/predict", json=body)
+    assert answer.status_code == 200, answer.text
+    values = {ask.model: rows.matrix(ask, 2).tolist() for p in predictors for ask in p.asks if ask.model}
+    assert values == {"m": [[1.5, 0], [2.5, 0]], "n": [[1.5, 7], [2.5, 8]]}
+    refused = await gateway.http.post("/predict", json=body | {"columns": ["age", "size", "color"]})
+    assert refused.json()["errors"][0]["field"] == "rows[0].color"
+
+
 async def test_a_slow_model_has_its_own_time_and_costs_the_others_nothing(gateway: Any, predictors: Any) -> None:
     slow(predictors, "n")
     begun = time.monotonic()

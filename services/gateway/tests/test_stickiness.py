@@ -26,7 +26,13 @@ def test_keys_spread_evenly_and_otherwise_in_the_next_canary() -> None:
     assert both < 0.03 * len(keys)
 
 
-@given(st.binary(max_size=60) | st.sampled_from([b"[" * 100_000, b'{"rows": [1]}', b'{"rows": [{"x": [1]}]}', b"{}"]))
+ODD = [b"[" * 100_000, b'{"rows": [1]}', b'{"rows": [{"x": [1]}]}', b"{}"]
+ODD += [b'{"columns": ["x"], "data": []}', b'{"columns": ["x"], "data": [[]]}', b'{"columns": ["x"], "data": [1]}']
+
+
+@given(
+    st.binary(max_size=60) | st.sampled_from([b"[" * 100_000, b'{"rows": [1]}', b'{"rows": [{"x": [1]}]}', b"{}", *ODD])
+)
 def test_a_body_that_is_no_request_has_no_key(body: bytes) -> None:
     assert Stickiness("feature", "x", "s").place([], None, body) is None
 
@@ -38,6 +44,7 @@ def test_a_body_that_is_no_request_has_no_key(body: bytes) -> None:
         (b'{"row": {"x": "a", "y": 1}}', b'{"rows": [{"y": 2, "x": "a"}], "client_ids": ["c"]}'),
         (b'{"row": {"x": 1.5}}', b'{"row": {"x": 1.50}}'),
         (b'{"row": {"x": true}}', b'{"row": {"x": true}}'),
+        (b'{"row": {"x": "a"}}', b'{"columns": ["y", "x"], "data": [[1, "a"], [1, "b"]]}'),
     ],
 )
 def test_the_same_value_of_a_feature_is_the_same_key(one: bytes, other: bytes) -> None:
@@ -111,6 +118,7 @@ async def test_a_feature_keeps_its_version_and_without_a_key_requests_are_drawn(
     await gateway.knows(predictors[0], 1, 2)
     for size in range(8):
         bodies = [{"row": {"size": size, "colour": "red"}}, {"rows": [{"size": float(size), "colour": None}] * 2}]
+        bodies.append({"columns": ["colour", "size"], "data": [["red", size], ["red", 99]]})
         assert len({(await gateway.ask(body)).json()["version"] for body in bodies}) == 1
     drawn = {(await gateway.ask({"row": {"size": None, "colour": "red"}})).json()["version"] for _ in range(30)}
     assert drawn == {1, 2}

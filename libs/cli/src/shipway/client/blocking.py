@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 from shipway.client.addresses import Addresses
 from shipway.client.answers import KnownLabel, Predictions
@@ -14,6 +14,9 @@ from shipway.client.journey import Journey
 from shipway.contract.events import CommandAnswered, OperatorAction, SubjectForgotten
 from shipway.contract.spec import ModelSpec
 from shipway.runtime.objects import ObjectStore
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 T = TypeVar("T")
 
@@ -117,7 +120,7 @@ class Shipway:
     def predict(
         self,
         model: str,
-        rows: Sequence[Mapping[str, Any]],
+        rows: "Sequence[Mapping[str, Any]] | pd.DataFrame",
         *,
         client_ids: Sequence[str] | None = None,
         explain: bool = False,
@@ -128,7 +131,7 @@ class Shipway:
     def predict_several(
         self,
         models: Sequence[str] | str,
-        rows: Sequence[Mapping[str, Any]],
+        rows: "Sequence[Mapping[str, Any]] | pd.DataFrame",
         *,
         aggregate: Literal["all", "first", "mean", "vote"] = "all",
         require: Literal["all", "any"] | int = "all",

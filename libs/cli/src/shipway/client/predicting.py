@@ -3,15 +3,19 @@
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
 from shipway.client.answers import KnownLabel, Prediction, Predictions
 from shipway.client.calls import Calls
 from shipway.client.errors import ShipwayError
 from shipway.client.follow import following
+from shipway.client.rowsbody import rows_body
 from shipway.contract import topics
 from shipway.contract.signature import Signature, parse_signature
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 LABELS_A_REQUEST = 1000
 
@@ -22,17 +26,19 @@ class Predicting(Calls):
     async def predict(
         self,
         model: str,
-        rows: Sequence[Mapping[str, Any]],
+        rows: "Sequence[Mapping[str, Any]] | pd.DataFrame",
         *,
         client_ids: Sequence[str] | None = None,
         explain: bool = False,
     ) -> Predictions:
-        """Predictions for rows of named features; ``explain`` asks for what each feature contributed.
+        """Predictions for rows of named features, or of a DataFrame whose columns are features.
+
+        ``explain`` asks for what each feature contributed.
 
         Raises:
             Refused: with every wrong field. Unreachable: the gateway does not answer.
         """
-        body: dict[str, Any] = {"rows": list(rows)}
+        body = rows_body(rows)
         if client_ids is not None:
             body["client_ids"] = list(client_ids)
         if explain:
@@ -44,7 +50,7 @@ class Predicting(Calls):
     async def predict_several(
         self,
         models: Sequence[str] | str,
-        rows: Sequence[Mapping[str, Any]],
+        rows: "Sequence[Mapping[str, Any]] | pd.DataFrame",
         *,
         aggregate: Literal["all", "first", "mean", "vote"] = "all",
         require: Literal["all", "any"] | int = "all",
@@ -58,7 +64,7 @@ class Predicting(Calls):
         Raises:
             Refused: too few answered, with every model's reason, or a wrong field. Unreachable: as of predict.
         """
-        body: dict[str, Any] = {"rows": list(rows), "aggregate": aggregate, "require": require, "later": later}
+        body = rows_body(rows) | {"aggregate": aggregate, "require": require, "later": later}
         body |= {"group": models} if isinstance(models, str) else {"models": list(models)}
         if timeout_ms is not None:
             body["timeout_ms"] = timeout_ms if isinstance(timeout_ms, int) else dict(timeout_ms)

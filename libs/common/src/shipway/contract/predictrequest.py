@@ -15,6 +15,7 @@ import numpy as np
 
 from shipway.contract.rowencoding import EXACT
 from shipway.contract.signature import Signature
+from shipway.contract.splitrows import SplitRows
 
 _FEW = 8  # rows; their least and largest number are found sooner without numpy
 _TYPES: dict[str, type] = {"number": float, "category": str, "boolean": bool}
@@ -24,15 +25,17 @@ _small = math.hypot
 
 
 class PredictRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The body: ``rows``, or one ``row``; ``client_ids`` name the rows in the client's own words.
+    """The body: ``rows``, or one ``row``, or ``columns`` with ``data`` (see splitrows).
 
-    ``explain`` asks for what each feature contributed.
+    ``client_ids`` name the rows in the client's own words; ``explain`` asks for what each feature contributed.
     """
 
     rows: list[Any] | None = None
     row: dict[str, Any] | None = None
     client_ids: list[str] | None = None
     explain: bool = False
+    columns: list[str] | None = None
+    data: list[Any] | None = None
 
 
 class PlainRequests:
@@ -47,9 +50,11 @@ class PlainRequests:
         names = {f"f{i}": feature.name for i, feature in enumerate(features)}
         fields = [(f"f{i}", _TYPES[feature.type]) for i, feature in enumerate(features)]
         row: Any = msgspec.defstruct("Row", fields, rename=names, forbid_unknown_fields=True, frozen=True, gc=False)
-        rows = [("rows", list[row] | None, None), ("row", row | None, None)]
+        rows: list[Any] = [("rows", list[row] | None, None), ("row", row | None, None)]
+        rows += [("columns", None, None), ("data", None, None)]
         request = msgspec.defstruct("Request", rows, bases=(PredictRequest,), frozen=True)
         self._read: Callable[[bytes], Any] = msgspec.json.Decoder(request).decode
+        self._split = SplitRows(signature, PredictRequest)
         self._pack = struct.Struct(f"<{len(features)}d").pack
         self._codes = [
             (i, {category: float(code) for code, category in enumerate(feature.categories)})
@@ -59,14 +64,20 @@ class PlainRequests:
 
     def read(self, body: bytes) -> PredictRequest | None:
         """The request, whose rows are for ``numbers``; None where something is unusual."""
+        found: PredictRequest | None
         try:
-            found: PredictRequest = self._read(body)
+            found = self._read(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return None
+            found = self._split.read(body)
         return found
 
-    def numbers(self, rows: Sequence[Any]) -> bytes | None:
-        """The rows as the rows protocol has them; None where something is unusual."""
+    def numbers(self, rows: Sequence[Any], columns: Sequence[str] | None = None) -> bytes | None:
+        """The rows (of ``columns``, where these are named once) as the rows protocol has them.
+
+        None where something is unusual.
+        """
+        if columns is not None:
+            return self._split.numbers(columns, rows)
         plain = [_values(row) for row in rows]
         if len(plain) == 1 and not self._codes and _small(*plain[0]) < EXACT / 2:
             return self._pack(*plain[0])

@@ -6,7 +6,7 @@ from shipway.contract.rowencoding import InvalidRows
 from shipway.contract.rows import as_bytes
 from shipway.gateway.asked import Asked
 from shipway.gateway.asking import Asker, starting
-from shipway.gateway.requests import TIMEOUT, checked_rows, parse_request, shorten, wrong_rows
+from shipway.gateway.requests import TIMEOUT, checked_rows, named, parse_request, shorten, wrong_rows
 from shipway.runtime.direct import Exchange
 from shipway.runtime.http import (
     ClientGone,
@@ -115,12 +115,13 @@ class PredictApp:
         request = plain.read(body) if plain is not None else None
         if plain is not None and request is not None:
             rows, client_ids = checked_rows(request, most)
-            values = plain.numbers(rows)
+            values = plain.numbers(rows, request.columns)
             if values is not None:
                 asked.explain = request.explain
                 return len(rows), values, client_ids
         request = parse_request(body)
-        rows, client_ids = checked_rows(request, most)
+        sent, client_ids = checked_rows(request, most)
+        rows = named(request, sent)
         asked.explain, asked.rows = request.explain, rows
         try:
             return len(rows), as_bytes(self._asker.encoded(asked, rows)), client_ids

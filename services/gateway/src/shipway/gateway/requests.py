@@ -4,14 +4,20 @@ from typing import Any
 
 import msgspec
 
+from shipway.contract.errors import InvalidField
 from shipway.contract.inferpaths import TIMEOUT_HEADER
 from shipway.contract.predictrequest import PredictRequest
 from shipway.contract.rowencoding import InvalidRows
+from shipway.contract.splitrows import named_rows
 from shipway.gateway.asked import Asked
 from shipway.runtime.http import Problem
 
 TIMEOUT = TIMEOUT_HEADER.encode()
 _MAX_ID = 200
+_FORMS = (
+    'send {"rows": [{feature: value, ...}, ...]}, one {"row": {...}}, '
+    'or {"columns": [feature, ...], "data": [[value, ...], ...]}'
+)
 _decode = msgspec.json.Decoder(PredictRequest).decode
 
 
@@ -30,20 +36,36 @@ def parse_request(body: bytes) -> PredictRequest:
 
 
 def checked_rows(request: PredictRequest, max_rows: int) -> tuple[list[Any], list[str] | None]:
-    """The rows of a request that was read, and the client's names for them.
+    """The rows of a request that was read, as it has them, and the client's names for them; see ``named``.
 
     Raises:
         Problem: 422, there are none, too many, or names that do not fit them.
     """
-    if (request.rows is None) == (request.row is None):
-        raise wrong("rows", 'send {"rows": [{feature: value, ...}, ...]}, or one {"row": {...}}')
-    rows = request.rows if request.rows is not None else [request.row]
+    if (request.columns is None) != (request.data is None):
+        raise wrong("columns", f"and data go together; {_FORMS}")
+    if (request.rows is not None) + (request.row is not None) + (request.data is not None) != 1:
+        raise wrong("rows", _FORMS)
+    rows = request.rows or request.data or ([] if request.row is None else [request.row])
     if not 1 <= len(rows) <= max_rows:
         raise wrong("rows", f"has {len(rows)} rows; 1 to {max_rows} are allowed")
     ids = request.client_ids
     if ids is not None and (len(ids) != len(rows) or any(len(i) > _MAX_ID for i in ids)):
         raise wrong("client_ids", f"must be one a row, {_MAX_ID} characters at most")
     return rows, ids
+
+
+def named(request: PredictRequest, rows: list[Any]) -> list[Any]:
+    """The rows of a request as objects of names and values.
+
+    Raises:
+        Problem: 422, columns or values do not fit.
+    """
+    if request.columns is None:
+        return rows
+    try:
+        return named_rows(request.columns, rows)
+    except InvalidField as err:
+        raise wrong(err.field, err.problem) from err
 
 
 def wrong_rows(err: InvalidRows) -> Problem:

@@ -20,7 +20,7 @@ from shipway.gateway.asked import Asked
 from shipway.gateway.asking import Asker
 from shipway.gateway.ensemble import Aggregate, Answer, Failure, Require, Unanswered, combine
 from shipway.gateway.groups import Groups
-from shipway.gateway.requests import checked_rows, wrong, wrong_rows
+from shipway.gateway.requests import checked_rows, named, wrong, wrong_rows
 from shipway.runtime.http import Problem
 
 SEVERAL = Counter("shipway_gateway_several_total", "Requests to several models, by how they ended.", ["outcome"])
@@ -77,7 +77,8 @@ class Several:
             raise Problem(422, f"the body does not fit: {err}", errors=[("body", str(err))]) from err
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as err:
             raise Problem(400, f"the body is not JSON: {err}") from err
-        rows, client_ids = checked_rows(request, self._asker.limits.rows)
+        sent, client_ids = checked_rows(request, self._asker.limits.rows)
+        rows = named(request, sent)
         if request.explain:
             raise wrong("explain", "is for one model at a time: POST /predict/{model}")
         models = self._models(request)

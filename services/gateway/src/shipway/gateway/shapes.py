@@ -9,12 +9,14 @@ from shipway.runtime.openapi import ProblemDocument
 
 
 class PredictBody(BaseModel):
-    """Rows of named features (or one row)."""
+    """Rows of named features, or one row; or ``columns`` named once, and ``data``, a list of values a row."""
 
     model_config = ConfigDict(extra="forbid")
 
     rows: list[dict[str, Any]] | None = None
     row: dict[str, Any] | None = None
+    columns: list[str] | None = None
+    data: list[list[Any]] | None = None
     client_ids: list[str] | None = None
     explain: bool = False
 

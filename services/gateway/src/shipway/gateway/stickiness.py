@@ -17,6 +17,8 @@ from shipway.contract.rowencoding import category_text
 class _Rows(msgspec.Struct, frozen=True):
     rows: list[Any] | None = None
     row: Any = None
+    columns: list[str] | None = None
+    data: list[list[Any]] | None = None
 
 
 _decode = msgspec.json.Decoder(_Rows).decode
@@ -74,4 +76,6 @@ def _rows_in(body: bytes) -> Sequence[Any]:
         request = _decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return ()
+    if request.columns and request.data:
+        return (dict(zip(request.columns, request.data[0], strict=False)),)
     return request.rows or (() if request.row is None else (request.row,))
