@@ -47,17 +47,21 @@ def columns(rows: int = 1, **changes: Any) -> list[Any]:
     return [pa.array(changes.get(f.name, [getattr(RECORD, f.name)] * rows), f.type) for f in SCHEMA]
 
 
-def test_rows_told_by_column_are_the_same_records_as_told_one_by_one() -> None:
-    """Calls of different models, widths, samples and outputs, and refusals between them."""
+@pytest.mark.parametrize("as_bytes", [(), (1,), (0, 1, 2)], ids=["texts", "both", "bytes"])
+@pytest.mark.parametrize("refusals", [True, False])
+def test_rows_told_by_column_are_the_same_records_as_told_one_by_one(as_bytes: Any, refusals: bool) -> None:
+    """Calls of different models, widths, samples and outputs, and refusals between them; ids as texts, or as bytes."""
     rng = np.random.default_rng(1)
     calls = [(3, 4, 1, None), (1, 2, 3, np.array([False])), (5, 4, 1, np.array([True, False, True, True, False]))]
     parts: list[PredictionRecord | AnsweredRows] = []
     singly: list[PredictionRecord] = []
     for number, (count, width, outputs, sampled) in enumerate(calls):
-        ids = [f"p{number}-{i}" for i in range(count)]
+        raw = rng.bytes(16 * count) if number in as_bytes else b""
+        ids = [raw[16 * i : 16 * i + 16].hex() if raw else f"p{number}-{i}" for i in range(count)]
+        traces = ids if raw else [None, *ids[1:]]
         call = AnsweredRows(
-            prediction_ids=ids,
-            trace_ids=[None, *ids[1:]],
+            prediction_ids=raw or ids,
+            trace_ids=raw or traces,
             client_ids=ids if number else None,
             at=RECORD.at,
             model=f"m{number}",
@@ -71,7 +75,7 @@ def test_rows_told_by_column_are_the_same_records_as_told_one_by_one() -> None:
             scores=rng.normal(size=(count, outputs)),
         )
         refused = replace(RECORD, outcome="refused", reason="503", version=None, features=None, scores=None)
-        parts += [call.rows(0, 1), call.rows(1, count), refused]
+        parts += [call.rows(0, 1), call.rows(1, count), *([refused] if refusals else [])]
         for i in range(count):
             kept = sampled is None or bool(sampled[i])
             singly.append(
@@ -87,12 +91,12 @@ def test_rows_told_by_column_are_the_same_records_as_told_one_by_one() -> None:
                     reason=None,
                     latency_us=number,
                     client_id=ids[i] if number else None,
-                    trace_id=call.trace_ids[i],
+                    trace_id=traces[i],
                     features=call.features[i].tolist() if kept else None,
                     scores=call.scores[i].tolist(),
                 )
             )
-        singly.append(refused)
+        singly += [refused] if refusals else []
     parts = [part for part in parts if isinstance(part, PredictionRecord) or len(part)]
     wanted = pa.Table.from_pylist([{f.name: getattr(r, f.name) for f in SCHEMA} for r in singly], SCHEMA)
     assert decode_batch(encode_batch(parts, "s", "i").value).equals(wanted)

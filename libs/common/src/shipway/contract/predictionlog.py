@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 Matrix = npt.NDArray[np.float64]
+ID_BYTES = 16
 Outcome = Literal["answered", "refused", "failed"]
 
 SCHEMA = pa.schema(
@@ -59,12 +60,12 @@ class PredictionRecord:
 class AnsweredRows:
     """The records of the rows that one call answered, told by column: a record an object would cost what scoring costs.
 
-    ``features`` (rows, features) and ``scores`` (rows, outputs) as in PredictionRecord; ``sampled`` (rows,) says whose
-    features are kept, None all of them.
+    Ids are texts, or bytes, 16 a row, which are written as 32 hexadecimal digits each. ``features`` (rows, features)
+    and ``scores`` (rows, outputs) as in PredictionRecord; ``sampled`` (rows,) says whose features are kept, None all.
     """
 
-    prediction_ids: Sequence[str]
-    trace_ids: Sequence[str | None]
+    prediction_ids: Sequence[str] | bytes
+    trace_ids: Sequence[str | None] | bytes
     client_ids: Sequence[str | None] | None
     at: datetime
     model: str
@@ -78,15 +79,15 @@ class AnsweredRows:
     scores: Matrix
 
     def __len__(self) -> int:
-        return len(self.prediction_ids)
+        return len(self.scores)
 
     def rows(self, start: int, stop: int) -> "AnsweredRows":
         """Some of the rows."""
-        part = slice(start, stop)
+        part, ids = slice(start, stop), slice(ID_BYTES * start, ID_BYTES * stop)
         return replace(
             self,
-            prediction_ids=self.prediction_ids[part],
-            trace_ids=self.trace_ids[part],
+            prediction_ids=self.prediction_ids[ids if isinstance(self.prediction_ids, bytes) else part],
+            trace_ids=self.trace_ids[ids if isinstance(self.trace_ids, bytes) else part],
             client_ids=self.client_ids[part] if self.client_ids is not None else None,
             features=self.features[part],
             sampled=self.sampled[part] if self.sampled is not None else None,

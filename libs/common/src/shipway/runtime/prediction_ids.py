@@ -29,7 +29,4 @@ def new_ids(count: int) -> bytes:
 
 def as_text(joined: bytes) -> list[str]:
     """Joined ids as people see them: 32 hexadecimal digits each."""
-    text = joined.hex()
-    if len(text) == 32:
-        return [text]
-    return [text[i : i + 32] for i in range(0, len(text), 32)]
+    return joined.hex(" ", 16).split(" ") if joined else []

@@ -154,7 +154,8 @@ class PredictionSink:
             if not parts:
                 return
             self._being_written = len(parts)
-            place = await asyncio.to_thread(self._spool.write, self._batch(parts))
+            # Encoding as well: of many rows it takes longer than what waits for the loop should.
+            place = await asyncio.to_thread(lambda: self._spool.write(self._batch(parts)))
             self._being_written = 0
             for part in parts:
                 self._waiting.popleft()

@@ -116,8 +116,8 @@ class RowServer:
             serving,
             wanted,
             scores[:, : serving.loaded.scorer.outputs],
-            prediction_ids=_hex_ids(ask.prediction_ids),
-            trace_ids=_hex_ids(ask.trace_ids),
+            prediction_ids=ask.prediction_ids,
+            trace_ids=ask.trace_ids,
             client_ids=ask.client_ids,
             role=ask.role,
             generation=ask.generation,
@@ -177,8 +177,3 @@ def _compare(serving: Serving, ask: Ask, scores: Matrix) -> None:
         traces = np.frombuffer(ask.trace_ids, np.dtype((np.void, rows.ID_BYTES)))
         serving.distance_sum += float(distances(serving.loaded.signature.output, scores, beside, traces).sum())
         serving.compared += ask.rows
-
-
-def _hex_ids(joined: bytes) -> list[str]:
-    text = joined.hex()
-    return [text[i : i + 32] for i in range(0, len(text), 32)]
