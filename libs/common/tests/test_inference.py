@@ -105,6 +105,30 @@ def test_all_features_as_one_tensor_and_answers_as_they_are_wanted(binary: bool)
     assert result.as_numpy("prediction_id") is None, "not asked for"
 
 
+whole = st.tuples(
+    st.one_of(st.floats(allow_nan=False, allow_infinity=False), st.integers(-(2**70), 2**70), st.none()),
+    st.sampled_from([0, 1.0, -1, 0.5, 2, None]),
+    st.sampled_from([0, 1.0, None]),
+    st.one_of(st.floats(-1e9, 1e9), st.integers(-(10**9), 10**9)),
+)
+
+
+@given(st.lists(whole, min_size=1, max_size=10))
+def test_all_features_as_one_tensor_are_the_same_flat_nested_and_in_bytes(rows: list[tuple[Any, ...]]) -> None:
+    shaped = np.array([[np.nan if v is None else float(v) for v in row] for row in rows])
+    bodies: list[tuple[bytes, int | None]] = [asked([("rows", "FP64", shaped)], True, shaped.shape)]
+    for data in ([value for row in rows for value in row], [list(row) for row in rows]):
+        tensor = {"name": "rows", "datatype": "FP64", "shape": list(shaped.shape), "data": data}
+        bodies.append((json.dumps({"inputs": [tensor]}).encode(), None))
+    found: list[Any] = []
+    for body, length in bodies:
+        try:
+            found.append(read(body, length).rows.tolist())
+        except InvalidField as err:
+            found.append(str(err))
+    assert repr(found[0]) == repr(found[1]) == repr(found[2])
+
+
 ONE: dict[str, Any] = {"name": "size", "datatype": "FP64", "shape": [1], "data": [1.0]}
 FLAG: dict[str, Any] = {"name": "flag", "datatype": "BOOL", "shape": [1], "data": [True]}
 RED: dict[str, Any] = {"name": "colour", "datatype": "BYTES", "shape": [1], "data": ["red"]}
@@ -131,6 +155,11 @@ WRONG: list[tuple[list[Any], str]] = [
     ([ALL | {"data": [1.0, 0.5, 1, 1]}], "inputs[0].data"),
     ([ALL | {"data": [1.0, 0, None, 1]}], "inputs[0].data"),
     ([ALL | {"data": [10**400, 0, 1, 1]}], "inputs[0].data"),
+    ([ALL | {"data": [[1.0, 0, 1]]}], "inputs[0].data"),
+    ([ALL | {"data": [[1.0, 0, 1, 1], 1.0]}], "inputs[0].data"),
+    ([ALL | {"data": [[1.0, 0, 1, "1"]]}], "inputs[0].data"),
+    ([ALL | {"shape": [11, 4], "data": [1.0] * 44}], "inputs[0].shape"),
+    ([ALL, ALL], "inputs[0].shape"),
 ]
 
 

@@ -6,8 +6,10 @@ outputs]), ``label`` (BYTES, [rows], of classes) and ``prediction_id`` (BYTES, [
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Annotated, Any
+from itertools import chain
+from typing import Annotated, Any, Literal
 
 import msgspec
 import numpy as np
@@ -19,7 +21,7 @@ from shipway.contract.inferpaths import LENGTH_HEADER
 from shipway.contract.inferrows import Encode, rows_of
 from shipway.contract.rowencoding import RowEncoder
 from shipway.contract.signature import Scalar, Signature
-from shipway.contract.tensors import NUMBERS, Tensor, read_tensors, write_tensor
+from shipway.contract.tensors import NUMBERS, Read, Tensor, read_numbers, read_tensors, write_tensor
 
 Matrix = npt.NDArray[np.float64]
 NOT_LOADED = "version-not-loaded"
@@ -36,6 +38,29 @@ class RequestHeader(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     parameters: dict[str, Any] = {}
     inputs: list[Tensor]
     outputs: list[Tensor] = []
+
+
+class _Numbers(Tensor, frozen=True, kw_only=True, omit_defaults=True):
+    """The tensor of all features as flat numbers."""
+
+    name: Literal["rows"]
+    data: list[float | None]
+
+
+class _Nested(_Numbers, frozen=True, kw_only=True, omit_defaults=True):
+    """The tensor of all features, a list of numbers a row."""
+
+    data: list[list[float | None]]  # type: ignore[assignment]
+
+
+class _NumbersHeader(RequestHeader, frozen=True, kw_only=True, omit_defaults=True):
+    """The JSON of a request that has that tensor and no other."""
+
+    inputs: Annotated[list[_Numbers], msgspec.Meta(min_length=1, max_length=1)]  # type: ignore[assignment]
+
+
+class _NestedHeader(RequestHeader, frozen=True, kw_only=True, omit_defaults=True):
+    inputs: Annotated[list[_Nested], msgspec.Meta(min_length=1, max_length=1)]  # type: ignore[assignment]
 
 
 class AnswerHeader(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -74,6 +99,7 @@ class InferRequest:
 
 
 _request = msgspec.json.Decoder(RequestHeader)
+_numbers, _nested = msgspec.json.Decoder(_NumbersHeader), msgspec.json.Decoder(_NestedHeader)
 _answer = msgspec.json.Decoder(AnswerHeader)
 _encode = msgspec.json.Encoder().encode
 
@@ -114,13 +140,16 @@ def decode_request(
         InvalidField: it is no request for such a model; says which part and why. InvalidRows: its values are wrong.
     """
     length = _header_length(body, header_length)
+    features = len(encoder.signature.features)
+    header, inputs = _read_numbers(body, length, max_rows * features)
     try:
-        header = _request.decode(body[:length])
+        if header is None:
+            header = _request.decode(body[:length])
         labels = msgspec.convert(header.parameters, Labels)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as err:
         raise InvalidField("body", f"is not an inference request: {err}") from err
-    features = len(encoder.signature.features)
-    inputs = read_tensors(header.inputs, body[length:], "inputs", max_values=max_rows * features)
+    if not inputs:
+        inputs = read_tensors(header.inputs, body[length:], "inputs", max_values=max_rows * features)
     if inputs and inputs[0].shape[0] > max_rows:
         raise InvalidField("inputs[0].shape", f"has {inputs[0].shape[0]} rows; {max_rows} are allowed")
     rows = rows_of(inputs, encoder, encode)
@@ -128,6 +157,25 @@ def decode_request(
         if ids and len(ids) != len(rows):
             raise InvalidField(f"parameters.{name}", f"has {len(ids)} entries for {len(rows)} rows")
     return InferRequest(header.id, labels, rows, _wanted(header, labels, encoder.signature))
+
+
+def _read_numbers(body: bytes, length: int, max_values: int) -> tuple[RequestHeader | None, list[Read]]:
+    """A request of numbers alone, as those of many rows are: the parser then knows that it has nothing else."""
+    header = _numbers_in(body) if length == len(body) else None
+    if header is None:
+        return None, []
+    (tensor,) = header.inputs
+    if len(tensor.shape) != 2 or tensor.datatype not in NUMBERS or "binary_data_size" in tensor.parameters:
+        return None, []
+    data = list(chain.from_iterable(tensor.data)) if isinstance(tensor, _Nested) else tensor.data
+    return header, [read_numbers(tensor, data, "inputs[0]", max_values=max_values)]
+
+
+def _numbers_in(body: bytes) -> _NumbersHeader | _NestedHeader | None:
+    for decode in (_numbers.decode, _nested.decode):
+        with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return decode(body)
+    return None
 
 
 def first_value(body: bytes, header_length: str | None, name: str) -> Scalar:
@@ -218,4 +266,7 @@ def _wanted(header: RequestHeader, labels: Labels, signature: Signature) -> tupl
 
 
 def _labels(signature: Signature, scores: Matrix) -> list[str]:
+    if signature.output == "binary":
+        no, yes = signature.classes
+        return [yes if number >= 0.5 else no for number in scores[:, 0].tolist()]
     return [str(describe_output(signature, row)["label"]) for row in scores.tolist()]

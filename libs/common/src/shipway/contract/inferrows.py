@@ -75,7 +75,8 @@ def _whole(tensor: Read, encoder: RowEncoder) -> Matrix:
     if np.isinf(rows).any():
         raise InvalidField("inputs[0].data", "holds an infinite number; a missing value is null, or NaN in bytes")
     for feature, column in zip(features, rows.T, strict=True):
-        _check_column(feature, column)
+        if feature.type == "category" or not feature.nullable:
+            _check_column(feature, column)
     return np.ascontiguousarray(rows)
 
 

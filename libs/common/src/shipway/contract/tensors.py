@@ -92,6 +92,22 @@ def read_tensors(tensors: Sequence[Tensor], binary: bytes, field: str, *, max_va
     return found
 
 
+def read_numbers(tensor: Tensor, data: Sequence[float | None], where: str, *, max_values: int) -> Read:
+    """The tensor ``where`` of flat numbers in JSON, as ``read_tensors`` has it; None, a missing value, is NaN.
+
+    Raises:
+        InvalidField: it does not fit what it says of itself.
+    """
+    count = _count(tensor, where, max_values)
+    if len(data) != count:
+        raise InvalidField(f"{where}.data", f"has {len(data)} values; {count} are wanted")
+    try:
+        values = np.frombuffer(struct.pack(f"<{count}d", *data), "<f8")  # a third of what it takes NumPy
+    except struct.error:  # a value is missing
+        values = np.array(data, "<f8")
+    return Read(tensor.name, tensor.datatype, tuple(tensor.shape), values)
+
+
 def write_tensor(name: str, datatype: str, values: Vector | list[str], *, binary: bool) -> tuple[Tensor, bytes]:
     """A tensor for a message, and the bytes that follow it: FP64 of any shape, or texts, one a row."""
     if isinstance(values, list):
