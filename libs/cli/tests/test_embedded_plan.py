@@ -10,12 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shipway.cli.stack import DOWN_WITHIN_S
 from shipway.cli.target import addresses, objects
 from shipway.contract.errors import InvalidField
 from shipway.embedded import restarts
 from shipway.embedded.ports import HOST, check_port, choose_ports
 from shipway.embedded.stack import External, ProcessSpec, StackPlan, build, prepare
 from shipway.embedded.state import (
+    BROKER_ENDS_WITHIN_S,
     RunningProcess,
     StackRunning,
     StackState,
@@ -67,6 +69,14 @@ def test_the_whole_stack_has_every_service_after_its_database_and_broker() -> No
     assert second.env["SHIPWAY_PREDICTOR__HTTP__PORT"] == "1007"
     trainer, monitor = plan.process("trainer"), plan.process("monitor")
     assert monitor.env["SHIPWAY_MONITOR__DASHBOARD__TRAINER_URL"] == trainer.url
+
+
+def test_everything_has_the_time_to_end_in_order_before_down_gives_up() -> None:
+    plan = build(Path("/data"), PORTS)
+    services = max(spec.stop_within_s for spec in plan.processes if spec.kind == "service")
+    parts = max(spec.stop_within_s for spec in plan.processes if spec.kind != "service")
+    assert plan.process("broker").stop_within_s == parts == BROKER_ENDS_WITHIN_S
+    assert services + parts < DOWN_WITHIN_S
 
 
 def test_external_parts_are_left_out_and_their_addresses_used() -> None:

@@ -22,7 +22,8 @@ from shipway.embedded.state import born, read_state
 from shipway.embedded.supervisor import Supervisor
 
 TRYING_OUT = "This embedded stack is for trying out and developing; in production use Kafka, PostgreSQL and S3."
-DOWN_WITHIN_S = 60.0
+DOWN_WITHIN_S = 180.0
+"""The services end first, and then their database and broker."""
 
 
 def up(

@@ -14,6 +14,7 @@ from shipway.contract.errors import InvalidField
 from shipway.contract.topics import SERVICES
 from shipway.embedded import broker, postgres
 from shipway.embedded.ports import HOST, USUAL, choose_ports
+from shipway.embedded.state import BROKER_ENDS_WITHIN_S
 
 Kind = Literal["postgres", "broker", "service"]
 # Where they share cores, trainings, judgements and the log's reader are not to slow predictions and releases.
@@ -209,9 +210,14 @@ def _part(name: str, data_folder: Path, port: int, durable: bool) -> ProcessSpec
     folder = data_folder / name
     if name == "broker":
         # It writes its state on SIGTERM; SIGKILL would lose the last half second.
-        argv = broker.command(folder, port)
         return ProcessSpec(
-            name, tuple(argv), kind="broker", port=port, folder=folder, death_signal=signal.SIGTERM, stop_within_s=10
+            name,
+            tuple(broker.command(folder, port)),
+            kind="broker",
+            port=port,
+            folder=folder,
+            death_signal=signal.SIGTERM,
+            stop_within_s=BROKER_ENDS_WITHIN_S,
         )
     # SIGINT is PostgreSQL's fast shutdown; SIGTERM would wait for clients to leave.
     argv = postgres.command(folder, port, durable)

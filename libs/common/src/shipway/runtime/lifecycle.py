@@ -186,8 +186,7 @@ async def _open_when_ready(life: Life, server: PatientServer, http: HttpSettings
     """A worker's way to the port: its clients are sent to it by the kernel from the moment on that it listens."""
     while life.readiness.problems():
         await asyncio.sleep(LOOK_EVERY_S)
-    life._serving = asyncio.create_task(server.serve(sockets=[workers.shared_socket(http)]))
-    workers.say_open()
+    life._serving = asyncio.create_task(server.serve(sockets=[await workers.listening_socket(http)]))
 
 
 def _listen(http: HttpSettings) -> socket.socket:
