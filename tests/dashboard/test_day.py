@@ -25,7 +25,10 @@ SEARCHED = {
     "candidates": 1,
     "space": {"num_leaves": {"min": 4, "max": 15}, "learning_rate": {"min": 0.1, "max": 0.3}},
 }
+# It would take hours: each tree of dart looks at all before it.
+LONG = {"rounds": 20_000, "threads": 1, "early_stopping_rounds": None, "params": {"boosting": "dart", "num_leaves": 63}}
 SOON_MS = 60_000
+CHOSEN = ("kind", "lasts", "stage")
 
 
 class Operator:
@@ -46,7 +49,7 @@ class Operator:
         await expect(dialog).to_be_visible()
         for name, value in fields.items():
             field = dialog.locator(f"[name={name}]")
-            await (field.select_option(value) if name in ("kind", "lasts", "stage") else field.fill(value))
+            await (field.select_option(value) if name in CHOSEN else field.fill(value))
         await dialog.locator("button[type=submit]").click()
         answer = self.told.locator(".good" if good else ".bad")
         await expect(answer).to_be_visible(timeout=SOON_MS)
@@ -93,8 +96,10 @@ async def test_an_operators_day(guarded: tuple[World, str], browser: Browser, tm
     await _holds_promotes_and_goes_back(bob)
     await _imports(bob, running, tmp_path)
     await _searches(bob)
-    await _retires_and_restores(bob)
+    await _retires_restores_and_pins(bob)
+    await _cancels_and_runs_again(bob, running)
     await _looks_after_what_was_refused(bob, running)
+    await _looks_things_up(bob)
     await _labels_and_forgets(bob)
     # What was refused answers 422, which the browser says, too.
     assert [line for line in complaints if "422" not in line] == []
@@ -174,14 +179,38 @@ async def _searches(bob: Operator) -> None:
     await expect(bob.page.get_by_role("region", name="table of trials").get_by_role("row")).to_have_count(3)
 
 
-async def _retires_and_restores(bob: Operator) -> None:
+async def _retires_restores_and_pins(bob: Operator) -> None:
     await bob.go(f"/models/{MODEL}/compare?a=1&b=4")
     await bob.sees("Gates")
     await bob.go(f"/models/{MODEL}/versions/1")
     await bob.press("Retire version 1", reason="two are newer")
     await bob.sees(re.compile("Version 1 retired"))
     await bob.press("Restore version 1", reason="to go back to")
-    await bob.sees(re.compile("Version 1 standby"))
+    await bob.sees(re.compile("Version 1 standby pinned"))
+    await bob.press("Retire version 1", "is pinned", "unpin it first", good=False)
+    await bob.press("Unpin version 1", "version 1 may go by rule")
+    await bob.go(f"/models/{MODEL}")
+    await bob.press("Pin version 4", "version 4 is kept until it is unpinned", reason="the audit needs it")
+    row = bob.page.get_by_role("region", name="table of versions").get_by_role("row").filter(has_text="pinned")
+    await expect(row).to_contain_text("champion")
+    await bob.press("Unpin version 4", "version 4 may go by rule")
+    await expect(row).to_have_count(0)
+
+
+async def _cancels_and_runs_again(bob: Operator, running: World) -> None:
+    """A training that takes too long is ended, run again from its first stage, and ended for good."""
+    await running.declare("long", training=LONG)
+    await bob.go("/models/long")
+    await bob.press("Train", "accepted", reason="more trees")
+    await bob.told.get_by_role("link", name="see").click()
+    stages = bob.page.get_by_role("region", name="table of stages").get_by_role("row")
+    await expect(stages.filter(has_text="train").filter(has_text="running")).to_be_visible(timeout=SOON_MS)
+    await bob.press(re.compile("^Cancel "), "ended: cancelled by bob (dashboard)")
+    await bob.sees(re.compile("Job .* failed"))
+    await bob.press(re.compile("^Retry "), "runs again", stage="get-data")
+    await expect(stages.filter(has_text="get-data")).to_contain_text("done", timeout=SOON_MS)
+    await expect(stages.filter(has_text="train").filter(has_text="running")).to_be_visible(timeout=SOON_MS)
+    await bob.press(re.compile("^Cancel "), "ended: cancelled by bob (dashboard)")
 
 
 async def _looks_after_what_was_refused(bob: Operator, running: World) -> None:
@@ -196,7 +225,30 @@ async def _looks_after_what_was_refused(bob: Operator, running: World) -> None:
     await bob.go("/dead-letters?service=trainer")
     await expect(bob.page.get_by_role("button", name=re.compile("^Send letter"))).to_have_count(1)
     await bob.press(re.compile("^Send letter"), "sent again to shipway.training-requests")
-    await expect(bob.page.get_by_role("button", name=re.compile("^Send letter"))).to_have_count(2, timeout=SOON_MS)
+    letters = bob.page.get_by_role("button", name=re.compile("^Send letter"))
+    await expect(letters).to_have_count(2, timeout=SOON_MS)
+    await bob.press("Send all again", "sent again: 1")
+    await expect(letters).to_have_count(3, timeout=SOON_MS)
+    await bob.page.get_by_role("region", name="dead letters, a table").get_by_role("link").first.click()
+    await bob.sees(re.compile("Dead letter"))
+    await expect(bob.page.get_by_text("No such name").first).to_be_visible()
+
+
+async def _looks_things_up(bob: Operator) -> None:
+    """What is only looked at: a report, what came of one request, what instances hold, what is declared."""
+    await bob.go(f"/models/{MODEL}/versions/4")
+    await bob.page.get_by_role("link", name="full report").click()
+    await expect(bob.page.get_by_text(f"{MODEL} version 4").first).to_be_visible()
+    await bob.go(f"/events?model={MODEL}&type=shipway.ReleasePromoted.v1")
+    last = bob.page.get_by_role("listitem").filter(has_text="version 4").first
+    await last.locator("summary").click()
+    await last.get_by_role("link", name="its trace").click()
+    await expect(bob.page.get_by_text("One trace: everything that came of one request")).to_be_visible()
+    await expect(bob.page.get_by_text("training asked for").or_(bob.page.get_by_text("version 4 approved")).first).to_be_visible()
+    await bob.go("/instances")
+    await expect(bob.page.get_by_text(MODEL).first).to_be_visible()
+    await bob.go(f"/models/{MODEL}/declared")
+    await expect(bob.page.get_by_text("approval").first).to_be_visible()
 
 
 async def _labels_and_forgets(bob: Operator) -> None:

@@ -168,6 +168,25 @@ async def test_a_dead_letter_goes_again_to_where_it_was_and_nowhere_else(
     assert "by bob (dashboard)" in (await press("/dead-letters", look=True)).text
 
 
+async def test_all_that_were_not_sent_again_go_again_once_the_oldest_first(press: Press, database: Database) -> None:
+    asked = {"service": "trainer"}
+    assert "sent again: 0" in (await press("/dead-letters/send-again", service="releaser")).text
+    assert "sent again: 2" in (await press("/dead-letters/send-again", **asked)).text
+    assert "sent again: 0" in (await press("/dead-letters/send-again", **asked)).text
+    async with database.begin() as tx:
+        sent = (await tx.execute(sa.text("select value from outbox order by seq"))).scalars().all()
+        rows = await letters.listed(tx, "trainer", None)
+    assert [msgspec.json.decode(value)["request_id"] for value in sent] == ["r0", "r1"]
+    assert {row["sent_again_by"] for row in rows} == {"bob (dashboard)"}
+
+
+async def test_what_can_not_go_again_is_named_and_holds_nothing_up(press: Press, database: Database) -> None:
+    async with database.begin() as tx:
+        await tx.execute(sa.update(t.dead_letters).where(t.dead_letters.c.id == 1).values(topic="shipway.presence"))
+    said = (await press("/dead-letters/send-again")).text
+    assert "sent again: 1; not 1: topic: " in said and "told bad" in said
+
+
 async def test_only_so_many_dead_letters_are_kept(
     database: Database, put: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

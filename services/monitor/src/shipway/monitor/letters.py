@@ -1,5 +1,6 @@
 """Dead letters in PostgreSQL, as long as the broker keeps them: listed, counted, and sent again."""
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -98,6 +99,22 @@ async def send_again(tx: Transaction, letter: dict[str, Any], by: str) -> None:
     await emit_message(tx, letter["topic"], event_id, message)
     now = {"sent_again_at": sa.func.now(), "sent_again_by": by}
     await tx.execute(sa.update(letters).where(letters.c.id == letter["id"]).values(**now))
+
+
+async def send_all_again(tx: Transaction, ids: Iterable[int], by: str) -> tuple[int, list[tuple[int, str]]]:
+    """Sends those of the letters again, in this order, that were not yet: how many, and which can't be, and why."""
+    sent, left = 0, []
+    for letter_id in ids:
+        letter = await one(tx, letter_id)
+        if letter is None or letter["sent_again_at"] is not None:
+            continue
+        try:
+            await send_again(tx, letter, by)
+        except InvalidField as err:
+            left.append((letter_id, str(err)))
+        else:
+            sent += 1
+    return sent, left
 
 
 def _headers(raw: bytes) -> list[tuple[str, bytes]]:

@@ -1,4 +1,4 @@
-"""What buttons over alerts and dead letters do: somebody looks after an alert, silences some, sends a letter again."""
+"""What buttons over alerts and dead letters do: somebody looks after an alert, silences some, sends letters again."""
 
 from typing import Annotated, get_args
 
@@ -55,6 +55,17 @@ def add_care_routes(app: FastAPI, parts: Parts) -> None:
             if not await alerts.end_silence(tx, silence_id):
                 raise Problem(404, "there is no such silence that lasts")
         return desk.told(request, "the silence is over: what is open is delivered")
+
+    @app.post("/dashboard/dead-letters/send-again", include_in_schema=False)
+    async def send_all_again(request: Request) -> Response:
+        by, form = await desk.asked(request)
+        async with parts.database.begin() as tx:
+            listed = await letters.listed(tx, form.get("service") or None, None)
+            sent, left = await letters.send_all_again(tx, [row["id"] for row in reversed(listed)], by)
+        parts.wake()
+        why = "".join(f"; not {letter_id}: {problem}" for letter_id, problem in left[:3])
+        more = f"; and {len(left) - 3} others" if len(left) > 3 else ""
+        return desk.told(request, f"sent again: {sent}{why}{more}", good=not left)
 
     @app.post("/dashboard/dead-letters/{letter_id}/send-again", include_in_schema=False)
     async def send_again(request: Request, letter_id: Id) -> Response:

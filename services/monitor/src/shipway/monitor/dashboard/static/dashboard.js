@@ -119,7 +119,7 @@
   form.addEventListener("submit", async () => {
     const what = asked, values = {};
     for (const [name, value] of new FormData(form)) if (!form.querySelector(`[data-field=${name}]`).hidden) values[name] = value;
-    for (const name of ["version", "model", "kind"]) if (what[name]) values[name] = what[name];
+    for (const name of ["version", "model", "kind", "service"]) if (what[name]) values[name] = what[name];
     try {
       if ((what.fields || "").split(" ").includes("files")) Object.assign(values, await sent(form.querySelectorAll("[data-file]")));
     } catch (error) {
