@@ -3,7 +3,7 @@
 import asyncio
 import io
 import math
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -425,9 +425,14 @@ async def test_labels_become_quality_by_version_and_the_next_training_set(shipwa
 
     await eventually(answers, "the gateway has heard of the promotion")
 
-    replayed = await read_json(shipway_world, "replay", model, "2", "--from", f"{asked_at[0]:%Y-%m-%dT%H:%M:%S}")
+    period = [f"{at:%Y-%m-%dT%H:%M:%S}" for at in (asked_at[0], until + timedelta(seconds=1))]
+    replay = ("replay", model, "2", "--from", period[0], "--to", period[1])
+    replayed = await read_json(shipway_world, *replay)
     assert replayed["answered_by"]["1"] >= 400 and replayed["quality"]["labelled"] == len(truth)
     assert set(replayed["quality"]["replayed"]) == set(replayed["quality"]["logged"])
+    there = await read_json(shipway_world, *replay, "--by-evaluator")
+    for name in ("rows", "answered_by", "left_out", "scores", "decisions", "quality"):
+        assert there[name] == replayed[name], name
 
     gone = await read_json(shipway_world, "forget", model, "--subject", "ann")
     theirs = {*ids[:50], *ids[200:250]}

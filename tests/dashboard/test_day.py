@@ -96,6 +96,7 @@ async def test_an_operators_day(guarded: tuple[World, str], browser: Browser, tm
     await _holds_promotes_and_goes_back(bob)
     await _imports(bob, running, tmp_path)
     await _searches(bob)
+    await _replays(bob)
     await _retires_restores_and_pins(bob)
     await _cancels_and_runs_again(bob, running)
     await _looks_after_what_was_refused(bob, running)
@@ -179,6 +180,20 @@ async def _searches(bob: Operator) -> None:
     await expect(bob.page.get_by_role("region", name="table of trials").get_by_role("row")).to_have_count(3)
 
 
+async def _replays(bob: Operator) -> None:
+    """Version 4 is asked what version 1 was asked; more than may be asked for is refused with the reason."""
+    await bob.go(f"/models/{MODEL}/versions/4")
+    await bob.press(
+        "Replay version 4", "no replay: limit: 9,000,000 predictions are asked for", good=False, limit="9000000"
+    )
+    await bob.press("Replay version 4", "60 predictions asked again", days="1", reason="how far apart are they?")
+    card = bob.page.get_by_role("region", name="Asked what others were asked")
+    await expect(card).to_contain_text("asked for by bob (dashboard): how far apart are they?")
+    await expect(card.get_by_role("region", name="figures of the replay")).to_contain_text("p50 latency")
+    await expect(card).to_contain_text("answered 60 by version 1")
+    await expect(card.get_by_text("failed")).to_have_count(1)
+
+
 async def _retires_restores_and_pins(bob: Operator) -> None:
     await bob.go(f"/models/{MODEL}/compare?a=1&b=4")
     await bob.sees("Gates")
@@ -244,7 +259,9 @@ async def _looks_things_up(bob: Operator) -> None:
     await last.locator("summary").click()
     await last.get_by_role("link", name="its trace").click()
     await expect(bob.page.get_by_text("One trace: everything that came of one request")).to_be_visible()
-    await expect(bob.page.get_by_text("training asked for").or_(bob.page.get_by_text("version 4 approved")).first).to_be_visible()
+    await expect(
+        bob.page.get_by_text("training asked for").or_(bob.page.get_by_text("version 4 approved")).first
+    ).to_be_visible()
     await bob.go("/instances")
     await expect(bob.page.get_by_text(MODEL).first).to_be_visible()
     await bob.go(f"/models/{MODEL}/declared")

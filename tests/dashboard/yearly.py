@@ -130,12 +130,57 @@ async def _model(tx: Transaction, story: Story, days: int, now: datetime, rng: r
         events += said
         asked.append(request)
     await _insert(tx, t.versions, rows)
+    for version in (3, number):
+        events += _replays(story.name, version, champion, now)
     await _insert(tx, t.events, sorted(events, key=lambda event: event["at"]))
     await _insert(tx, t.requests, asked)
     await _traffic(tx, story, number, champion, begin, now)
     await _latencies(tx, story, number, champion, begin, now, rng)
     await _quality(tx, story, number, champion, begin, now, rng)
     await _watched(tx, story, champion, now, rng)
+
+
+def _replays(model: str, version: int, champion: int, now: datetime) -> list[dict[str, Any]]:
+    """A version that was asked what others were asked, once in vain, and is asked once more."""
+    day = timedelta(days=1)
+    asked = {"model": model, "version": version, "requested_by": "bob (dashboard)"}
+    wanted: dict[str, Any] = {"start": (now - 7 * day).isoformat(), "end": now.isoformat(), "limit": 10_000}
+    found = {
+        "digest": "d",
+        "rows": 9_800,
+        "first_at": (now - 7 * day).isoformat(),
+        "last_at": now.isoformat(),
+        "answered_by": {str(champion): 9_800},
+        "left_out": {"features not kept": 200},
+        "scores": {"mean": -0.002, "mean_absolute": 0.0134, "p95_absolute": 0.041, "max_absolute": 0.22},
+        "quality": {
+            "labelled": 4_100,
+            "logged": {"auc": 0.741, "log_loss": 0.412},
+            "replayed": {"auc": 0.748, "log_loss": 0.408},
+        },
+        "latency_ms": {"logged": {"p50": 1.2, "p99": 4.8}, "replayed": {"p50": 0.02, "p99": 0.05}},
+        "decisions": {"changed": 147, "share": 0.015, "moves": [{"from": "0", "to": "1", "rows": 147}]},
+    }
+    says = [
+        ("vain", 60, "ReplayRequested", {**wanted, "reason": "before it is released"}),
+        ("vain", 59, "ReplayFailed", {"reason": "no prediction can be replayed; choose another time"}),
+        ("done", 40, "ReplayRequested", {**wanted, "reason": "before it is released"}),
+        ("done", 39, "ReplayCompleted", {**found, "reason": "before it is released"}),
+        ("runs", 1, "ReplayRequested", {**wanted, "reason": "with the new labels"}),
+    ]
+    return [
+        {
+            "model": model,
+            "version": version,
+            "trace_id": None,
+            "event_id": f"{model}-{version}-{command}-{name}",
+            "source": "shipway/tests",
+            "type": f"shipway.{name}.v1",
+            "at": now - timedelta(minutes=minutes),
+            "payload": {**asked, "command_id": f"{model}-{version}-{command}", **payload},
+        }
+        for command, minutes, name, payload in says
+    ]
 
 
 async def _insert(tx: Transaction, table: sa.Table, rows: list[dict[str, Any]]) -> None:

@@ -1,7 +1,7 @@
 """What buttons ask for: signed, in the name of the token, and nothing that no button asks for."""
 
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, get_args
 
@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from dashboard import yearly
 from dashboard.pressing import OPERATOR_KEY
 from dashboard.served import dashboard
+from eventfuzz import golden
 
 from shipway.contract.commandseal import Unauthorised, check_seal
 from shipway.contract.envelope import decode
@@ -21,6 +22,8 @@ from shipway.contract.events import (
     DeadLettered,
     OperatorAction,
     OperatorCommand,
+    ReplayFailed,
+    ReplayRequested,
     TrainingCancelRequested,
     TrainingRequested,
     TrainingRetryRequested,
@@ -96,6 +99,49 @@ async def test_trainings_are_asked_for_and_jobs_run_again(press: Press, database
     assert (await press(f"/models/churn/jobs/{request_id}/cancel")).status_code == 404, "another model's"
 
 
+async def test_a_replay_is_asked_for_shown_under_way_and_with_what_it_found(
+    press: Press, database: Database, put: Any
+) -> None:
+    asked = await press("/models/flights/versions/1/replay", days="3", limit="500", reason="to see")
+    ((topic, event, (value, headers)),) = await published(database)
+    said = event.payload
+    assert topic == "shipway.operator-commands" and isinstance(said, ReplayRequested)
+    check_seal(value, headers, OPERATOR_KEY.encode(), given_at=event.time, now=datetime.now(UTC), window_s=60)
+    assert (said.version, said.limit, said.end - said.start) == (1, 500, timedelta(days=3))
+    assert (said.reason, said.requested_by) == ("to see", "bob (dashboard)")
+    path = asked.text.partition('hx-get="')[2].partition('"')[0].replace("&amp;", "&")
+    assert "waiting" in (await press(path, look=True)).text
+    await put(said, datetime.now(UTC))
+    page = (await press("/models/flights/versions/1", look=True)).text
+    assert "under way" in page and "bob (dashboard): to see" in page
+    found = golden("shipway.ReplayCompleted.v1", version=1, command_id=said.command_id).payload
+    await put(found, datetime.now(UTC))
+    ended = (await press(path, look=True)).text
+    assert "9,800 predictions asked again: scores differ by 0.0134 on average, 147 decisions (1.5 %)" in ended
+    page = (await press("/models/flights/versions/1", look=True)).text
+    assert "under way" not in page
+    for words in ("0.748", "90 from false to true", "left out: 200 features not kept", "300 by version 2"):
+        assert words in page
+
+
+async def test_a_replay_that_is_refused_says_by_whom_and_why(press: Press, database: Database, put: Any) -> None:
+    asked = await press("/models/flights/versions/2/replay")
+    said = (await published(database))[-1][1].payload
+    assert (said.limit, said.end - said.start) == (10_000, timedelta(days=7))
+    path = asked.text.partition('hx-get="')[2].partition('"')[0].replace("&amp;", "&")
+    await put(said, datetime.now(UTC))
+    letter: dict[str, Any] = {"service": "evaluator", "topic": "shipway.operator-commands", "partition": 0, "offset": 1}
+    letter |= {"key": b"flights", "value": b"{}", "headers": [("ce_id", said.command_id.encode())], "error": "x"}
+    await put(DeadLettered(**letter, at=datetime.now(UTC), reason="the command is not signed"))
+    refused = "the evaluator does not take it: the command is not signed"
+    for page in (path, "/models/flights/versions/2"):
+        assert refused in (await press(page, look=True)).text
+    failed = ReplayFailed(model="flights", version=2, command_id="other", reason="no prediction", requested_by="eve")
+    await put(failed, datetime.now(UTC))
+    assert "no prediction" in (await press("/models/flights/versions/2", look=True)).text
+    assert "no replay: no prediction" in (await press("/models/flights/outcomes/replay/other", look=True)).text
+
+
 WRONG: list[tuple[str, dict[str, str], int, str]] = [
     ("/models/flights/commands/explode", {}, 422, "action"),
     ("/models/flights/commands/pin", {"version": "two"}, 422, "version"),
@@ -105,6 +151,10 @@ WRONG: list[tuple[str, dict[str, str], int, str]] = [
     ("/models/flights/commands/freeze", {"reason": "\x00"}, 400, "NUL"),
     ("/models/none/commands/freeze", {}, 404, "none"),
     ("/models/none/train", {}, 404, "none"),
+    ("/models/none/versions/1/replay", {}, 404, "version 1"),
+    ("/models/flights/versions/999/replay", {}, 404, "version 999"),
+    ("/models/flights/versions/2/replay", {"days": "0"}, 422, "days"),
+    ("/models/flights/versions/2/replay", {"limit": "many"}, 422, "limit"),
     ("/models/flights/train", {"until": "soon"}, 422, "until"),
     ("/models/flights/jobs/none/retry", {}, 404, "none"),
     ("/alerts/none/ack", {}, 404, "alert"),

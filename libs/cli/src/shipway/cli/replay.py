@@ -4,12 +4,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
+import msgspec
 import typer
 
 from shipway.cli.output import console, line, print_json, strong, table
-from shipway.cli.target import DEFAULT_FOLDER, AsJson, Folder, Monitor, addresses, objects
+from shipway.cli.target import DEFAULT_FOLDER, AsJson, Folder, Kafka, Monitor, addresses, objects
 from shipway.client import Shipway
 from shipway.client.errors import ShipwayError
+from shipway.contract.events import ReplayCompleted
+from shipway.runtime.settings import ObjectsSettings
 
 DAYS = 7
 _FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"]
@@ -28,36 +31,66 @@ def replay(
     env_file: Annotated[
         Path | None, typer.Option(help="docker compose's .env, for its store; else SHIPWAY__OBJECTS__* are used")
     ] = None,
+    by_evaluator: Annotated[
+        bool, typer.Option("--by-evaluator", help="have the evaluator do it: a signed command, on record")
+    ] = False,
+    reason: Annotated[str, typer.Option("--reason", help="why, for the record")] = "no reason given",
     as_json: AsJson = False,
     data: Folder = DEFAULT_FOLDER,
     monitor: Monitor = None,
+    kafka: Kafka = None,
 ) -> None:
-    """Replay logged predictions against a version, here: scores, decisions, quality by labels, and time side by side.
+    """Replay logged predictions against a version: scores, decisions, quality by labels, and time side by side.
 
-    Reads the object store; the version is scored in a process of its own, with limits, and nothing is changed.
+    Reads the object store, here or by the evaluator; the version is scored in a process of its own, with limits, and
+    nothing that is served changes.
     """
-    from shipway.client.replay import Wanted
-    from shipway.client.replay import replay as run
-    from shipway.runtime.objects import open_store
-
     if (version is None) != candidate:
         raise ShipwayError("give a version, or --candidate")
-    with Shipway(addresses(data, monitor=monitor)) as shipway:
-        known = {one["version"]: one for one in shipway.model(model)["versions"] if one["digest"]}
-    if version is None:
-        version = max((n for n, one in known.items() if one["state"] not in _OVER), default=None)
-    if version is None or version not in known:
-        raise ShipwayError(f"{model} has no such version; shipway model show {model} lists them")
-    now = datetime.now(UTC)
-    until = end.replace(tzinfo=UTC) if end else now
+    until = end.replace(tzinfo=UTC) if end else datetime.now(UTC)
     since = begin.replace(tzinfo=UTC) if begin else until - timedelta(days=DAYS)
-    wanted = Wanted(model, since, until, limit)
-    digests = {n: one["digest"] for n, one in known.items()}
-    found = run(open_store(objects(data, env_file)), wanted, digests[version], digests) | {"version": version}
+    with Shipway(addresses(data, monitor=monitor, kafka=kafka)) as shipway:
+        known = {one["version"]: one for one in shipway.model(model)["versions"] if one["digest"]}
+        if version is None:
+            version = max((n for n, one in known.items() if one["state"] not in _OVER), default=None)
+        if version is None or version not in known:
+            raise ShipwayError(f"{model} has no such version; shipway model show {model} lists them")
+        if by_evaluator:
+            found = _told(shipway.replay(model, version, start=since, end=until, limit=limit, reason=reason))
+        else:
+            digests = {n: one["digest"] for n, one in known.items()}
+            found = _here(objects(data, env_file), model, since, until, limit, digests, version)
     if as_json:
         print_json(found)
     else:
         _show(found)
+
+
+def _here(
+    place: ObjectsSettings,
+    model: str,
+    since: datetime,
+    until: datetime,
+    limit: int,
+    digests: dict[int, str],
+    version: int,
+) -> dict[str, Any]:
+    from shipway.bundle.replay import Wanted
+    from shipway.bundle.replay import replay as run
+    from shipway.runtime.objects import open_store
+    from shipway.runtime.settings import DataSettings
+
+    wanted = Wanted(model, since, until, limit)
+    return run(open_store(place), wanted, digests[version], digests, DataSettings()) | {"version": version}
+
+
+def _told(completed: ReplayCompleted) -> dict[str, Any]:
+    """What the evaluator found, as the same document that is made here."""
+    found: dict[str, Any] = msgspec.to_builtins(completed)
+    if found["decisions"] is None:
+        del found["decisions"]
+    found["from"], found["to"] = found.pop("first_at"), found.pop("last_at")
+    return found
 
 
 def _show(found: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ from shipway.client.answers import KnownLabel, Predictions
 from shipway.client.client import AsyncShipway
 from shipway.client.frames import Frame
 from shipway.client.journey import Journey
-from shipway.contract.events import CommandAnswered, OperatorAction, SubjectForgotten
+from shipway.contract.events import CommandAnswered, OperatorAction, ReplayCompleted, SubjectForgotten
 from shipway.contract.spec import ModelSpec
 from shipway.runtime.objects import ObjectStore
 
@@ -116,6 +116,21 @@ class Shipway:
     def forget(self, model: str, subject: str, *, reason: str = "", answer_within_s: float = 300.0) -> SubjectForgotten:
         """See AsyncShipway.forget."""
         return self._run(self._client.forget(model, subject, reason=reason, answer_within_s=answer_within_s))
+
+    def replay(
+        self,
+        model: str,
+        version: int,
+        *,
+        start: datetime,
+        end: datetime,
+        limit: int = 10_000,
+        reason: str = "",
+        answer_within_s: float = 900.0,
+    ) -> ReplayCompleted:
+        """See AsyncShipway.replay."""
+        how: dict[str, Any] = {"limit": limit, "reason": reason, "answer_within_s": answer_within_s}
+        return self._run(self._client.replay(model, version, start=start, end=end, **how))
 
     def predict(
         self,

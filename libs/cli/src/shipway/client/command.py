@@ -16,11 +16,15 @@ from shipway.contract.events import (
     CommandAnswered,
     DeadLettered,
     OperatorCommand,
+    ReplayCompleted,
+    ReplayFailed,
+    ReplayRequested,
     SubjectForgetRequested,
     SubjectForgotten,
 )
 from shipway.contract.topics import (
     DEAD_LETTERS,
+    EVALUATION_EVENTS,
     MONITORING_EVENTS,
     OPERATOR_COMMANDS,
     RELEASE_EVENTS,
@@ -32,21 +36,24 @@ from shipway.runtime.kafka import Producer
 from shipway.runtime.settings import KafkaSettings
 
 ASK_AGAIN_S = 5.0
-Command = OperatorCommand | SubjectForgetRequested
-A = TypeVar("A", CommandAnswered, SubjectForgotten)
+Command = OperatorCommand | SubjectForgetRequested | ReplayRequested
+A = TypeVar("A", bound=CommandAnswered | SubjectForgotten | ReplayCompleted | ReplayFailed)
 
 
 @dataclass(frozen=True)
 class Answering(Generic[A]):
-    """Who answers a kind of command, on which topic and how."""
+    """Who answers a kind of command, on which topic and how: by an event of one of these types."""
 
     service: Service
     topic: Topic
-    answer: type[A]
+    answers: tuple[type[A], ...]
 
 
-BY_RELEASER = Answering("releaser", RELEASE_EVENTS, CommandAnswered)
-BY_MONITOR = Answering("monitor", MONITORING_EVENTS, SubjectForgotten)
+BY_RELEASER = Answering("releaser", RELEASE_EVENTS, (CommandAnswered,))
+BY_MONITOR = Answering("monitor", MONITORING_EVENTS, (SubjectForgotten,))
+BY_EVALUATOR: Answering[ReplayCompleted | ReplayFailed] = Answering(
+    "evaluator", EVALUATION_EVENTS, (ReplayCompleted, ReplayFailed)
+)
 
 
 def signed(command: Command, key: str | None) -> WireMessage:
@@ -106,7 +113,7 @@ async def _ask_until_cancelled(producer: Producer, message: WireMessage) -> None
 async def _answer(follower: Follower, command_id: str, by: Answering[A]) -> A:
     async for found in follower:
         payload = found.event.payload if found.event is not None else None
-        if isinstance(payload, by.answer) and payload.command_id == command_id:
+        if isinstance(payload, by.answers) and payload.command_id == command_id:
             return payload
         if isinstance(payload, DeadLettered) and text_headers(payload.headers).get("ce_id") == command_id:
             raise ShipwayError(f"the {by.service} does not take the command: {payload.reason}")

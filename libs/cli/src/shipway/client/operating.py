@@ -1,14 +1,19 @@
 """A person's hand: on releases, on alerts, on dead letters, on what is on record of somebody."""
 
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote, urlencode
 
 from shipway.client.calls import Calls, whoami
-from shipway.client.command import BY_MONITOR, BY_RELEASER, give, new_command_id
+from shipway.client.command import BY_EVALUATOR, BY_MONITOR, BY_RELEASER, give, new_command_id
+from shipway.client.errors import ShipwayError
 from shipway.contract.events import (
     CommandAnswered,
     OperatorAction,
     OperatorCommand,
+    ReplayCompleted,
+    ReplayFailed,
+    ReplayRequested,
     SubjectForgetRequested,
     SubjectForgotten,
 )
@@ -58,6 +63,40 @@ class Operating(Calls):
         async with self._producing() as producer:
             key = self.addresses.operator_key
             return await give(self.addresses.kafka, producer, asked, key, answer_within_s, BY_MONITOR)
+
+    async def replay(
+        self,
+        model: str,
+        version: int,
+        *,
+        start: datetime,
+        end: datetime,
+        limit: int = 10_000,
+        reason: str = "",
+        answer_within_s: float = 900.0,
+    ) -> ReplayCompleted:
+        """Has the evaluator score logged predictions with a version, and says how far its answers differ: the newest
+        ``limit`` of ``start <= at < end``, which have a time zone. ``shipway.bundle.replay`` does the same here.
+
+        Raises:
+            ShipwayError: nothing can be replayed, and why; and as ``command`` does.
+        """
+        asked = ReplayRequested(
+            model=model,
+            command_id=new_command_id(),
+            version=version,
+            start=start,
+            end=end,
+            limit=limit,
+            reason=reason,
+            requested_by=whoami(),
+        )
+        async with self._producing() as producer:
+            key = self.addresses.operator_key
+            found = await give(self.addresses.kafka, producer, asked, key, answer_within_s, BY_EVALUATOR)
+        if isinstance(found, ReplayFailed):
+            raise ShipwayError(found.reason)
+        return found
 
     async def alerts(self, model: str | None = None, *, ended: bool = False) -> list[dict[str, Any]]:
         """Open alerts, the newest first; with ``ended`` those that are over too."""

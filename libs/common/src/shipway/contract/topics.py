@@ -63,7 +63,7 @@ TRAINING_EVENTS = Topic(
 )
 EVALUATION_EVENTS = Topic(
     "shipway.evaluation-events",
-    (e.ModelApproved, e.ModelRejected),
+    (e.ModelApproved, e.ModelRejected, e.ReplayCompleted, e.ReplayFailed),
     "model",
     ("evaluator",),
     ("releaser", "monitor"),
@@ -99,10 +99,11 @@ OPERATOR_COMMANDS = Topic(
         e.ModelImportRequested,
         e.OperatorCommand,
         e.SubjectForgetRequested,
+        e.ReplayRequested,
     ),
     "model",
     ("client", "monitor"),
-    ("trainer", "releaser", "monitor"),
+    ("trainer", "evaluator", "releaser", "monitor"),
 )
 DESIRED_STATE = Topic(
     "shipway.desired-state",

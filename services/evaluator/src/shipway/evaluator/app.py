@@ -1,9 +1,13 @@
 """The evaluator's composition root: the only place where its real parts are made."""
 
+import asyncio
+
 from shipway.evaluator.evidence import Court
-from shipway.evaluator.handlers import HANDLERS
+from shipway.evaluator.handlers import handlers
 from shipway.evaluator.judge import Judge
+from shipway.evaluator.replaying import Replayer
 from shipway.evaluator.settings import EvaluatorSettings
+from shipway.runtime.commands import command_admission
 from shipway.runtime.lifecycle import Body, Life
 from shipway.runtime.objects import open_store
 from shipway.runtime.parts import connected, consuming
@@ -18,13 +22,22 @@ def body(settings: EvaluatorSettings) -> Body:
         async with connected(life, "evaluator", settings.kafka, settings.database) as parts:
             objects = open_store(settings.objects)
             await reachable_store(life, objects)
-            judge = Judge(parts, Court(objects, settings.objects, settings.data, settings.judge))
-            loop = Reconciler("judge", judge.step, settings.judge.beat_s)
-            life.spawn("judge", loop.run())
-            life.readiness.check("judge", lambda: loop.problem or judge.problem)
-            async with consuming(life, parts, settings.kafka, HANDLERS, after_commit=loop.wake):
+            court = Court(objects, settings.objects, settings.data, settings.judge)
+            judge, replayer = Judge(parts, court), Replayer(parts, court, settings.replay)
+            judging = Reconciler("judge", judge.step, settings.judge.beat_s)
+            replaying = Reconciler("replays", replayer.step, settings.replay.beat_s)
+            life.spawn("judge", judging.run())
+            life.spawn("replays", replaying.run())
+            life.readiness.check("judge", lambda: judging.problem or judge.problem)
+
+            def wake() -> None:
+                judging.wake()
+                replaying.wake()
+
+            obeyed, admit = handlers(settings.replay.limits), command_admission(settings.auth)
+            async with consuming(life, parts, settings.kafka, obeyed, admit=admit, after_commit=wake):
                 life.ready()
                 await life.stopped()
-            await judge.stop()
+            await asyncio.gather(judge.stop(), replayer.stop())
 
     return run

@@ -1,14 +1,23 @@
-"""What the evaluator does with each event: it writes a row; the judge does the rest."""
+"""What the evaluator does with each event: it writes a row; the judge, or the replayer, does the rest."""
+
+from datetime import UTC, datetime
+from functools import partial
 
 from shipway.bundle.manifest import check_digest
 from shipway.contract.envelope import Envelope
 from shipway.contract.errors import InvalidField
-from shipway.contract.events import ReleasePromoted, ReleaseRolledBack, TrainingCompleted
+from shipway.contract.events import ReleasePromoted, ReleaseRolledBack, ReplayRequested, TrainingCompleted
 from shipway.contract.spec import NAME
-from shipway.evaluator import store
-from shipway.runtime import trace
+from shipway.evaluator import replaystore, store
+from shipway.evaluator.replaying import failed
+from shipway.evaluator.replays import Limits, refusal
+from shipway.runtime import delivery, log, trace
 from shipway.runtime.database import Transaction
 from shipway.runtime.handling import Handler
+
+SOURCE = "shipway/evaluator"
+EARLIEST, LATEST = datetime(1971, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+_log = log.get(__name__)
 
 
 async def on_training_completed(tx: Transaction, completed: TrainingCompleted, _envelope: Envelope) -> None:
@@ -35,8 +44,46 @@ async def on_rolled_back(tx: Transaction, rolled: ReleaseRolledBack, _envelope: 
     await store.note_champion(tx, rolled.model, version, digest, rolled.generation)
 
 
-HANDLERS: dict[type, Handler] = {
-    TrainingCompleted: on_training_completed,
-    ReleasePromoted: on_promoted,
-    ReleaseRolledBack: on_rolled_back,
-}
+async def on_replay_requested(tx: Transaction, asked: ReplayRequested, _envelope: Envelope, *, limits: Limits) -> None:
+    """Writes the replay down to be made, or tells why it is not taken. The same command again changes nothing.
+
+    Raises:
+        InvalidField: it is no command that could be obeyed.
+    """
+    _check_replay(asked)
+    why_not = refusal(asked, await replaystore.waiting(tx), limits)
+    if await replaystore.note(tx, asked, trace.current(), why_not) and why_not:
+        await delivery.emit(tx, SOURCE, failed(asked, why_not))
+        _log.info("replay refused", model=asked.model, version=asked.version, reason=why_not)
+
+
+def _check_replay(asked: ReplayRequested) -> None:
+    if not NAME.fullmatch(asked.model):
+        raise InvalidField("model", "is not a model's name")
+    for field, number in (("version", asked.version), ("limit", asked.limit)):
+        if not 1 <= number < 2**31:
+            raise InvalidField(field, "must be 1 or more")
+    for field, text, least, most in (
+        ("command_id", asked.command_id, 1, 200),
+        ("reason", asked.reason, 0, 1000),
+        ("requested_by", asked.requested_by, 1, 200),
+    ):
+        if not least <= len(text) <= most or (text and not text.isprintable()):
+            raise InvalidField(field, f"must be {least} to {most} printable characters")
+    for field, moment in (("start", asked.start), ("end", asked.end)):
+        if moment.tzinfo is None:
+            raise InvalidField(field, "needs a time zone, such as 2026-01-31T00:00:00Z")
+        if not EARLIEST <= moment <= LATEST:
+            raise InvalidField(field, "must lie between 1971 and 2200")
+    if asked.start >= asked.end:
+        raise InvalidField("start", "must be before end")
+
+
+def handlers(limits: Limits) -> dict[type, Handler]:
+    """A handler for every type of event that the evaluator obeys; ``limits`` are those of replays."""
+    return {
+        TrainingCompleted: on_training_completed,
+        ReleasePromoted: on_promoted,
+        ReleaseRolledBack: on_rolled_back,
+        ReplayRequested: partial(on_replay_requested, limits=limits),
+    }

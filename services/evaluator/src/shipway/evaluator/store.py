@@ -81,7 +81,7 @@ async def take_candidate(tx: Transaction) -> Candidate | None:
 
 async def postpone(tx: Transaction, candidate: Candidate, rest: timedelta, why: str, *, crashed: bool) -> None:
     """Leaves the candidate for later."""
-    values: dict[str, Any] = {"not_before": sa.func.clock_timestamp() + rest, "waits_for": _storable(why)}
+    values: dict[str, Any] = {"not_before": sa.func.clock_timestamp() + rest, "waits_for": storable(why)}
     await tx.execute(_update(candidate).values(values | {"crashes": candidate.crashes + crashed}))
 
 
@@ -92,7 +92,7 @@ async def write_verdict(tx: Transaction, verdict: ModelApproved | ModelRejected)
         "version": verdict.version,
         "digest": verdict.digest,
         "approved": isinstance(verdict, ModelApproved),
-        "reason": _storable(verdict.reason) if isinstance(verdict, ModelRejected) else "",
+        "reason": storable(verdict.reason) if isinstance(verdict, ModelRejected) else "",
         "gates": [_clean(msgspec.to_builtins(gate)) for gate in verdict.gates],
         "metrics": verdict.metrics,
         "champion_version": verdict.champion_version,
@@ -116,9 +116,9 @@ def _update(candidate: Candidate) -> sa.Update:
 
 
 def _clean(gate: dict[str, Any]) -> dict[str, Any]:
-    return gate | {"reason": _storable(gate["reason"])}
+    return gate | {"reason": storable(gate["reason"])}
 
 
-def _storable(text: str) -> str:
-    """PostgreSQL's text holds everything but NUL."""
+def storable(text: str) -> str:
+    """A reason as it is kept and told: without NUL, which PostgreSQL's text does not hold, and not endless."""
     return text.replace("\x00", "")[:4000]

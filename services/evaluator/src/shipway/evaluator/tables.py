@@ -38,6 +38,27 @@ verdicts = sa.Table(
     sa.Column("judged_at", _time, nullable=False, server_default=sa.func.now()),
 )
 
+replays = sa.Table(
+    "replays",
+    metadata,
+    sa.Column("command_id", sa.Text, primary_key=True),
+    sa.Column("model", sa.Text, nullable=False),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("start_at", _time, nullable=False),
+    sa.Column("end_at", _time, nullable=False),
+    sa.Column("row_limit", sa.Integer, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("requested_by", sa.Text, nullable=False),
+    sa.Column("traceparent", sa.Text),
+    sa.Column("received_at", _time, nullable=False, server_default=sa.func.now()),
+    sa.Column("crashes", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("not_before", _time, nullable=False, server_default=sa.func.now()),
+    sa.Column("waits_for", sa.Text, nullable=False, server_default=""),
+    sa.Column("ended_at", _time),
+    sa.Column("problem", sa.Text, nullable=False, server_default=""),
+    sa.Index("replays_waiting", "received_at", postgresql_where=sa.text("ended_at is null")),
+)
+
 champions = sa.Table(
     "champions",
     metadata,

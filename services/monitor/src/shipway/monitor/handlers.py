@@ -125,7 +125,7 @@ async def _summarise(tx: Transaction, batch: pa.Table, known: KnownBins) -> None
 
 
 def handlers() -> dict[type[e.Payload], Handler]:
-    """A handler for every type of event that the monitor consumes; of commands only for its own."""
+    """A handler for every type of event that the monitor consumes; of commands for its own, and what pages show."""
     told = [topic for topic in consumed_by("monitor") if topic is not OPERATOR_COMMANDS]
     found: dict[type[e.Payload], Handler] = {kind: on_event for topic in told for kind in topic.types}
     own: dict[type[e.Payload], Handler] = {
@@ -134,6 +134,7 @@ def handlers() -> dict[type[e.Payload], Handler]:
         e.LabelsReceived: on_labels,
         e.DeadLettered: letters.on_dead_letter,
         e.SubjectForgetRequested: on_forget_requested,
+        e.ReplayRequested: on_event,
     }
     return found | own
 

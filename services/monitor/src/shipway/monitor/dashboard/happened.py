@@ -4,11 +4,12 @@ Every function works within a transaction.
 """
 
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 
+from shipway.monitor.dashboard import replays as replaying
 from shipway.monitor.dashboard import timeline
 from shipway.monitor.tables import alerts, dead_letters, events
 from shipway.runtime.database import Transaction
@@ -16,6 +17,7 @@ from shipway.runtime.database import Transaction
 ANSWERED = "shipway.CommandAnswered.v1"
 PROGRESSED = "shipway.TrainingProgressed.v1"
 EVENTS = 50
+REPLAY_EVENTS = 30
 
 
 async def answers(tx: Transaction, name: str | None) -> dict[str, list[dict[str, Any]]]:
@@ -31,13 +33,29 @@ async def answers(tx: Transaction, name: str | None) -> dict[str, list[dict[str,
 
 async def answer(tx: Transaction, name: str, command_id: str) -> dict[str, Any] | None:
     """What the releaser said to one command; None: nothing yet."""
-    this = (events.c.model == name) & (events.c.type == ANSWERED)
+    return await _said_to(tx, name, command_id, (ANSWERED,))
+
+
+async def end_of_replay(tx: Transaction, name: str, command_id: str) -> dict[str, Any] | None:
+    """How a replay ended: the comparison, or the reason why there is none; None: not yet."""
+    return await _said_to(tx, name, command_id, replaying.TYPES[1:])
+
+
+async def _said_to(tx: Transaction, name: str, command_id: str, kinds: Sequence[str]) -> dict[str, Any] | None:
+    this = (events.c.model == name) & events.c.type.in_(kinds)
     newest = sa.select(events.c.payload).where(this).order_by(events.c.id.desc()).limit(200)
     for row in (await tx.execute(newest)).all():
         if row.payload.get("command_id") == command_id:
             found: dict[str, Any] = row.payload
             return found
     return None
+
+
+async def replays(tx: Transaction, name: str, version: int) -> list[dict[str, Any]]:
+    """What was said of a version's newest replays: type, at, payload."""
+    these = (events.c.model == name) & (events.c.version == version) & events.c.type.in_(replaying.TYPES)
+    newest = sa.select(events.c.type, events.c.at, events.c.payload).where(these).order_by(events.c.id.desc())
+    return [dict(row._mapping) for row in (await tx.execute(newest.limit(REPLAY_EVENTS))).all()]
 
 
 async def on_the_timeline(tx: Transaction, name: str, numbers: Collection[int]) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from shipway.monitor import alerts, letters, measuring, reading, store
-from shipway.monitor.dashboard import commands, flow, happened, looking, outcomes, sections, sums, timeline
+from shipway.monitor.dashboard import commands, flow, happened, looking, outcomes, replays, sections, sums, timeline
 from shipway.monitor.dashboard.hand import hand_of
 from shipway.monitor.dashboard.health import Facts, health_of
 from shipway.monitor.dashboard.overview import overview, rate_of, ready
@@ -122,6 +122,8 @@ async def of_version(tx: Transaction, parts: Parts, name: str, number: int) -> d
         for held in one["versions"]
         if (held["model"], held["version"]) == (name, number)
     ]
+    asked_again = replays.replays(await happened.replays(tx, name, number))
+    refused = {one.command_id: await letters.refusal_of(tx, one.command_id) for one in asked_again if one.running}
     against = row["champion_version"]
     other = (await looking.these_versions(tx, name, [against])).get(against) if against else None
     return {
@@ -132,6 +134,7 @@ async def of_version(tx: Transaction, parts: Parts, name: str, number: int) -> d
         "holding": holding,
         "compared": await sections.compared(tx, name, [row, *([other] if other else [])], now),
         "against": against if other else None,
+        "replays": [one.refused(refused.get(one.command_id)) for one in asked_again],
         "progress": await happened.progress_of(tx, name, number),
         "events": await happened.recent(tx, model=name, version=number, limit=30),
     }

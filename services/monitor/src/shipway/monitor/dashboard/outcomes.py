@@ -6,13 +6,13 @@ from typing import Any, Literal
 from urllib.parse import quote
 
 from shipway.monitor import forgetstore, letters, reading
-from shipway.monitor.dashboard import figures, happened
+from shipway.monitor.dashboard import figures, happened, replays
 from shipway.runtime.database import Transaction
 
-Kind = Literal["command", "request", "cancel", "retry", "forgetting"]
+Kind = Literal["command", "request", "cancel", "retry", "forgetting", "replay"]
 RUNNING = frozenset({"requested", "accepted", "training"})
 # How often a page asks, every 0.7 s: services answer within a second or two, but for what takes its time.
-TRIES: Mapping[Kind, int] = {"command": 30, "request": 30, "cancel": 90, "retry": 30, "forgetting": 420}
+TRIES: Mapping[Kind, int] = {"command": 30, "request": 30, "cancel": 90, "retry": 30, "forgetting": 420, "replay": 900}
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,8 @@ async def outcome(tx: Transaction, model: str, kind: Kind, asked_id: str, of: st
             return Outcome(str(found.get("answer", "")), bool(found.get("done"))) if found is not None else None
         case "forgetting":
             return await _forgetting(tx, model, asked_id)
+        case "replay":
+            return await _replay(tx, model, asked_id)
         case "request" | "cancel" | "retry":
             row = await reading.request(tx, of or asked_id)
             return of_request(kind, row, before) if row is not None and row["model"] == model else None
@@ -51,6 +53,16 @@ async def _forgetting(tx: Transaction, model: str, command_id: str) -> Outcome |
     named = ", ".join(map(str, await forgetstore.versions_of(tx, model, row.first_at, row.last_at)))
     left = f"; version {named} was trained or judged on the history of that time, and stays" if named else ""
     return Outcome(gone + left)
+
+
+async def _replay(tx: Transaction, model: str, command_id: str) -> Outcome | None:
+    ended = await happened.end_of_replay(tx, model, command_id)
+    if ended is None:
+        return None
+    leads_to = f"/dashboard/models/{quote(model, safe='')}/versions/{ended['version']}#replays"
+    if "rows" in ended:
+        return Outcome(replays.said(ended), leads_to=leads_to)
+    return Outcome(f"no replay: {ended['reason']}", good=False, leads_to=leads_to)
 
 
 def of_request(kind: Kind, row: Mapping[str, Any], before: str) -> Outcome | None:

@@ -53,7 +53,7 @@ def services(rows: Iterable[Any]) -> dict[int, Service]:
     return found
 
 
-_SMALLER_IS_BETTER = frozenset({"log_loss", "rmse", "mae", "mape", "calibration_error"})
+SMALLER_IS_BETTER = frozenset({"log_loss", "rmse", "mae", "mape", "calibration_error"})
 
 
 def lines(
@@ -90,12 +90,13 @@ def lines(
     judged = [row["metrics"] or {} for row in versions]
     for name in dict.fromkeys(metric for one in judged for metric in one):
         values = [one.get(name) for one in judged]
-        better = _best(values, smaller=name in _SMALLER_IS_BETTER)
+        better = better_of(values, smaller=name in SMALLER_IS_BETTER)
         found.append(Line(f"{name} when judged", [figures.figure(v) for v in values], better))
     return found
 
 
-def _best(values: Sequence[float | None], *, smaller: bool = True) -> int | None:
+def better_of(values: Sequence[float | None], *, smaller: bool = True) -> int | None:
+    """The place of the best of some figures; None where one is not known, or all are alike."""
     if len(values) < 2 or any(v is None for v in values) or len(set(values)) == 1:
         return None
     known = [v for v in values if v is not None]

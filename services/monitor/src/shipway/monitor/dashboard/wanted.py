@@ -6,7 +6,7 @@ that does not count.
 
 import math
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import get_args
 
 from shipway.bundle.uploads import FILES, NEEDED
@@ -15,6 +15,7 @@ from shipway.contract.events import (
     ModelImportRequested,
     OperatorAction,
     OperatorCommand,
+    ReplayRequested,
     SearchRequested,
     SubjectForgetRequested,
     TrainingCancelRequested,
@@ -25,6 +26,7 @@ from shipway.contract.spec import parse_duration
 
 MAX_REASON = 500
 MAX_SUBJECT = 200
+DAYS, LIMIT = 7, 10_000
 Form = Mapping[str, str]
 
 
@@ -104,6 +106,21 @@ def forgetting(model: str, form: Form, *, command_id: str, by: str) -> SubjectFo
         raise InvalidField("confirm", f"must be the model's name, {model}: what is removed does not come back")
     reason = reason_of(form)
     return SubjectForgetRequested(model=model, command_id=command_id, subject=subject, reason=reason, requested_by=by)
+
+
+def replaying(model: str, version: int, form: Form, *, command_id: str, by: str, now: datetime) -> ReplayRequested:
+    """A replay of what was predicted in the last days: DAYS of them, LIMIT predictions, where nothing else is said."""
+    days, limit = _whole(form, "days", 3660) or DAYS, _whole(form, "limit", 10_000_000) or LIMIT
+    return ReplayRequested(
+        model=model,
+        command_id=command_id,
+        version=version,
+        start=now - timedelta(days=days),
+        end=now,
+        limit=limit,
+        reason=reason_of(form),
+        requested_by=by,
+    )
 
 
 def label_of(form: Form, kind: str) -> str | float:

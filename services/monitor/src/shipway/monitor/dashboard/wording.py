@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from shipway.monitor.dashboard import figures
+from shipway.monitor.dashboard import figures, replays
 
-_BAD = frozenset({"TrainingFailed", "ModelRejected", "ReleaseRolledBack", "ModelDegraded"})
+_BAD = frozenset({"TrainingFailed", "ModelRejected", "ReleaseRolledBack", "ModelDegraded", "ReplayFailed"})
 _GOOD = frozenset({"ModelApproved", "ReleasePromoted"})
 
 
@@ -68,6 +68,12 @@ def sentence(kind: str, p: Mapping[str, Any]) -> str:
             done = "done" if p.get("done") else "refused"
             action = str(p.get("action")).replace("_", " ")
             return f"{action} by {p.get('requested_by')}, {done}: {p.get('answer')}"
+        case "ReplayRequested":
+            return f"replay of version {version} asked for by {p.get('requested_by')}: {reason}"
+        case "ReplayCompleted":
+            return f"version {version}: {replays.said(p)}"
+        case "ReplayFailed":
+            return f"no replay of version {version}: {reason}"
         case _:
             said = [f"{name} {value}" for name, value in p.items() if name != "model" and _plain(value)]
             return ", ".join(said)[:300] or short_name(kind)

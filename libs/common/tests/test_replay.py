@@ -18,15 +18,16 @@ from hypothesis import strategies as st
 from shipway.bundle.features import encode_table, encode_target, learn_signature
 from shipway.bundle.golden import encode_golden
 from shipway.bundle.manifest import Windows
+from shipway.bundle.replay import NothingToReplay, Wanted, replay
+from shipway.bundle.replaying import Replayed, comparison, in_order, most
 from shipway.bundle.store import write_bundle
-from shipway.client.errors import ShipwayError
-from shipway.client.replay import Wanted, replay
-from shipway.client.replaying import Replayed, comparison, in_order
+from shipway.contract.errors import InvalidField, Permanent
 from shipway.contract.history import history_key, labels_key
 from shipway.contract.signature import Signature, to_builtins
 from shipway.contract.spec import ModelSpec, parse_spec
 from shipway.contract.spec import to_builtins as spec_to_builtins
 from shipway.runtime.objects import FolderStore
+from shipway.runtime.settings import DataSettings
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -111,7 +112,7 @@ def store(tmp_path: Path) -> FolderStore:
 def test_the_same_version_says_the_same_again(store: FolderStore) -> None:
     digest, signature, booster = put_version(store, spec(), 20)
     put_history(store, signature, booster)
-    found = replay(store, ALL, digest, {1: digest})
+    found = replay(store, ALL, digest, {1: digest}, DataSettings())
     assert (found["rows"], found["answered_by"], found["left_out"]) == (400, {"1": 400}, {})
     assert found["scores"]["max_absolute"] < 1e-12 and found["decisions"]["changed"] == 0
     assert found["quality"]["labelled"] == 200 and found["quality"]["logged"] == found["quality"]["replayed"]
@@ -125,7 +126,7 @@ def test_another_version_is_held_beside_what_was_answered(store: FolderStore) ->
     second, _, weak = put_version(store, spec(), 1)
     put_history(store, signature, booster)
     wanted = Wanted("m", T0 + DAY, T0 + 5 * DAY, 50)
-    found = replay(store, wanted, second, {1: first, 2: second})
+    found = replay(store, wanted, second, {1: first, 2: second}, DataSettings())
     assert found["rows"] == 50 and found["to"] > found["from"] >= (T0 + DAY).isoformat()
     assert found["quality"]["labelled"] == 25
     assert found["quality"]["replayed"]["log_loss"] > found["quality"]["logged"]["log_loss"]
@@ -137,21 +138,40 @@ def test_another_version_is_held_beside_what_was_answered(store: FolderStore) ->
 
 def test_what_can_not_be_asked_again_is_said(store: FolderStore) -> None:
     digest, signature, booster = put_version(store, spec(), 5)
-    with pytest.raises(ShipwayError, match="no prediction of m"):
-        replay(store, ALL, digest, {1: digest})
+    with pytest.raises(NothingToReplay, match="no prediction of m"):
+        replay(store, ALL, digest, {1: digest}, DataSettings())
     nothing = {"feature.n": pa.nulls(200, pa.float64()), "feature.c": pa.nulls(200, pa.string())}
     put_history(store, signature, booster, **nothing)
-    with pytest.raises(ShipwayError, match="400 features not kept"):
-        replay(store, ALL, digest, {1: digest})
+    with pytest.raises(NothingToReplay, match="400 features not kept"):
+        replay(store, ALL, digest, {1: digest}, DataSettings())
     put_history(store, signature, booster)
-    with pytest.raises(ShipwayError, match="version 1, whose scores are not comparable"):
-        replay(store, ALL, digest, {2: digest})
+    with pytest.raises(NothingToReplay, match="version 1, whose scores are not comparable"):
+        replay(store, ALL, digest, {2: digest}, DataSettings())
     put_history(store, signature, booster, **{"feature.n": None})
-    with pytest.raises(ShipwayError, match=r"features\.n: was not logged"):
-        replay(store, ALL, digest, {1: digest})
+    with pytest.raises(InvalidField, match=r"features\.n: was not logged"):
+        replay(store, ALL, digest, {1: digest}, DataSettings())
     hidden, _, _ = put_version(store, spec(prediction_log={"redact": ["c"]}), 5)
-    with pytest.raises(ShipwayError, match=r"features\.c: is redacted"):
-        replay(store, ALL, hidden, {1: hidden})
+    with pytest.raises(InvalidField, match=r"features\.c: is redacted"):
+        replay(store, ALL, hidden, {1: hidden}, DataSettings())
+    with pytest.raises(Permanent, match="is of model 'm'"):
+        replay(store, Wanted("other", T0, T0 + DAY, 10), digest, {1: digest}, DataSettings())
+
+
+def test_scores_that_are_no_numbers_are_left_out_and_counted(store: FolderStore) -> None:
+    digest, signature, booster = put_version(store, spec(), 20)
+    put_history(store, signature, booster, scores=pa.array([[None], [float("nan")], *([[0.5]] * 198)]))
+    found = replay(store, ALL, digest, {1: digest}, DataSettings())
+    assert (found["rows"], found["left_out"]) == (396, {"scores not kept": 4})
+    assert np.isfinite(list(found["scores"].values())).all()
+
+
+@given(st.dictionaries(st.text(max_size=3), st.integers(1, 99), max_size=40))
+def test_counts_are_bounded_and_none_is_lost(counts: dict[str, int]) -> None:
+    found = most(counts)
+    assert len(found) <= 20 and sum(found.values()) == sum(counts.values())
+    assert found == counts or min(count for name, count in found.items() if name != "others") >= max(
+        (count for name, count in counts.items() if name not in found), default=0
+    )
 
 
 def signature_of(classes: list[str], output: str = "multiclass") -> Signature:

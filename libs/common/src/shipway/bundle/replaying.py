@@ -11,6 +11,9 @@ from shipway.bundle.metrics import score_metrics
 from shipway.contract.signature import OF_NUMBERS, Signature
 
 Matrix = npt.NDArray[np.float64]
+MOST = 20
+MAX_NAME = 200
+OTHERS = "others"
 
 
 @dataclass(frozen=True)
@@ -45,9 +48,10 @@ def in_order(signature: Signature, logged: Signature, scores: Matrix) -> Matrix 
 def comparison(signature: Signature, rows: Replayed) -> dict[str, Any]:
     """The comparison as JSON-like data; what can't be said is null or left out."""
     numbers, counts = np.unique(rows.versions, return_counts=True)
+    by = {str(version): int(count) for version, count in zip(numbers, counts, strict=True)}
     found: dict[str, Any] = {
         "rows": len(rows.logged),
-        "answered_by": {str(version): int(count) for version, count in zip(numbers, counts, strict=True)},
+        "answered_by": most(by),
         "scores": _differences(rows.again - rows.logged),
         "quality": _quality(signature, rows),
         "latency_ms": {"logged": _times(rows.logged_s), "replayed": _times(rows.again_s)},
@@ -56,6 +60,15 @@ def comparison(signature: Signature, rows: Replayed) -> dict[str, Any]:
         changed = decisions(signature, rows.again) != decisions(signature, rows.logged)
         found["decisions"] = {"changed": int(changed.sum()), "share": float(changed.mean()), **_moved(signature, rows)}
     return found
+
+
+def most(counts: Mapping[str, int]) -> dict[str, int]:
+    """The counts in their order, but for what is beyond the greatest ``MOST``: that together, as ``OTHERS``."""
+    if len(counts) <= MOST:
+        return dict(counts)
+    kept = set(sorted(counts, key=lambda name: -counts[name])[: MOST - 1])
+    found = {name: count for name, count in counts.items() if name in kept}
+    return found | {OTHERS: sum(counts.values()) - sum(found.values())}
 
 
 def decisions(signature: Signature, scores: Matrix) -> npt.NDArray[np.int64]:
@@ -69,11 +82,9 @@ def _moved(signature: Signature, rows: Replayed) -> dict[str, Any]:
     """How many rows went from which class to which, the most frequent first."""
     before, after = decisions(signature, rows.logged), decisions(signature, rows.again)
     pairs, counts = np.unique(np.column_stack([before, after])[before != after], axis=0, return_counts=True)
-    order = np.argsort(-counts, kind="stable")[:20]
-    named = [
-        {"from": signature.classes[pairs[i][0]], "to": signature.classes[pairs[i][1]], "rows": int(counts[i])}
-        for i in order
-    ]
+    order = np.argsort(-counts, kind="stable")[:MOST]
+    classes = [name[:MAX_NAME] for name in signature.classes]
+    named = [{"from": classes[pairs[i][0]], "to": classes[pairs[i][1]], "rows": int(counts[i])} for i in order]
     return {"moves": named}
 
 

@@ -1,6 +1,7 @@
 """Asking a version again what others were asked: logged predictions from the history, scored in a child process.
 
-Reads the object store itself, so it needs no part of Shipway to run but the monitor, for the versions' digests. Blocks.
+Reads the object store alone, so that ``shipway replay`` runs it where it is typed, and the evaluator for whoever
+presses a button. Blocks.
 """
 
 from collections import Counter
@@ -19,17 +20,20 @@ from shipway.bundle.historyfiles import answered
 from shipway.bundle.historylabels import labels_between
 from shipway.bundle.historytypes import cast_feature
 from shipway.bundle.modelfile import check_model_text
+from shipway.bundle.replaying import Replayed, comparison, in_order, most
 from shipway.bundle.store import Bundle, read_bundle, read_file
 from shipway.bundle.trial import score_in_child
-from shipway.client.errors import ShipwayError
-from shipway.client.replaying import Replayed, comparison, in_order
-from shipway.contract.errors import Permanent
+from shipway.contract.errors import InvalidField, Permanent
 from shipway.contract.history import FEATURE
 from shipway.contract.signature import OF_NUMBERS, Signature, parse_signature
 from shipway.runtime.objects import ObjectStore
 from shipway.runtime.settings import DataSettings
 
 TIMED_ROWS = 1000
+
+
+class NothingToReplay(Permanent):
+    """No prediction of that time can be asked again; the message says why not."""
 
 
 @dataclass(frozen=True)
@@ -43,28 +47,38 @@ class Wanted:
 
 
 def replay(
-    store: ObjectStore, wanted: Wanted, digest: str, digests: Mapping[int, str], *, timeout_s: float = 120.0
+    store: ObjectStore,
+    wanted: Wanted,
+    digest: str,
+    digests: Mapping[int, str],
+    allowed: DataSettings,
+    *,
+    timeout_s: float = 120.0,
+    memory_mb: int = 4096,
 ) -> dict[str, Any]:
     """What the version ``digest`` says to logged predictions, beside what was said (see replaying.comparison).
 
-    ``digests``: those of the model's versions, for what their scores mean.
+    ``digests``: those of the model's versions, for what their scores mean; ``allowed``: what files may be like.
+    ``timeout_s`` and ``memory_mb`` bound the process that scores.
 
     Raises:
-        ShipwayError: there is nothing to replay, or a feature was not logged. Permanent: the bundle or its model is not
-            sound. Transient: the object store is away.
+        NothingToReplay: there is nothing to replay. Permanent: a feature was not logged, the bundle is another model's,
+            or it or its model is not sound. Transient: the object store is away.
     """
     bundle = read_bundle(store, digest)
+    if bundle.manifest.model != wanted.model:
+        raise Permanent(f"the bundle is of model {bundle.manifest.model!r}")
     signature = bundle.signature
     check_model_text(bundle.model_text, features=len(signature.features), outputs=signature.outputs_per_row)
     hidden = sorted(set(bundle.spec.prediction_log.redact) & {f.name for f in signature.features})
     if hidden:
-        raise ShipwayError(f"features.{hidden[0]}: is redacted, so the history does not have what was asked")
+        raise InvalidField(f"features.{hidden[0]}", "is redacted, so the history does not have what was asked")
     left_out: Counter[str] = Counter()
-    rows = _rows(store, wanted, bundle, digests, left_out)
+    rows = _rows(store, wanted, bundle, digests, allowed, left_out)
     if rows is None:
         why = "".join(f", {count:,} {reason}" for reason, count in left_out.items())
-        raise ShipwayError(
-            f"no prediction of {wanted.model} can be replayed in {_words(wanted)}{why}; give --from, --to"
+        raise NothingToReplay(
+            f"no prediction of {wanted.model} can be replayed in {_words(wanted)}{why}; choose another time"
         )
     table, logged = rows
     features = encode_table(signature, table)
@@ -74,6 +88,7 @@ def replay(
         signature.outputs_per_row,
         timed=min(TIMED_ROWS, len(features)),
         timeout_s=timeout_s,
+        memory_mb=memory_mb,
     )
     labels, known = encode_target(signature, table)
     replayed = Replayed(
@@ -86,15 +101,19 @@ def replay(
     )
     period = pc.min_max(table["at"]).as_py()
     told = {"model": wanted.model, "digest": digest, "from": period["min"].isoformat(), "to": period["max"].isoformat()}
-    return told | comparison(signature, replayed) | {"left_out": {why: n for why, n in left_out.items() if n}}
+    return told | comparison(signature, replayed) | {"left_out": most({why: n for why, n in left_out.items() if n})}
 
 
 def _rows(
-    store: ObjectStore, wanted: Wanted, bundle: Bundle, digests: Mapping[int, str], left_out: Counter[str]
+    store: ObjectStore,
+    wanted: Wanted,
+    bundle: Bundle,
+    digests: Mapping[int, str],
+    allowed: DataSettings,
+    left_out: Counter[str],
 ) -> tuple[pa.Table, Any] | None:
     """The newest rows that can be asked again, with their labels, and their scores in the order of our classes."""
-    allowed, names = DataSettings(), [f.name for f in bundle.signature.features]
-    columns = ["scores", "latency_us", *(FEATURE + name for name in names)]
+    columns = ["scores", "latency_us", *(FEATURE + feature.name for feature in bundle.signature.features)]
     parts: list[tuple[pa.Table, Any]] = []
     missing, day = wanted.limit, wanted.end
     while missing > 0 and day > wanted.start:
@@ -122,9 +141,8 @@ def _with_features(bundle: Bundle, found: pa.Table, left_out: Counter[str]) -> p
     for feature in bundle.signature.features:
         spec = bundle.spec.features[feature.name]
         if FEATURE + feature.name not in found.column_names and len(found) and not feature.optional:
-            raise ShipwayError(
-                f"features.{feature.name}: was not logged by the versions that answered; choose later rows"
-            )
+            problem = "was not logged by the versions that answered; choose later rows"
+            raise InvalidField(f"features.{feature.name}", problem)
         column = cast_feature(spec, feature.name, found)
         some = pc.or_(some, pc.is_valid(column))
         made = made.append_column(feature.name, column)
@@ -143,7 +161,10 @@ def _by_version(
         wide = len(theirs) and pc.all(pc.equal(pc.list_value_length(lists), bundle.signature.outputs_per_row)).as_py()
         scores = None
         if signature is not None and wide:
-            flat = lists.flatten().to_numpy().reshape(len(theirs), -1)
+            flat = lists.flatten().to_numpy(zero_copy_only=False).astype(np.float64).reshape(len(theirs), -1)
+            told = np.isfinite(flat).all(axis=1)
+            left_out["scores not kept"] += int((~told).sum())
+            theirs, flat = theirs.filter(pa.array(told)), flat[told]
             scores = in_order(bundle.signature, signature, flat)
         if scores is None:
             left_out[f"answered by version {version}, whose scores are not comparable"] += len(theirs)
