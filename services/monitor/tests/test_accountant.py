@@ -18,13 +18,13 @@ from services.monitor.tests.handed import Said
 from shipway.contract import events as e
 from shipway.contract.envelope import Envelope
 from shipway.contract.spec import parse_spec
-from shipway.monitor import alerts, windows
+from shipway.monitor import alerts, measuring, reading, windows
 from shipway.monitor.accountant import Accountant
 from shipway.monitor.api import add_routes
 from shipway.monitor.budgets import Counts
 from shipway.monitor.levels import serving_counts
 from shipway.monitor.summary import LATENCIES, Summary
-from shipway.monitor.tables import dead_letters
+from shipway.monitor.tables import dead_letters, versions
 from shipway.runtime.database import Database
 
 NOW = datetime.now(UTC)
@@ -248,6 +248,40 @@ async def test_newest_events_are_alerts_until_newer_ones_end_well(
 def _progress(version: int) -> dict[str, Any]:
     fields = {"from_state": "approved", "to_state": "loading", "candidate_share": 0.0, "reason": ""}
     return {"model": "m", "version": version, "release_id": f"m-{version}", "generation": 2} | fields
+
+
+async def test_a_degraded_champion_that_answers_on_is_an_alert_with_the_reason(
+    world: World, said: Said, put: Put, declare: Put
+) -> None:
+    async def degraded(ago: timedelta) -> None:
+        second = sa.update(versions).where(versions.c.version == 2)
+        async with world.database.begin() as tx:
+            await tx.execute(second.values(degraded_at=datetime.now(UTC) - ago))
+
+    await declare()
+    await put(e.ReleasePromoted(**release(1, 1), previous_version=None, reason=""), NOW - 3 * HOUR)
+    await put(e.ReleasePromoted(**release(2, 2), previous_version=1, reason=""), NOW - HOUR)
+    world.says("p", 2, 1, 2)
+    await degraded(timedelta(seconds=30))
+    await world.look()
+    assert await world.open_alerts() == set(), "the last good version may be on its way"
+    await degraded(5 * MINUTE)
+    await world.look()
+    assert await world.open_alerts() == {("m", 2, "degraded champion", "")}
+    (raised,) = await said(e.AlertChanged)
+    assert (raised.severity, raised.page) == ("critical", "docs/playbook.md#degraded-champion")
+    assert raised.reason.endswith("still answers; the last good version, 1, is not ready on enough instances yet")
+    asked = e.TrainingRequested(model="m", request_id=e.replacement_request("m", 2), reason="nobody can hold 1")
+    await put(asked, NOW - 4 * MINUTE)
+    async with world.database.begin() as tx:
+        (found,) = await reading.overview(tx)
+        champion = await measuring.degraded_champion(tx, "m")
+    assert champion is not None and champion.asked == "nobody can hold 1" and found["degraded"]
+    await put(e.ReleaseRolledBack(**release(2, 3), champion_version=1, champion_digest="d", reason="degraded"), NOW)
+    await world.look()
+    assert ("m", 2, "degraded champion", "") not in await world.open_alerts()
+    async with world.database.begin() as tx:
+        assert not (await reading.overview(tx))[0]["degraded"]
 
 
 async def test_a_retirement_that_is_put_off_for_long_is_an_alert(world: World, put: Put, declare: Put) -> None:

@@ -96,6 +96,24 @@ def test_a_degraded_champion_of_an_image_gives_way_to_a_last_good_that_its_insta
     assert nowhere.model.champion is not None and nowhere.model.champion.number == 2, "make before break"
 
 
+def test_a_degraded_champion_whose_last_good_nobody_can_hold_is_not_kept_in_silence() -> None:
+    model = said_of(promoted_to(1, 2), 2, degraded="20 of 100 failed")
+    image = of_image(2, 2, names="ijk")
+    asked = look(model, image)
+    reason = (
+        "version 2 is degraded, and the last good version, 1, can't be ready on enough live instances "
+        "(no other instance is live; not counted: 3 of an image with other versions): 20 of 100 failed"
+    )
+    assert only(asked, e.TrainingRequested).reason == reason
+    assert look(asked.model, image).events == (), "once"
+    failed = [replace(i, loaded={**i.loaded, 1: Loaded(digest(1), "failed", "no such object")}) for i in holding(2)]
+    assert "p: failed: no such object" in only(look(model, failed), e.TrainingRequested).reason
+    assert look(model, [*image, *holding(2, names="p")]).events == (), "p may load it yet"
+    assert look(model, []).events == (), "nobody is seen"
+    back = look(asked.model, [*image, *holding(1, 2, names="p")])
+    assert only(back, e.ReleaseRolledBack).champion_version == 1, "it goes back once somebody has it all the same"
+
+
 def test_an_operator_goes_back_by_the_same_count() -> None:
     order = Order("c1", "roll_back", None, "complaints", "ann")
     model = replace(promoted_to(1, 2), orders=(order,))

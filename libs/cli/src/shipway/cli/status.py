@@ -77,7 +77,8 @@ def show(found: dict[str, Any]) -> None:
         release = m.get("release") or {}
         rollout = f"version {release['version']}: {release['state']}" if release else ""
         traffic = ", ".join(f"{version}: {share(part)}" for version, part in (m.get("traffic") or {}).items())
-        models.add_row(m["name"], str(m.get("champion") or "none"), rollout, traffic)
+        champion = line(str(m.get("champion") or "none"), bad(" degraded") if m.get("degraded") else "")
+        models.add_row(m["name"], champion, rollout, traffic)
     console.print(models)
     instances = table("instances", "instance", "address", "state", "holds")
     for i in found["instances"].get("instances", []):

@@ -87,6 +87,7 @@ class Accountant:
         overdue = await measuring.overdue(tx, model, spec, now)
         found = conditions.late(overdue, phase_targets(spec), now)
         found += conditions.of_events(await measuring.newest(tx, model))
+        found += conditions.of_champion(await measuring.degraded_champion(tx, model), now)
         for one in measured:
             found += conditions.of_budget(one.level, one.budget, one.burns, levels.budget_window)
         told = await self._follow(tx, model, found, alerts.rule_of(spec), now)

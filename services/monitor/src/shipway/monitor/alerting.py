@@ -36,6 +36,7 @@ KINDS: Mapping[str, Severity] = {
     "failed training": "warning",
     "rejected version": "warning",
     "rolled back": "warning",
+    "degraded champion": "critical",
     "deferred retirement": "warning",
     "dead letters": "warning",
     "restarts": "warning",

@@ -16,6 +16,8 @@ from shipway.monitor.phases import Overdue, Phase
 RESTARTS_WITHIN = timedelta(hours=1)
 MOST_RESTARTS = 3
 LETTERS_WITHIN = timedelta(hours=1)
+# One that can go back to the last good version does so within seconds.
+STAYS = timedelta(minutes=1)
 _OF_REQUESTS = ("accepted", "trained", "serving")
 
 
@@ -29,6 +31,16 @@ class Newest:
     version: int | None = None
     version_state: str | None = None
     version_reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Degraded:
+    """A champion that broke its service level. ``asked``: why a training was asked for in its place, where one was."""
+
+    version: int
+    since: datetime
+    last_good: int | None = None
+    asked: str | None = None
 
 
 def alarm(
@@ -75,6 +87,21 @@ def of_events(newest: Newest) -> list[Finding]:
         if newest.version_state == "rolled_back":
             found.append(alarm("rolled back", "", words, version=newest.version))
     return found
+
+
+def of_champion(champion: Degraded | None, now: datetime) -> list[Finding]:
+    """A degraded champion that answers on, and why nothing has taken its place."""
+    if champion is None or now - champion.since < STAYS:
+        return []
+    if champion.asked is not None:
+        why = f"a training was asked for: {champion.asked}"
+    elif champion.last_good is not None:
+        why = f"the last good version, {champion.last_good}, is not ready on enough instances yet"
+    else:
+        why = "there is none to go back to, and the next has not taken its place yet"
+    since = f"{champion.since:%Y-%m-%d %H:%M:%S} UTC"
+    words = f"version {champion.version} is degraded since {since}, and still answers; {why}"
+    return [alarm("degraded champion", "", words, version=champion.version)]
 
 
 def of_budget(level: Level, budget: Budget, burns: Mapping[Pace, Burn | None], window: timedelta) -> list[Finding]:

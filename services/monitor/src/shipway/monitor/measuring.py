@@ -6,14 +6,15 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from shipway.contract.events import replacement_request
 from shipway.contract.spec import ModelSpec
 from shipway.monitor import ledger
 from shipway.monitor.budgets import Budget, Burn, Counts, Pace, budget, burn_rate, burning, windows_of
-from shipway.monitor.conditions import Newest
+from shipway.monitor.conditions import Degraded, Newest
 from shipway.monitor.levels import Level, levels_of, phase_targets
 from shipway.monitor.phases import Overdue
 from shipway.monitor.reading import IN_RELEASE
-from shipway.monitor.tables import requests, versions
+from shipway.monitor.tables import models, requests, versions
 from shipway.runtime.database import Transaction
 
 _ENDED = ("rejected", "rolled_back", "champion", "last_good", "standby", "superseded", "retired")
@@ -68,6 +69,19 @@ async def newest(tx: Transaction, model: str) -> Newest:
     said = (request.request_id, request.state, request.message) if request is not None else (None, None, None)
     known = (version.version, version.state, version.reason) if version is not None else (None, None, None)
     return Newest(*said, *known)
+
+
+async def degraded_champion(tx: Transaction, model: str) -> Degraded | None:
+    """The champion where it broke its service level; None where it did not, or there is none."""
+    champion = versions.join(models, (models.c.name == versions.c.model) & (models.c.champion == versions.c.version))
+    wanted = sa.select(versions.c.version, versions.c.degraded_at, models.c.last_good).select_from(champion)
+    found = await tx.execute(wanted.where(models.c.name == model, versions.c.degraded_at.is_not(None)))
+    row = found.one_or_none()
+    if row is None:
+        return None
+    this = requests.c.request_id == replacement_request(model, row.version)
+    asked = (await tx.execute(sa.select(requests.c.reason).where(requests.c.model == model, this))).scalar_one_or_none()
+    return Degraded(row.version, row.degraded_at, row.last_good, asked)
 
 
 def _number(value: Any) -> float | None:

@@ -46,6 +46,7 @@ async def overview(tx: Transaction, only: str | None = None) -> list[dict[str, A
                 "name": row.name,
                 "description": (row.spec or {}).get("description", ""),
                 "champion": row.champion,
+                "degraded": any(v.version == row.champion and v.degraded_at for v in serving.get(row.name, [])),
                 "last_good": row.last_good,
                 "version_count": counts.get(row.name, 0),
                 "release": {"version": releasing.version, "state": releasing.state} if releasing else None,

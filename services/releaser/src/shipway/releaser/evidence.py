@@ -61,6 +61,10 @@ class Readiness:
         """Whether it is ready on so many instances, or on all that can hold it where those are fewer; not on none."""
         return len(self.ready) >= max(1, min(wanted, self.able()))
 
+    def out_of_reach(self, wanted: int) -> bool:
+        """Whether it can't become ready on enough of these instances (see ``enough``)."""
+        return self.possible() < max(1, min(wanted, self.able()))
+
     def possible(self) -> int:
         """How many of these instances may ever have it ready."""
         return len(self.ready) + len(self.waiting)

@@ -21,7 +21,7 @@ from shipway.releaser.counts import Instance
 from shipway.releaser.departure import with_version
 from shipway.releaser.desired import wanted
 from shipway.releaser.evidence import compared, readiness
-from shipway.releaser.state import TRIED, Cause, Limits, Model, ReleaseEvent
+from shipway.releaser.state import TRIED, Cause, Limits, Model, ReleaseEvent, Version
 from shipway.releaser.steps import (
     Change,
     Situation,
@@ -126,12 +126,15 @@ def _last_good_is_good(at: Situation) -> Change | None:
 
 
 def _replacement(at: Situation) -> Change | None:
-    """A degraded champion with nothing to go back to: a training is asked for, once, unless another version comes.
+    """A degraded champion that can't go back: a training is asked for, once, unless another version comes.
 
     What is trained may fail in its turn: so trainings that are asked for one after another are a pause apart.
     """
     champion = at.model.champion
-    if champion is None or champion.degraded is None or champion.replacement_asked or at.model.last_good is not None:
+    if champion is None or champion.degraded is None or champion.replacement_asked:
+        return None
+    why = _no_way_back(at, champion)
+    if why is None:
         return None
     if at.model.in_progress is not None or at.model.with_role("waiting"):
         return None
@@ -140,12 +143,23 @@ def _replacement(at: Situation) -> Change | None:
         return None
     asked = e.TrainingRequested(
         model=at.model.name,
-        request_id=f"replace-{at.model.name}-{champion.number}",
-        reason=f"version {champion.number} is degraded, with nothing to go back to: {champion.degraded}",
+        request_id=e.replacement_request(at.model.name, champion.number),
+        reason=f"version {champion.number} is degraded, {why}: {champion.degraded}",
         requested_by="shipway/releaser",
     )
     model = replace(at.model, replacement_asked_at=at.now)
     return Change(with_version(model, replace(champion, replacement_asked=True)), (asked,))
+
+
+def _no_way_back(at: Situation, champion: Version) -> str | None:
+    """Why nothing can take a degraded champion's place, in words; None: the last good version may, now or soon."""
+    fallback = at.model.last_good
+    if fallback is None:
+        return "with nothing to go back to"
+    wanted, found = at.model.releases[champion.number].policy.min_instances, readiness(fallback, at.instances)
+    if not at.instances or not found.out_of_reach(wanted):
+        return None
+    return f"and the last good version, {fallback.number}, can't be ready on enough live instances ({found.in_words()})"
 
 
 def _passed_over(at: Situation) -> Change | None:

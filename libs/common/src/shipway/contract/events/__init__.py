@@ -56,6 +56,7 @@ from shipway.contract.events.training import (
     TrainingFailed,
     TrainingProgressed,
     TrainingRequested,
+    replacement_request,
 )
 from shipway.contract.events.verdict import Gate, ModelApproved, ModelRejected
 from shipway.contract.events.watch import (
@@ -175,4 +176,5 @@ __all__ = [
     "TrainingProgressed",
     "TrainingRequested",
     "TrainingRetryRequested",
+    "replacement_request",
 ]

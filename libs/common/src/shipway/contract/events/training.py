@@ -26,6 +26,11 @@ class TrainingRequested(Event, frozen=True, kw_only=True):
     requested_by: str = "unknown"
 
 
+def replacement_request(model: str, version: int) -> str:
+    """The id of the training that is asked for in the place of a degraded champion which can't go back."""
+    return f"replace-{model}-{version}"
+
+
 class SearchRequested(Event, frozen=True, kw_only=True):
     """Look for better parameters of ``model`` on the data before ``until`` (none: all the data there is).
 

@@ -154,6 +154,7 @@ AlertKind = Literal[
     "failed_training",
     "rejected_version",
     "rolled_back",
+    "degraded_champion",
     "deferred_retirement",
     "dead_letters",
     "restarts",

@@ -14,11 +14,15 @@ class Rollout(BaseModel):
 
 
 class ModelOverview(BaseModel):
-    """A model at a glance. ``traffic``: each answering version's share, 0 to 1."""
+    """A model at a glance. ``traffic``: each answering version's share, 0 to 1.
+
+    ``degraded``: the champion broke its service level, and nothing has taken its place yet.
+    """
 
     name: str
     description: str
     champion: int | None
+    degraded: bool
     last_good: int | None
     version_count: int
     release: Rollout | None
