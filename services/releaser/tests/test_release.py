@@ -71,8 +71,17 @@ def test_too_many_failures_roll_back_at_once() -> None:
     broken = replace(holding(1, names="q")[0], loaded={2: Loaded(digest(2), "failed", "sha256 differs")})
     back = look(loading, [*holding(1, 2, names="p"), broken], 1)
     assert only(back, e.ReleaseRolledBack).reason == "can't be ready on 2 instances: q: failed: sha256 differs"
-    enough = look(loading, [*holding(1, 2, names="pr"), broken], 1)
-    assert enough.model == loading
+
+
+def test_an_instance_that_failed_to_load_it_is_not_waited_for_and_is_named() -> None:
+    loading = look(approved(serving(), 2), holding(1)).model
+    broken = replace(holding(1, names="q")[0], loaded={2: Loaded(digest(2), "failed", "sha256 differs")})
+    went_on = look(loading, [*holding(1, 2, names="pr"), broken], 1)
+    assert only(went_on, e.ModelReleased).instances == ["p", "r"]
+    reason = "ready on 2 of 3 instances (q: failed: sha256 differs)"
+    assert only(went_on, e.ReleaseProgressed).reason == reason
+    still = [*holding(1, 2, names="pr"), broken, *holding(1, names="s")]
+    assert look(loading, still, 1).model == loading, "s may still load it"
 
 
 def test_another_artifact_of_that_number_is_not_the_version() -> None:

@@ -14,7 +14,8 @@ from shipway.releaser.steps import Change, Situation, on_hold, promoted, rolled_
 def loading(at: Situation) -> Change | None:
     """Ready on enough instances, and no other may still become so: the first canary step. Not by the deadline: back.
 
-    Instances of an image with other versions can't become so, and are not waited for.
+    Instances that can't become so are not waited for: those that failed to load it, which try it no more, and those of
+    an image with other versions.
     """
     release = at.model.in_progress
     if release is None or release.state != "loading" or release.deadline is None:
@@ -23,9 +24,10 @@ def loading(at: Situation) -> Change | None:
     found = readiness(at.model.versions[release.version], at.instances)
     figures = {"ready": float(len(found.ready)), "needed": float(policy.min_instances)}
     if len(found.ready) >= policy.min_instances:
-        if on_hold(at.model, release) is not None or ((found.waiting or found.failed) and not overdue):
+        if on_hold(at.model, release) is not None or (found.waiting and not overdue):
             return None
-        cause = Cause(f"ready on {len(found.ready)} of {found.able()} instances", "rule ready", figures)
+        lacking = f" ({found.in_words()})" if found.waiting or found.failed else ""
+        cause = Cause(f"ready on {len(found.ready)} of {found.able()} instances{lacking}", "rule ready", figures)
         if at.model.champion is None:
             return promoted(at, release, _more(cause, "no champion before it"))
         if policy.shadow:
