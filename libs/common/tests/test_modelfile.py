@@ -13,6 +13,7 @@ import lightgbm as lgb
 import numpy as np
 import pytest
 
+from shipway.bundle import modelfile
 from shipway.bundle.capi import Booster
 from shipway.bundle.modelfile import ModelLimits, check_model_text
 from shipway.contract.errors import InvalidField, Permanent
@@ -310,3 +311,12 @@ def test_a_hostile_file_takes_little_memory(pattern: str, by: bytes) -> None:
 def test_a_large_model_is_checked_quickly_enough_to_be_checked_always() -> None:
     text = train("binary", rounds=300, num_leaves=63, min_data_in_leaf=2)
     assert check_model_text(text, features=FEATURES, outputs=1).trees == 300
+
+
+def test_a_model_that_is_proven_in_parts_has_the_same_facts_and_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    harmed = replaced_in(MODEL, r"(Tree=2\n(?:.*\n)*?left_child=)\S+ (\S+)", r"\1\2 \2")
+    whole = check_model_text(MODEL, features=FEATURES, outputs=1)
+    monkeypatch.setattr(modelfile, "_TOGETHER_BYTES", 1)
+    assert check_model_text(MODEL, features=FEATURES, outputs=1) == whole
+    with pytest.raises(InvalidField, match=r"tree\[2\]\.left_child"):
+        check_model_text(harmed, features=FEATURES, outputs=1)

@@ -6,10 +6,13 @@ what it does not write is refused. How lines and numbers are read: modeltext; a 
 """
 
 import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from shipway.bundle.modeltext import Fields, check_characters, count_of, integers, read_fields, required
-from shipway.bundle.modeltree import check_tree
+import numpy as np
+
+from shipway.bundle.modeltext import Block, Fields, check_characters, count_of, integers, read_fields, required
+from shipway.bundle.modeltree import check_trees
 from shipway.contract.errors import InvalidField
 
 _ONE_OUTPUT = {
@@ -23,6 +26,7 @@ _HEADER = _FLAGS | {
     *("version", "num_class", "num_tree_per_iteration", "label_index", "max_feature_idx", "objective"),
     *("feature_names", "monotone_constraints", "feature_infos", "tree_sizes"),
 }
+_TOGETHER_BYTES = 4_000_000
 _FIRST_TREE = b"\n\nTree=0\n"
 _END = b"end of trees\n"
 _AFTER_TREES = (b"\nfeature_importances:\n", b"\nparameters:\n")
@@ -74,17 +78,30 @@ def check_model_text(data: bytes, *, features: int, outputs: int, limits: ModelL
     trees = count_of(required(header, "tree_sizes", "model.txt"))
     if not 1 <= trees <= limits.trees or trees % outputs:
         raise InvalidField("tree_sizes", f"{trees} trees do not fit {outputs} outputs, or are too many")
+    sizes = integers([Block("model.txt", header)], "tree_sizes", np.array([trees])).values.tolist()
     leaves, depth, at = 0, 0, begin + 2
-    for number, size in enumerate(integers(header, "tree_sizes", "model.txt", trees).tolist()):
-        if not 1 <= size <= len(data) - at:
-            raise InvalidField(f"tree_sizes[{number}]", "does not fit the file: it is truncated or was changed")
-        more, deep = check_tree(data[at : at + size], number, features, limits.leaves_per_tree)
-        leaves, depth = leaves + more, max(depth, deep)
-        at += size
+    for first, texts in _together(data, at, sizes):
+        found = check_trees(texts, first, features, limits.leaves_per_tree)
+        leaves, depth = leaves + found.leaves, max(depth, found.depth)
+        at += sum(map(len, texts))
     if not data.startswith(_END, at):
         raise InvalidField("model.txt", "the trees do not end where tree_sizes says: it is truncated or was changed")
     _check_tail(data[at + len(_END) :], limits)
     return ModelFacts(trees, leaves, objective, depth)
+
+
+def _together(data: bytes, at: int, sizes: Sequence[int]) -> Iterator[tuple[int, list[bytes]]]:
+    """The trees from ``at`` on, in parts that are small beside the file; with the number of each part's first."""
+    first, texts, room = 0, list[bytes](), _TOGETHER_BYTES
+    for number, size in enumerate(sizes):
+        if not 1 <= size <= len(data) - at:
+            raise InvalidField(f"tree_sizes[{number}]", "does not fit the file: it is truncated or was changed")
+        if texts and size > room:
+            yield first, texts
+            first, texts, room = number, [], _TOGETHER_BYTES
+        texts.append(data[at : at + size])
+        at, room = at + size, room - size
+    yield first, texts
 
 
 def _check_header(header: Fields, features: int, outputs: int) -> str:

@@ -6,7 +6,9 @@ forgive (``0_1``, a tab, other alphabets' digits) is refused, and nothing is spl
 """
 
 import re
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +18,7 @@ from shipway.contract.errors import InvalidField
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 Fields = Mapping[str, bytes]
+N = TypeVar("N", np.int64, np.float64)
 # Possessive (`*+`), so that a long hostile line is refused in linear time and without a backtracking stack.
 _INTEGERS = re.compile(rb"-?[0-9]{1,10}(?: -?[0-9]{1,10})*+")
 # What "%.17g" and "%g" write. Of the finite ones the exponent is so bounded that a double holds every such number.
@@ -81,80 +84,104 @@ def count_of(value: bytes) -> int:
     return value.count(b" ") + 1 if value else 0
 
 
-def integer(fields: Fields, key: str, where: str) -> int:
-    """One integer.
+@dataclass(frozen=True)
+class Block:
+    """The ``key=value`` lines of one part of a file, and its name in messages."""
 
-    Raises:
-        InvalidField: it is missing, or something else.
-    """
-    check_integers(fields, key, where, 1)
-    return int(fields[key])
+    where: str
+    fields: Fields
 
 
-def check_integers(fields: Fields, key: str, where: str, count: int) -> None:
-    """Proves that there are exactly ``count`` integers.
+@dataclass(frozen=True)
+class Column(Generic[N]):
+    """A key's numbers in many blocks, end to end: ``values`` (all,); block ``i`` has ``counts[i]`` of them."""
 
-    Raises:
-        InvalidField: they are missing, more, fewer, or something else.
-    """
-    if not _holds(fields, key, where, count, _INTEGERS):
-        raise InvalidField(f"{where}.{key}", "must be whole numbers with one space between")
+    key: str
+    blocks: Sequence[Block]
+    counts: Ints
+    values: npt.NDArray[N]
 
-
-def integers(fields: Fields, key: str, where: str, count: int) -> Ints:
-    """Exactly ``count`` integers.
-
-    Raises:
-        InvalidField: they are missing, more, fewer, or something else.
-    """
-    check_integers(fields, key, where, count)
-    return np.fromstring(fields[key].decode("ascii"), dtype=np.int64, sep=" ") if count else np.empty(0, np.int64)
+    def place(self, at: int) -> str:
+        """What the value at ``at`` of all is called in messages: with its index where the block has several."""
+        ends = np.cumsum(self.counts)
+        block = int(np.searchsorted(ends, at, side="right"))
+        index = at - int(ends[block] - self.counts[block])
+        return f"{self.blocks[block].where}.{self.key}" + (f"[{index}]" if self.counts[block] > 1 else "")
 
 
-def check_numbers(fields: Fields, key: str, where: str, count: int) -> None:
-    """Proves that there are exactly ``count`` finite numbers.
+def check_integers(blocks: Sequence[Block], key: str, counts: Ints) -> bytes:
+    """Proves that each block has its count of integers; gives them all, with one space between.
+
+    Many blocks are read at once, as a call for each of some thousands would take most of the time.
 
     Raises:
         InvalidField: they are missing, more, fewer, or something else.
     """
-    if not _holds(fields, key, where, count, _NUMBERS):
-        raise InvalidField(f"{where}.{key}", "must be finite numbers with one space between")
+    return _proven(blocks, key, counts, _INTEGERS, "whole numbers")
 
 
-def check_numbers_or_infinite(fields: Fields, key: str, where: str, count: int) -> None:
-    """Proves that there are exactly ``count`` numbers, none of them NaN.
-
-    Raises:
-        InvalidField: they are missing, more, fewer, or something else.
-    """
-    if not _holds(fields, key, where, count, _NUMBERS_OR_INFINITE):
-        raise InvalidField(f"{where}.{key}", "must be numbers with one space between")
-
-
-def numbers_or_infinite(fields: Fields, key: str, where: str, count: int) -> Floats:
-    """Exactly ``count`` numbers, none of them NaN.
+def integers(blocks: Sequence[Block], key: str, counts: Ints) -> Column[np.int64]:
+    """Each block's count of integers.
 
     Raises:
         InvalidField: they are missing, more, fewer, or something else.
     """
-    check_numbers_or_infinite(fields, key, where, count)
-    return np.fromstring(fields[key].decode("ascii"), sep=" ") if count else np.empty(0)
+    text = check_integers(blocks, key, counts)
+    values = np.fromstring(text.decode("ascii"), dtype=np.int64, sep=" ") if text else np.empty(0, np.int64)
+    return Column(key, blocks, counts, values)
 
 
-def within(values: Ints, least: int, most: int, where: str) -> None:
+def check_numbers(blocks: Sequence[Block], key: str, counts: Ints) -> None:
+    """Proves that each block has its count of finite numbers.
+
+    Raises:
+        InvalidField: they are missing, more, fewer, or something else.
+    """
+    _proven(blocks, key, counts, _NUMBERS, "finite numbers")
+
+
+def check_numbers_or_infinite(blocks: Sequence[Block], key: str, counts: Ints) -> bytes:
+    """Proves that each block has its count of numbers, none of them NaN; gives them all, with one space between.
+
+    Raises:
+        InvalidField: they are missing, more, fewer, or something else.
+    """
+    return _proven(blocks, key, counts, _NUMBERS_OR_INFINITE, "numbers")
+
+
+def numbers_or_infinite(blocks: Sequence[Block], key: str, counts: Ints) -> Column[np.float64]:
+    """Each block's count of numbers, none of them NaN.
+
+    Raises:
+        InvalidField: they are missing, more, fewer, or something else.
+    """
+    text = check_numbers_or_infinite(blocks, key, counts)
+    return Column(key, blocks, counts, np.fromstring(text.decode("ascii"), sep=" ") if text else np.empty(0))
+
+
+def within(column: Column[np.int64], least: int, most: int) -> None:
     """Holds every value against bounds.
 
     Raises:
         InvalidField: with the place of the first that is outside.
     """
+    values = column.values
     if len(values) and (values.min() < least or values.max() > most):
-        wrong = (values < least) | (values > most)
-        at = int(wrong.argmax())
-        raise InvalidField(f"{where}[{at}]", f"{values[at]} is not in {least} to {most}")
+        at = int(((values < least) | (values > most)).argmax())
+        raise InvalidField(column.place(at), f"{values[at]} is not in {least} to {most}")
 
 
-def _holds(fields: Fields, key: str, where: str, count: int, grammar: re.Pattern[bytes]) -> bool:
-    value = required(fields, key, where)
-    if count_of(value) != count:
-        raise InvalidField(f"{where}.{key}", f"has {count_of(value)} values; {count} are needed")
-    return not count or grammar.fullmatch(value) is not None
+def _proven(blocks: Sequence[Block], key: str, counts: Ints, grammar: re.Pattern[bytes], what: str) -> bytes:
+    values = []
+    for block, count in zip(blocks, counts.tolist(), strict=True):
+        value = required(block.fields, key, block.where)
+        if count_of(value) != count:
+            raise InvalidField(f"{block.where}.{key}", f"has {count_of(value)} values; {count} are needed")
+        if count:
+            values.append(value)
+    # Where a value is wrong all of them together are, as a space stands between.
+    together = b" ".join(values)
+    if together and grammar.fullmatch(together) is None:
+        wrong = next(b for b in blocks if b.fields[key] and grammar.fullmatch(b.fields[key]) is None)
+        raise InvalidField(f"{wrong.where}.{key}", f"must be {what} with one space between")
+    return together
