@@ -19,7 +19,7 @@ from shipway.contract.errors import Permanent, Transient
 from shipway.runtime import consumer, idle_fetch, metrics
 from shipway.runtime.consumer import Consumer
 from shipway.runtime.database import Database, is_transient
-from shipway.runtime.delivery import emit, emit_message, metadata, outbox
+from shipway.runtime.delivery import Outgoing, emit, metadata, outbox, put
 from shipway.runtime.handling import Handler
 from shipway.runtime.kafka import Producer, client_arguments
 from shipway.runtime.provision import provision
@@ -338,9 +338,9 @@ async def test_what_a_broker_forgot_is_published_again(service: Service, kafka: 
 async def test_what_the_broker_will_never_take_is_said_and_stops_its_own_topic_only(service: Service) -> None:
     small, too_large = WireMessage(b"m", b"{}", []), WireMessage(b"m", bytes(9_000_000), [])
     async with service.database.begin() as tx:
-        await emit_message(tx, topics.TRAINING_EVENTS.name, "too-large", too_large)
-        await emit_message(tx, topics.TRAINING_EVENTS.name, "after-it", small)
-        await emit_message(tx, topics.RELEASE_EVENTS.name, "of-another-topic", small)
+        too_large_first = [Outgoing(topics.TRAINING_EVENTS.name, "too-large", too_large)]
+        await put(tx, [*too_large_first, Outgoing(topics.TRAINING_EVENTS.name, "after-it", small)])
+        await put(tx, [Outgoing(topics.RELEASE_EVENTS.name, "of-another-topic", small)])
     service.relay.wake()
     await until(lambda: "takes less than the topic needs" in (service.relay.problem or ""))
     async with service.database.begin() as tx:

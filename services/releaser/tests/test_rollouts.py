@@ -15,7 +15,7 @@ from shipway.contract.envelope import Envelope, decode
 from shipway.contract.errors import Permanent
 from shipway.releaser import handlers
 from shipway.releaser.republish import republish
-from shipway.releaser.rollouts import Rollouts
+from shipway.releaser.rollouts import READ_ANEW, Rollouts
 from shipway.releaser.saving import save
 from shipway.releaser.settings import RolloutSettings
 from shipway.releaser.stored import load, take
@@ -81,6 +81,7 @@ class World:
         with trace.within(traceparent):
             async with self.database.begin() as tx:
                 await cast(Any, handlers.HANDLERS[type(event)])(tx, event, envelope)
+        self.rollouts.changed()
 
     async def outbox(self) -> list[Envelope]:
         """What is to be published, in order."""
@@ -181,6 +182,43 @@ async def test_events_go_with_the_change_under_the_trace_of_the_approval(world: 
     ]
     assert {trace.trace_id(x.traceparent) for x in sent} == {"ab" * 16}
     assert sent[-1].id == "flights-2"
+
+
+def statements_of(world: World) -> list[str]:
+    """Every statement from now on."""
+    seen: list[str] = []
+    engine = world.database.engine.sync_engine
+    sa.event.listen(engine, "before_cursor_execute", lambda _c, _cur, statement, *_rest: seen.append(statement))
+    return seen
+
+
+async def test_what_instances_say_is_held_against_what_was_read(world: World) -> None:
+    await world.hears(approval(1))
+    await world.rollouts.step()
+    await world.rollouts.step()
+    statements = statements_of(world)
+    world.says("p", 1, state="loading")
+    await world.rollouts.step()
+    assert not statements
+    world.says("p", 1)
+    await world.rollouts.step()
+    assert (await world.desired()).traffic == [e.Traffic(version=1, share=1.0)]
+
+
+async def test_what_another_releaser_wrote_is_seen_after_a_moment(world: World) -> None:
+    await world.hears(approval(1))
+    world.says("p", 1)
+    await world.rollouts.step()
+    await world.rollouts.step()
+    other = World(world.database)
+    await other.hears(approval(2, release={"canary": []}))
+    world.says("p", 1, 2)
+    await world.rollouts.step()
+    assert len((await world.desired()).versions) == 1
+    world.now += READ_ANEW
+    world.says("p", 1, 2)
+    await world.rollouts.step()
+    assert (await world.desired()).traffic == [e.Traffic(version=2, share=1.0)]
 
 
 async def test_an_approval_that_is_known_makes_no_second_release(world: World) -> None:

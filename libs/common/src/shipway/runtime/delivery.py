@@ -5,6 +5,8 @@ that tell of it. Consumer offsets are committed after that.
 """
 
 import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import msgspec
@@ -90,11 +92,18 @@ async def count_crash(tx: Transaction, source: str, event_id: str) -> int:
     return int((await tx.execute(statement)).scalar_one())
 
 
-async def emit(tx: Transaction, source: str, payload: Payload, *, event_id: str | None = None) -> str:
-    """Puts an event into the outbox, to be published once ``tx`` has committed; gives its id.
+@dataclass(frozen=True)
+class Outgoing:
+    """A message that is to be published: to which topic, and the id of its event."""
 
-    It is a span of the current trace, so that one trace runs from the request to the retirement.
-    """
+    topic: str
+    event_id: str
+    message: WireMessage
+
+
+def outgoing(source: str, payload: Payload, *, event_id: str | None = None) -> Outgoing:
+    """An event as it is to be published now. It is a span of the current trace, so that one trace runs from the request
+    to the retirement."""
     event = Envelope(
         id=event_id or uuid.uuid4().hex,
         source=source,
@@ -102,19 +111,29 @@ async def emit(tx: Transaction, source: str, payload: Payload, *, event_id: str 
         payload=payload,
         traceparent=trace.sent(type(payload).__name__),
     )
-    await emit_message(tx, topic_of(payload).name, event.id, encode(event))
-    return event.id
+    return Outgoing(topic_of(payload).name, event.id, encode(event))
 
 
-async def emit_message(tx: Transaction, topic: str, event_id: str, message: WireMessage) -> None:
-    """Puts a ready-made message into the outbox."""
-    await tx.execute(
-        sa.insert(outbox).values(
-            event_id=event_id,
-            topic=topic,
-            key=message.key,
-            value=message.value,
-            headers=msgspec.msgpack.encode(message.headers),
-        )
-    )
+async def emit(tx: Transaction, source: str, payload: Payload, *, event_id: str | None = None) -> str:
+    """Puts an event into the outbox, to be published once ``tx`` has committed; gives its id."""
+    event = outgoing(source, payload, event_id=event_id)
+    await put(tx, [event])
+    return event.event_id
+
+
+async def put(tx: Transaction, messages: Sequence[Outgoing]) -> None:
+    """Puts ready-made messages into the outbox, in this order, by one statement."""
+    if not messages:
+        return
+    rows = [
+        {
+            "event_id": event.event_id,
+            "topic": event.topic,
+            "key": event.message.key,
+            "value": event.message.value,
+            "headers": msgspec.msgpack.encode(event.message.headers),
+        }
+        for event in messages
+    ]
+    await tx.execute(sa.insert(outbox), rows)
     reached("outbox written")

@@ -14,7 +14,7 @@ from shipway.contract.topics import DEAD_LETTERS, SHARED_TOPICS
 from shipway.monitor.tables import dead_letters as letters
 from shipway.runtime.database import Transaction
 from shipway.runtime.deadletters import MAX_KEPT_BYTES
-from shipway.runtime.delivery import emit_message
+from shipway.runtime.delivery import Outgoing, put
 
 KEEP = timedelta(hours=next(iter(DEAD_LETTERS.values())).retention_h or 168)
 MOST = 2000
@@ -96,7 +96,7 @@ async def send_again(tx: Transaction, letter: dict[str, Any], by: str) -> None:
         raise InvalidField("topic", f"{letter['topic'][:100]!r} is not read by {letter['service'][:50]!r}")
     message = WireMessage(letter["key"], value, letter["headers"])
     event_id = text_headers(letter["headers"]).get("ce_id", f"letter-{letter['id']}")
-    await emit_message(tx, letter["topic"], event_id, message)
+    await put(tx, [Outgoing(letter["topic"], event_id, message)])
     now = {"sent_again_at": sa.func.now(), "sent_again_by": by}
     await tx.execute(sa.update(letters).where(letters.c.id == letter["id"]).values(**now))
 

@@ -36,7 +36,12 @@ def body(settings: ReleaserSettings) -> Body:
             life.readiness.check("presence", lambda: presence.problem)
             life.readiness.check("rollouts", lambda: reconciler.problem)
             admit = command_admission(settings.auth)
-            async with consuming(life, parts, settings.kafka, HANDLERS, admit=admit, after_commit=reconciler.wake):
+
+            def after_commit() -> None:
+                rollouts.changed()
+                reconciler.wake()
+
+            async with consuming(life, parts, settings.kafka, HANDLERS, admit=admit, after_commit=after_commit):
                 life.spawn("presence", presence.run())
                 life.spawn("rollouts", reconciler.run())
                 # With the object store away it waits, and holds up nothing else.

@@ -1,6 +1,8 @@
 """The loop that carries the decisions out: looks at every model, and where something is due, decides under its lock.
 
-A model that somebody else has locked is left for the next look, so that none waits for another's.
+A model that somebody else has locked is left for the next look, so that none waits for another's. What instances say
+comes often, and changes no table: it is held against the tables as they were last read (see ``changed``), as a decision
+is made anew, from what is true then, before it is carried out.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,11 +21,13 @@ from shipway.releaser.state import ENDED, IN_PROGRESS, Limits, Model
 from shipway.releaser.stored import Stored, load, take
 from shipway.runtime import log, trace
 from shipway.runtime.database import Transaction
-from shipway.runtime.delivery import emit
+from shipway.runtime.delivery import Outgoing, outgoing, put
 from shipway.runtime.parts import Parts
 from shipway.runtime.tableview import TableView
 
 _log = log.get(__name__)
+# What another releaser wrote, which nobody tells this one, is seen as soon.
+READ_ANEW = timedelta(seconds=2)
 ENDED_RELEASES = Counter("shipway_releases_total", "Releases that ended, by how.", ["model", "state"])
 OPEN_RELEASES = Gauge("shipway_releases_open", "Releases that wait or are under way.", ["model", "state"])
 GENERATION = Gauge("shipway_desired_state_generation", "Generation of a model's desired state.", ["model"])
@@ -54,6 +58,12 @@ class Rollouts:
             standby=settings.standby_limit,
             replacement_pause=timedelta(seconds=settings.replacement_pause_s),
         )
+        self._read: Sequence[Stored] = ()
+        self._read_at: datetime | None = None
+
+    def changed(self) -> None:
+        """Says that an event has changed the tables: the next step reads them."""
+        self._read_at = None
 
     async def step(self) -> bool:
         """Takes every step that is due, model by model; never asks for more at once.
@@ -63,12 +73,16 @@ class Rollouts:
         """
         if not self._presence.caught_up.is_set() or self._presence.problem is not None:
             return False  # blind: what is not seen must not be taken for gone
-        async with self._parts.database.begin() as tx:
-            found = await load(tx)
-        for seen in found:
+        if self._read_at is None or not timedelta(0) <= self._clock() - self._read_at < READ_ANEW:
+            # Before it is read: what changes meanwhile is read once more.
+            self._read_at = self._clock()
+            async with self._parts.database.begin() as tx:
+                self._read = await load(tx)
+        for seen in self._read:
             _show(seen.model)
             now = self._clock()
             if self._decided(seen.model, now).model != seen.model:
+                self.changed()
                 await self._carry_out(seen.model.name)
         return False
 
@@ -94,6 +108,7 @@ class Rollouts:
 
 async def _write(tx: Transaction, source: str, stored: Stored, decision: Decision, now: datetime) -> None:
     last: str | None = None
+    told: list[Outgoing] = []
     for event in decision.events:
         if isinstance(event, e.CommandAnswered):
             last = stored.order_traces.get(event.command_id)
@@ -102,11 +117,12 @@ async def _write(tx: Transaction, source: str, stored: Stored, decision: Decisio
         else:
             last = stored.traceparents.get(event.version)
         with trace.within(last, _step_of(event)):
-            await emit(tx, source, event)
+            told.append(outgoing(source, event))
     desired = await save(tx, stored.model, decision.model, last, now)
     if desired is not None:
         with trace.within(last, f"generation {desired.generation}"):
-            await emit(tx, source, desired, event_id=event_id_of(desired))
+            told.append(outgoing(source, desired, event_id=event_id_of(desired)))
+    await put(tx, told)
 
 
 def _step_of(event: e.Event) -> str:

@@ -8,30 +8,36 @@ import msgspec
 import sqlalchemy as sa
 
 from shipway.contract import events as e
-from shipway.releaser.state import IN_PROGRESS, Hold, Model
+from shipway.releaser.state import IN_PROGRESS, Hold, Model, Release, Version
 from shipway.releaser.tables import models, orders, releases, versions
 from shipway.runtime.database import Transaction
 
 _VERSION_COLUMNS = ["role", "degraded", "retiring", "deferred", "routed_until", "pinned", "replacement_asked"]
 _RELEASE_COLUMNS = ["state", "step", "since", "deadline", "reason"]
+_GONE_AT = sa.bindparam("now_if_gone", type_=versions.c.gone_at.type)
+_SAVE_VERSION = (
+    sa.update(versions)
+    .where(versions.c.model == sa.bindparam("of"), versions.c.version == sa.bindparam("number"))
+    .values({name: sa.bindparam(f"new_{name}") for name in _VERSION_COLUMNS})
+    .values(gone_at=sa.case((_GONE_AT.is_not(None), sa.func.coalesce(versions.c.gone_at, _GONE_AT))))
+)
+_SAVE_RELEASE = (
+    sa.update(releases)
+    .where(releases.c.id == sa.bindparam("of"))
+    .values({name: sa.bindparam(f"new_{name}") for name in [*_RELEASE_COLUMNS, "evidence", "hold"]})
+)
 
 
 async def save(
     tx: Transaction, before: Model, after: Model, traceparent: str | None, now: datetime
 ) -> e.DesiredState | None:
     """Writes what differs, as of ``now``; gives the desired state to publish where its generation grew."""
-    for number, version in after.versions.items():
-        if version != before.versions.get(number):
-            values = {name: getattr(version, name) for name in _VERSION_COLUMNS}
-            values["gone_at"] = sa.func.coalesce(versions.c.gone_at, now) if version.role == "gone" else None
-            this = (versions.c.model == after.name, versions.c.version == number)
-            await tx.execute(sa.update(versions).where(*this).values(values))
+    if changed := [v for number, v in after.versions.items() if v != before.versions.get(number)]:
+        await tx.execute(_SAVE_VERSION, [_version_row(after.name, version, now) for version in changed])
     # A release that ends comes before the next that begins: only one may be in progress.
-    for release in sorted(after.releases.values(), key=lambda r: r.state in IN_PROGRESS):
-        if release != before.releases.get(release.version):
-            values = {name: getattr(release, name) for name in _RELEASE_COLUMNS}
-            values |= {"evidence": msgspec.to_builtins(release.evidence), "hold": _as_json(release.hold)}
-            await tx.execute(sa.update(releases).where(releases.c.id == release.id).values(values))
+    ordered = sorted(after.releases.values(), key=lambda r: r.state in IN_PROGRESS)
+    if changes := [release for release in ordered if release != before.releases.get(release.version)]:
+        await tx.execute(_SAVE_RELEASE, [_release_row(release) for release in changes])
     if settled := {o.id for o in before.orders} - {o.id for o in after.orders}:
         await tx.execute(sa.delete(orders).where(orders.c.command_id.in_(settled)))
     if after.spent is None and before.spent is not None:
@@ -61,6 +67,16 @@ async def published(tx: Transaction) -> Sequence[tuple[e.DesiredState, str | Non
     statement = sa.select(models.c.published, models.c.traceparent).where(models.c.published.is_not(None))
     rows = (await tx.execute(statement.order_by(models.c.model))).all()
     return [(msgspec.convert(row.published, e.DesiredState), row.traceparent) for row in rows]
+
+
+def _version_row(model: str, version: Version, now: datetime) -> dict[str, Any]:
+    row = {f"new_{name}": getattr(version, name) for name in _VERSION_COLUMNS}
+    return row | {"of": model, "number": version.number, "now_if_gone": now if version.role == "gone" else None}
+
+
+def _release_row(release: Release) -> dict[str, Any]:
+    row = {f"new_{name}": getattr(release, name) for name in _RELEASE_COLUMNS} | {"of": release.id}
+    return row | {"new_evidence": msgspec.to_builtins(release.evidence), "new_hold": _as_json(release.hold)}
 
 
 def _as_json(hold: Hold | None) -> Any:

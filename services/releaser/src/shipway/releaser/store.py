@@ -30,9 +30,10 @@ async def approve(
     Raises:
         InvalidField: the version is known with another artifact.
     """
-    new = insert(models).values(model=event.model, desired=msgspec.to_builtins(Desired()))
-    await tx.execute(new.on_conflict_do_nothing())
-    await _lock(tx, event.model)
+    if not await _lock(tx, event.model):
+        new = insert(models).values(model=event.model, desired=msgspec.to_builtins(Desired()))
+        await tx.execute(new.on_conflict_do_nothing())
+        await _lock(tx, event.model)
     known = sa.select(versions.c.digest).where(versions.c.model == event.model, versions.c.version == event.version)
     digest = (await tx.execute(known)).scalar()
     if digest is not None:
@@ -137,5 +138,8 @@ async def order(tx: Transaction, command: e.OperatorCommand, traceparent: str | 
     return True
 
 
-async def _lock(tx: Transaction, model: str) -> None:
-    await tx.execute(sa.select(models.c.model).where(models.c.model == model).with_for_update())
+async def _lock(tx: Transaction, model: str) -> bool:
+    """Waits for the model's row and holds it; False: there is none."""
+    return (
+        await tx.execute(sa.select(models.c.model).where(models.c.model == model).with_for_update())
+    ).scalar() is not None

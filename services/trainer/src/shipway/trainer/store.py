@@ -56,10 +56,12 @@ async def declare(tx: Transaction, declared: ModelDeclared, envelope: Envelope, 
 async def tell_declarations_again(tx: Transaction) -> int:
     """Puts every declaration into the outbox, as the very event that it came in; gives their number."""
     rows = (await tx.execute(sa.select(declarations))).all()
+    again = []
     for row in rows:
         payload = ModelDeclared(model=row.model, spec=row.spec, declared_by=row.declared_by)
         event = Envelope(row.event_id, row.source, row.declared_at, payload, row.traceparent)
-        await delivery.emit_message(tx, topic_of(payload).name, event.id, encode(event))
+        again.append(delivery.Outgoing(topic_of(payload).name, event.id, encode(event)))
+    await delivery.put(tx, again)
     return len(rows)
 
 

@@ -19,7 +19,7 @@ from shipway.monitor.dashboard.forms import form_of
 from shipway.monitor.dashboard.parts import Parts
 from shipway.runtime import trace
 from shipway.runtime.database import Transaction
-from shipway.runtime.delivery import emit_message
+from shipway.runtime.delivery import Outgoing, put
 from shipway.runtime.http import Problem
 
 SOURCE = "shipway/monitor"
@@ -55,7 +55,7 @@ class Desk:
         message = encode(event)
         if self._parts.key and topic is OPERATOR_COMMANDS:
             message = seal(message, self._parts.key)
-        await emit_message(tx, topic.name, event_id, message)
+        await put(tx, [Outgoing(topic.name, event_id, message)])
 
     async def send(
         self, request: Request, model: str, payload: Payload, event_id: str, kind: str, what: str
