@@ -169,7 +169,7 @@ class Consumer:
         pause_s = 0.1
         while True:
             try:
-                await self._handling.settle(record)
+                told = await self._handling.settle(record)
             except Transient as err:
                 self.problem = f"waiting to handle an event of {record.topic}: {err}"
                 _log.warning("waiting", reason=str(err), topic=record.topic, offset=record.offset)
@@ -177,5 +177,6 @@ class Consumer:
                 pause_s = min(2 * pause_s, 5.0)
             else:
                 self.problem = None
-                self._relay.wake()
+                if told:
+                    self._relay.wake()
                 return

@@ -21,6 +21,7 @@ from shipway.runtime.database import Transaction
 from shipway.runtime.failpoints import reached
 
 metadata = sa.MetaData()
+_WRITTEN = "outbox written"
 
 inbox = sa.Table(
     "inbox",
@@ -136,4 +137,13 @@ async def put(tx: Transaction, messages: Sequence[Outgoing]) -> None:
         for event in messages
     ]
     await tx.execute(sa.insert(outbox), rows)
+    tx.info[_WRITTEN] = True
     reached("outbox written")
+
+
+def outbox_written(tx: Transaction) -> bool:
+    """Whether ``tx`` has put anything into the outbox, so that a relay has work; asked once, before the end of ``tx``.
+
+    The mark is the pooled connection's, so it may be that of an earlier transaction: then a relay looks in vain.
+    """
+    return bool(tx.info.pop(_WRITTEN, False))

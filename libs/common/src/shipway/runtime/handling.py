@@ -3,6 +3,7 @@
 import asyncio
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from aiokafka import ConsumerRecord
@@ -15,7 +16,7 @@ from shipway.contract.versions import NewerType, check_not_newer
 from shipway.runtime import log, metrics
 from shipway.runtime.database import Database, Transaction
 from shipway.runtime.deadletters import dead_letter
-from shipway.runtime.delivery import count_crash, emit, first_time
+from shipway.runtime.delivery import count_crash, emit, first_time, outbox_written
 from shipway.runtime.failpoints import reached
 from shipway.runtime.newer import PassedOver
 
@@ -25,6 +26,14 @@ RawHandler = Callable[[Transaction, ConsumerRecord], Awaitable[None]]
 # Raises Permanent for an event that is not to be handled, whatever it says.
 Admission = Callable[[ConsumerRecord, Envelope], None]
 CRASHES_ALLOWED = 3
+
+
+@dataclass(frozen=True)
+class _Ended:
+    """How a message's transaction ended: whether it had an effect, and whether it wrote to the outbox."""
+
+    new: bool
+    told: bool
 
 
 class Handling:
@@ -45,23 +54,24 @@ class Handling:
         self._admit = admit
         self._passed_over = PassedOver()
 
-    async def settle(self, record: ConsumerRecord) -> None:
-        """Handles the message, passes it over, or refuses it.
+    async def settle(self, record: ConsumerRecord) -> bool:
+        """Handles the message, passes it over, or refuses it. True: there is something new in the outbox.
 
         Raises:
             Transient: not now; it is to be tried again. Any other error is a bug.
         """
         try:
             if record.topic in self._raw:
-                await self._handle_raw(record)
-            else:
-                await self._handle(record)
+                return await self._handle_raw(record)
+            return await self._handle(record)
         except NewerType as newer:
             self._passed_over.note(record.topic, newer)
+            return False
         except Permanent as err:
             await self._refuse(record, dead_letter(self._service, record, err))
+            return True
 
-    async def _handle_raw(self, record: ConsumerRecord) -> None:
+    async def _handle_raw(self, record: ConsumerRecord) -> bool:
         headers = text_headers(record.headers)
         check_not_newer(headers.get("ce_type", ""))
         source, event_id = attribute(headers, "ce_source"), attribute(headers, "ce_id")
@@ -69,9 +79,9 @@ class Handling:
         async def effect(tx: Transaction) -> None:
             await self._raw[record.topic](tx, record)
 
-        await self._once(record, record.topic, source, event_id, effect)
+        return (await self._once(record, record.topic, source, event_id, effect)).told
 
-    async def _handle(self, record: ConsumerRecord) -> None:
+    async def _handle(self, record: ConsumerRecord) -> bool:
         event = decode(record.value, record.headers, record.timestamp)
         if (proper := topic_of(event.payload).name) != record.topic:
             # Who may write to one topic must not thereby say what belongs on another.
@@ -79,14 +89,16 @@ class Handling:
         handler = self._handlers.get(event.payload.type)
         if handler is None:
             metrics.CONSUMED.labels(event.payload.type, "passed over").inc()
-            return
+            return False
         self._admit(record, event)
 
         async def effect(tx: Transaction) -> None:
             await handler(tx, event.payload, event)
 
-        if await self._once(record, event.payload.type, event.source, event.id, effect):
+        ended = await self._once(record, event.payload.type, event.source, event.id, effect)
+        if ended.new:
             _log.info("event handled", type=event.payload.type, event_id=event.id)
+        return ended.told
 
     async def _once(
         self,
@@ -95,8 +107,8 @@ class Handling:
         source: str,
         event_id: str,
         effect: Callable[[Transaction], Awaitable[None]],
-    ) -> bool:
-        """Inbox and effect in one transaction. False where it was there already, or crashed too often."""
+    ) -> _Ended:
+        """Inbox and effect in one transaction. Nothing new where it was there already, or crashed too often."""
         try:
             async with self._database.begin() as tx:
                 new = await first_time(tx, source, event_id)
@@ -104,6 +116,7 @@ class Handling:
                     reached("inbox recorded")
                     await effect(tx)
                     reached("effect done")
+                told = outbox_written(tx)
         except (Transient, Permanent, asyncio.CancelledError):
             raise
         except Exception as bug:
@@ -111,10 +124,10 @@ class Handling:
                 why = "".join(traceback.format_exception(bug))[-2000:]
                 reason = Permanent(f"handling it crashed {CRASHES_ALLOWED} times: {why}")
                 await self._refuse(record, dead_letter(self._service, record, reason))
-                return False
+                return _Ended(new=False, told=True)
             raise
         metrics.CONSUMED.labels(kind, "handled" if new else "repeated").inc()
-        return new
+        return _Ended(new, told)
 
     async def _crashed_too_often(self, source: str, event_id: str) -> bool:
         async with self._database.begin() as tx:
