@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import signal
 import socket
 import subprocess
 from collections.abc import AsyncIterator
@@ -41,6 +42,16 @@ class Broker:
 
     def _run(self) -> None:
         self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def pause(self) -> None:
+        """It answers nothing, and its connections stay, until ``resume``."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Goes on after ``pause``."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
 
     def kill_and_wipe(self) -> None:
         """SIGKILL, and all its data is gone."""

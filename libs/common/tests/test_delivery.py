@@ -306,6 +306,26 @@ def members() -> list[str]:
     return [name for name in names if name.startswith("GroupCoordinator.")]
 
 
+async def test_a_broker_that_takes_nothing_keeps_no_connection_from_others(
+    kafka: Any, database: Database, database_url: str
+) -> None:
+    one = DatabaseSettings(url=SecretStr(database_url), pool_size=1, timeout_s=1)
+    few, producer = Database(one, "evaluator"), Producer(kafka.settings, "test")
+    await producer.start()
+    async with database.begin() as tx:
+        await emit(tx, "test", progressed(1))
+    kafka.pause()
+    publishing = asyncio.create_task(Relay(few, producer, kafka.settings).drain())
+    for _ in range(10):
+        await few.probe()
+        await asyncio.sleep(0.02)
+    assert not publishing.done(), "it waits for the broker"
+    kafka.resume()
+    await publishing
+    await producer.stop()
+    await few.close()
+
+
 async def test_what_a_broker_forgot_is_published_again(service: Service, kafka: Any) -> None:
     async with service.database.begin() as tx:
         for number in range(5):

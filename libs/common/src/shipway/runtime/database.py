@@ -1,9 +1,9 @@
-"""PostgreSQL's edge: one pool a service, transactions, and driver errors sorted into Transient and bugs."""
+"""PostgreSQL's edge: a service's pools, transactions, and driver errors sorted into Transient and bugs."""
 
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from typing import Any
 
 import asyncpg
@@ -22,6 +22,8 @@ Transaction = AsyncConnection
 # SQLSTATE classes that say "not now": connection, rollback (deadlock, serialization), resources, a lock, operator.
 _TRANSIENT_CLASSES = ("08", "40", "53", "55P03", "57", "58")
 _DATA_CLASSES = ("22", "54")  # a value that its column can't hold, or its index
+HELD = 3
+"""How many transactions of a service may be held at once: its relay's, and those of two of its reconcilers."""
 
 
 class Database:
@@ -30,25 +32,32 @@ class Database:
     def __init__(self, settings: DatabaseSettings, schema: str) -> None:
         self.schema = schema
         self._settings = settings
-        self.engine: AsyncEngine = create_async_engine(
-            _url(settings),
-            pool_size=settings.pool_size,
-            max_overflow=0,
-            pool_timeout=settings.timeout_s,
-            pool_pre_ping=True,
-            connect_args=_connect_args(settings, schema, command_timeout_s=60),
-        )
+        self.engine = self._pool(settings.pool_size)
+        self._held = self._pool(HELD)
 
-    @asynccontextmanager
-    async def begin(self) -> AsyncIterator[Transaction]:
-        """A transaction: committed at the end, rolled back by an exception.
+    def begin(self) -> AbstractAsyncContextManager[Transaction]:
+        """A short transaction: committed at the end, rolled back by an exception.
 
         Raises:
             Transient: the database is away, or asks to try again. The commit may or may not have happened.
             Permanent: a value that no column can hold, such as a NUL in a text, or a text too long for an index.
         """
+        return self._transaction(self.engine)
+
+    def hold(self) -> AbstractAsyncContextManager[Transaction]:
+        """A transaction whose row locks say who works on something, held while the broker or the object store is asked.
+
+        On a connection beside the pool: however long that takes, ``begin`` does not wait for it.
+
+        Raises:
+            Transient, Permanent: as ``begin``.
+        """
+        return self._transaction(self._held)
+
+    @asynccontextmanager
+    async def _transaction(self, engine: AsyncEngine) -> AsyncIterator[Transaction]:
         with _sorted():
-            async with self._connected() as connection, connection.begin():
+            async with self._connected(engine) as connection, connection.begin():
                 try:
                     yield connection
                 except TimeoutError:
@@ -69,7 +78,7 @@ class Database:
                 yield connection
 
     @asynccontextmanager
-    async def _connected(self) -> AsyncIterator[AsyncConnection]:
+    async def _connected(self, engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
         """A connection that lives. Where one is silent, the others of the pool are given up with it.
 
         A server that went away without a word leaves connections that look open. Asking one of them takes as long
@@ -78,13 +87,13 @@ class Database:
         try:
             # For a free one, for the look at whether it lives, and for a new one in its place.
             async with asyncio.timeout(3 * self._settings.timeout_s):
-                connection = await self.engine.connect()
+                connection = await engine.connect()
             try:
                 yield connection
             finally:
                 await asyncio.shield(asyncio.create_task(connection.close()))
         except TimeoutError:
-            await self.engine.dispose(close=False)
+            await engine.dispose(close=False)
             raise
 
     async def probe(self) -> None:
@@ -97,8 +106,19 @@ class Database:
             await tx.execute(text("select 1"))
 
     async def close(self) -> None:
-        """Closes the pool."""
+        """Closes the pools."""
         await self.engine.dispose()
+        await self._held.dispose()
+
+    def _pool(self, size: int) -> AsyncEngine:
+        return create_async_engine(
+            _url(self._settings),
+            pool_size=size,
+            max_overflow=0,
+            pool_timeout=self._settings.timeout_s,
+            pool_pre_ping=True,
+            connect_args=_connect_args(self._settings, self.schema, command_timeout_s=60),
+        )
 
 
 @contextmanager

@@ -93,7 +93,7 @@ class Relay:
 
     async def _publish_batch(self) -> int:
         placed: list[dict[str, int]] = []
-        async with self._database.begin() as tx:
+        async with self._database.hold() as tx:
             if not await _alone(tx):
                 return 0
             statement = sa.select(outbox).where(outbox.c.published_at.is_(None)).order_by(outbox.c.seq).limit(BATCH)

@@ -59,7 +59,9 @@ class DatabaseSettings(_Section):
         default=SecretStr("postgresql://shipway@127.0.0.1:5432/shipway"),
         description="postgresql://user:password@host:port/database",
     )
-    pool_size: int = Field(default=5, ge=1, le=100, description="connections at most")
+    pool_size: int = Field(
+        default=5, ge=1, le=100, description="connections at most, beside 3 for what is held for long"
+    )
     timeout_s: float = Field(default=5.0, gt=0, description="longest wait for a connection")
     tls: Literal["off", "require", "verify"] = Field(
         default="off", description="require: encrypted; verify: and the server's certificate and name are right"

@@ -56,7 +56,7 @@ class Judge:
             return False
         self._idle.clear()
         try:
-            async with self._parts.database.begin() as tx:
+            async with self._parts.database.hold() as tx:
                 metrics.WAITING.set(await store.waiting(tx))
                 candidate = await store.take_candidate(tx)
                 if candidate is None:

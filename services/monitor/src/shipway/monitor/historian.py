@@ -96,7 +96,7 @@ class Historian:
     async def _finish(self, file_id: int) -> bool:
         """Takes a file to its next state; False where it is not its time."""
         # The row is locked for as long as the object is worked on, so that another monitor leaves it alone.
-        async with self._database.begin() as tx:
+        async with self._database.hold() as tx:
             row = await filing.claim(tx, file_id)
             if row is None:
                 return False

@@ -39,7 +39,7 @@ async def write_due(database: Database, store: ObjectStore, kinds: Mapping[str, 
     """
     rested = sa.or_(files.c.written_at.is_(None), files.c.written_at <= sa.func.now() - timedelta(seconds=every_s))
     statement = sa.select(files).where(_DUE, rested).order_by(files.c.written_at.nulls_first()).limit(1)
-    async with database.begin() as tx:
+    async with database.hold() as tx:
         # Locked while it is written, and with it the labels that come meanwhile: they change the same row.
         row = (await tx.execute(statement.with_for_update(skip_locked=True))).one_or_none()
         if row is None:
@@ -55,7 +55,7 @@ async def write_due(database: Database, store: ObjectStore, kinds: Mapping[str, 
 async def remove_before(database: Database, store: ObjectStore, model: str, day: date) -> None:
     """Removes the files of earlier days; the object first, so that none is left that nobody knows of."""
     old = (files.c.model == model) & (files.c.day < day)
-    async with database.begin() as tx:
+    async with database.hold() as tx:
         for row in (await tx.execute(sa.select(files).where(old).with_for_update())).all():
             await asyncio.to_thread(store.delete, labels_key(model, row.day))
         await tx.execute(sa.delete(files).where(old))

@@ -43,7 +43,7 @@ class Sweeper:
             .limit(_AT_ONCE)
             .with_for_update(skip_locked=True)
         )
-        async with self._database.begin() as tx:
+        async with self._database.hold() as tx:
             gone = sa.delete(stage_outputs).where(stage_outputs.c.key.in_(unused))
             rows = (await tx.execute(gone.returning(stage_outputs.c.model, stage_outputs.c.output))).all()
             left = sa.select(stage_outputs.c.model, stage_outputs.c.output).where(
