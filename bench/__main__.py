@@ -34,6 +34,7 @@ async def main() -> None:
     parser.add_argument("--connections", type=int, nargs="+", default=[1, 8, 32, 128])
     parser.add_argument("--rows", type=int, nargs="+", default=[1, 32, 1000])
     parser.add_argument("--part", choices=("all", "peers", "growth", "log"), default="all", help="of the measurements")
+    parser.add_argument("--form", choices=tuple(targets.FORMS), default="usual", help="of the rows for Shipway")
     parser.add_argument("--write", action="store_true", help="renew the tables and the plot in docs/")
     options = parser.parse_args()
     wrk()
@@ -54,13 +55,13 @@ async def _side_by_side(folder: Path, options: argparse.Namespace) -> None:
         model_file = folder / "model.txt"
         model_file.write_bytes(read_bundle(store, approval.digest).model_text)
         with ExitStack() as stack:
-            everybody = _targets(stack, supervisor, model_file, folder)
+            everybody = _targets(stack, supervisor, model_file, folder, options.form)
             _agree(everybody)
             figures = await asyncio.to_thread(_rounds, everybody, options, folder)
     write_report(figures, options.write)
 
 
-def _targets(stack: ExitStack, supervisor: Supervisor, model_file: Path, folder: Path) -> list[Target]:
+def _targets(stack: ExitStack, supervisor: Supervisor, model_file: Path, folder: Path, form: str) -> list[Target]:
     urls = supervisor.state().service_urls
     ports = choose_ports(("bare", "mlserver", "bentoml"), usual={})
     pids = {name: supervisor.pid(name) or 0 for name in ("gateway", "predictor-1")}
@@ -68,7 +69,7 @@ def _targets(stack: ExitStack, supervisor: Supervisor, model_file: Path, folder:
         Target(
             "Shipway",
             f"{urls['gateway']}/predict/{NAME}",
-            targets.named,
+            targets.FORMS[form],
             targets.of_gateway,
             (pids["gateway"], pids["predictor-1"]),
         ),
@@ -112,7 +113,8 @@ def _rounds(everybody: list[Target], options: argparse.Namespace, folder: Path) 
                 print(
                     f"{rows:5} rows {connections:4} connections  {target.name:20} "
                     f"{median(f.per_s for f in found):8.0f}/s  p50 {median(f.p50_ms for f in found):7.2f} ms  "
-                    f"p99 {median(f.p99_ms for f in found):7.2f} ms" + (f"  {errors} errors" if errors else "")
+                    f"p99 {median(f.p99_ms for f in found):7.2f} ms  CPU {median(f.cpu_us for f in found):6.0f} µs"
+                    + (f"  {errors} errors" if errors else "")
                 )
     return figures
 

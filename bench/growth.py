@@ -57,7 +57,7 @@ class Growth:
     ) -> list[Figure]:
         pids = tuple(self.supervisor.pid(name) or 0 for name in ("gateway", *predictors))
         url = f"{self.supervisor.state().gateway_url}/predict/{model}"
-        target = Target("Shipway", url, targets.named, targets.of_gateway, pids)
+        target = Target("Shipway", url, targets.usual, targets.of_gateway, pids)
         asked = make_rows(rows)
         await asyncio.to_thread(measure, target, asked, CONNECTIONS, 1, self.folder, paths)  # warms up
         return [

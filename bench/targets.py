@@ -17,6 +17,8 @@ from typing import Any
 import psutil
 from model import FEATURES, NAME
 
+from shipway.client.rowsbody import MANY
+
 HERE = Path(__file__).parent
 PEERS = HERE.parent / ".bench"
 Rows = Sequence[Sequence[float]]
@@ -81,6 +83,19 @@ def post(url: str, body: dict[str, Any]) -> Any:
 def named(rows: Rows) -> dict[str, Any]:
     """Rows as Shipway's gateway takes them."""
     return {"rows": [dict(zip(FEATURES, row, strict=True)) for row in rows]}
+
+
+def split(rows: Rows) -> dict[str, Any]:
+    """Rows as Shipway's gateway takes them with their columns named once."""
+    return {"columns": FEATURES, "data": rows}
+
+
+def usual(rows: Rows) -> dict[str, Any]:
+    """Rows as Shipway's own client sends them, and its documentation says: of many the columns once."""
+    return named(rows) if len(rows) < MANY else split(rows)
+
+
+FORMS = {"usual": usual, "named": named, "split": split}
 
 
 def tensor(rows: Rows) -> dict[str, Any]:

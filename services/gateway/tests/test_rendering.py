@@ -16,7 +16,7 @@ ID = "0123456789abcdef" * 2
 
 
 @pytest.mark.parametrize("signature", [BINARY, REGRESSION])
-@given(st.lists(st.floats(), min_size=1, max_size=5))
+@given(st.lists(st.floats(), min_size=1, max_size=20))
 def test_pieces_give_what_words_give(signature: Signature, numbers: list[float]) -> None:
     rendering = Rendering("a-model", 7, signature)
     assert rendering._row is not None

@@ -4,8 +4,11 @@ import asyncio
 import threading
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 
+from shipway.bundle.capi import LightGBMError
+from shipway.contract.rows import Matrix
 from shipway.predictor.threads import THREADS, ScoringThreads
 
 A, B, C = ("a", 1), ("b", 1), ("c", 1)
@@ -88,3 +91,53 @@ async def test_a_call_that_fails_says_so_and_gives_its_place_back() -> None:
         for _ in range(3):
             with pytest.raises(ZeroDivisionError):
                 await threads.run(A, lambda: 1 / 0)
+
+
+async def test_many_rows_are_scored_by_two_threads_where_nobody_else_is_at_work() -> None:
+    both, rows = threading.Barrier(2), np.arange(42.0).reshape(21, 2)
+
+    def call(part: Matrix) -> Matrix:
+        both.wait(10)  # passes only while the other half is scored
+        return part + 1
+
+    with ScoringThreads() as threads:
+        found = await threads.score(A, rows, call, divide=True)
+        assert found is not None
+        np.testing.assert_array_equal(found, rows + 1)
+
+
+@pytest.mark.parametrize(("divide", "busy"), [(False, 0), (True, 1), (True, THREADS)])
+async def test_rows_are_not_divided_where_that_is_not_wanted_or_others_are_at_work(divide: bool, busy: int) -> None:
+    seen: list[int] = []
+
+    def call(part: Matrix) -> None:
+        seen.append(len(part))
+
+    with ScoringThreads() as threads:
+        calls = Calls(threads)
+        others = calls.start(B, busy)
+        await calls.until(lambda: len(calls.begun) == min(busy, THREADS - 1))
+        asked = asyncio.create_task(threads.score(A, np.zeros((10, 2)), call, divide=divide))
+        await calls.until(lambda: seen)
+        calls.free.set()
+        assert await asked is None and seen == [10]
+        await asyncio.gather(*others)
+
+
+@pytest.mark.parametrize("late", [0, 1])
+async def test_of_divided_rows_a_half_that_is_not_scored_leaves_none(late: int) -> None:
+    with ScoringThreads() as threads:
+        rows = np.arange(2.0).reshape(2, 1)
+        assert await threads.score(A, rows, lambda part: None if part[0, 0] == late else part, divide=True) is None
+
+
+async def test_an_error_in_a_half_is_that_of_the_whole() -> None:
+    def call(part: Matrix) -> Matrix:
+        if part[0, 0]:
+            raise LightGBMError("no")
+        return part
+
+    with ScoringThreads() as threads:
+        with pytest.raises(LightGBMError, match="no"):
+            await threads.score(A, np.arange(2.0).reshape(2, 1), call, divide=True)
+        assert await threads.run(A, lambda: "goes on") == "goes on"

@@ -152,4 +152,6 @@ def as_rows(scores: bytes, outputs: int) -> list[list[float]]:
     if byteorder == "big":
         found.byteswap()
     numbers = found.tolist()
+    if outputs == 1:
+        return [[number] for number in numbers]
     return [numbers[i : i + outputs] for i in range(0, len(numbers), outputs)]

@@ -75,7 +75,10 @@ class InferenceApp:
                 scores = scorer.score(request.rows)  # microseconds: a thread's hand-over would cost more
             else:
                 key = (serving.model, serving.version.version)
-                scores = await self._threads.run(key, lambda: score(request.rows))
+                divide = not request.labels.explain and not scorer.is_quick(len(request.rows) // 2)
+                found = await self._threads.score(key, request.rows, score, divide=divide)
+                assert found is not None, "no call gives none here"
+                scores = found
         except LightGBMError as err:
             serving.errors += len(request.rows)
             raise Problem(500, f"LightGBM says: {err}", code="scoring-failed") from err

@@ -87,15 +87,17 @@ class RowServer:
         score = scorer.explained if ask.explain else scorer.score
         turn = begun
 
-        def scored() -> Matrix | None:
+        def scored(part: Matrix) -> Matrix | None:
             # Where it is late already, who asked does not wait any more, and others do.
             nonlocal turn
             turn = time.perf_counter()
-            return None if _is_late(ask, begun) else score(wanted)
+            return None if _is_late(ask, begun) else score(part)
+
+        divide = ask.role != SHADOW and not ask.explain and not scorer.is_quick(ask.rows // 2)
 
         try:
             async with self._for_shadows if ask.role == SHADOW else nullcontext():
-                scores = await self._threads.run((ask.model, ask.version), scored)
+                scores = await self._threads.score((ask.model, ask.version), wanted, scored, divide=divide)
         except LightGBMError as err:
             reply(self._failed(serving, ask, err))
         else:

@@ -4,9 +4,13 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from types import TracebackType
 from typing import Self, TypeVar
 
+import numpy as np
+
+from shipway.contract.rows import Matrix
 from shipway.predictor.holding import Key
 
 T = TypeVar("T")
@@ -49,6 +53,20 @@ class ScoringThreads:
         running = loop.run_in_executor(self._executor, call)
         running.add_done_callback(lambda _: self._ended(key))
         return await asyncio.shield(running)  # who asked may go; the thread is taken until it is done
+
+    async def score(
+        self, key: Key, rows: Matrix, call: Callable[[Matrix], Matrix | None], *, divide: bool
+    ) -> Matrix | None:
+        """What the call gives for rows, and None where it gives that; with ``divide`` by two threads, if all are free.
+
+        So many rows take a caller half the time where a core is idle; where others are at work there is none.
+        """
+        if not divide or self._running or self._waiting:
+            return await self.run(key, lambda: call(rows))
+        half = len(rows) // 2
+        parts = [self.run(key, partial(call, part)) for part in (rows[:half], rows[half:])]
+        found = [scores for scores in await asyncio.gather(*parts) if scores is not None]
+        return np.concatenate(found) if len(found) == len(parts) else None
 
     def _grant(self) -> None:
         while (chosen := self._next()) is not None:
