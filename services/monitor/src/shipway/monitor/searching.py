@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import pyarrow as pa
+
 from shipway.contract.errors import Permanent
 from shipway.monitor import filing, metrics, parquet
 from shipway.monitor.labelling import Answer
@@ -63,8 +65,9 @@ async def look(
             answer = Answer(row["version"], row["at"], tuple(row["scores"]), query=_query(row) if queries else None)
             values = {name: row.get(parquet.PREFIX + name) for name in features}
             found.setdefault(row["prediction_id"], (answer, values))
-        for row in read.of_queries.to_pylist() if read.of_queries is not None else []:
-            rows[_query(row)].add(row["prediction_id"])
+        if read.of_queries is not None:
+            for name, ids in (await asyncio.to_thread(_by_query, read.of_queries)).items():
+                rows[name] |= ids
     if not queries:
         return found
     return {
@@ -82,6 +85,14 @@ def within(ids: Sequence[str], first: str | None, last: str | None, digits: int 
     begin = bisect_left(ids, first[:digits])
     end = bisect_left(ids, last + "\0" if digits is None else last[:digits] + chr(sys.maxunicode), begin)
     return ids[begin:end]
+
+
+def _by_query(table: pa.Table) -> dict[str, set[str]]:
+    """The predictions of each query."""
+    found: defaultdict[str, set[str]] = defaultdict(set)
+    for row in table.to_pylist():
+        found[_query(row)].add(row["prediction_id"])
+    return found
 
 
 def _query(row: Mapping[str, Any]) -> str:
