@@ -171,11 +171,11 @@ async def test_wrong_input_is_said_in_a_line(shipway_world: World, tmp_path: Pat
 async def test_what_does_not_answer_is_said_with_the_remedy(tmp_path: Path) -> None:
     nowhere = ("--data", str(tmp_path), "--kafka", "127.0.0.1:9")
     said = await shipway(None, "train", "x", *nowhere, expect=3)
-    assert "does not answer" in said and "doctor" in said
-    said = await shipway(
-        None, "doctor", *nowhere, "--gateway", "http://127.0.0.1:9", "--monitor", "http://127.0.0.1:9", expect=3
-    )
-    assert "shipway up" in said
+    assert "Kafka at 127.0.0.1:9:" in said and "shipway up" in said and "[error" not in said
+    no_http = ("--gateway", "http://127.0.0.1:9", "--monitor", "http://127.0.0.1:9")
+    assert "shipway up" in await shipway(None, "doctor", *nowhere, *no_http, expect=3)
+    said = await shipway(None, "status", "--data", str(tmp_path), *no_http, expect=3)
+    assert "shipway up" in said and "instances\n" not in said, "what could not be asked for is no empty table"
 
 
 async def test_every_setting_is_described() -> None:

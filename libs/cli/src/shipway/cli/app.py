@@ -4,13 +4,14 @@ Exit codes: 0 done; 1 it ended badly (a training failed, a version was rejected)
 3 a part of Shipway does not answer; 130 interrupted.
 """
 
+import logging
 import sys
 
 import typer
 
 from shipway.cli import token
 from shipway.cli.commands import Commands
-from shipway.cli.output import bad, errors, line, strong
+from shipway.cli.output import DOES_IT_RUN, bad, errors, line, strong
 from shipway.client.errors import Refused, ShipwayError, Unreachable
 from shipway.contract.errors import Permanent, Transient
 from shipway.contract.spec import InvalidSpec
@@ -30,6 +31,7 @@ app = typer.Typer(
 def main() -> None:
     """Runs the command, and turns errors into a line and an exit code."""
     log.configure(LogSettings(level="warning", format="console"), "cli")
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what it logs ends the command in a line of ours
     try:
         app()
     except InvalidSpec as err:
@@ -42,7 +44,7 @@ def main() -> None:
         sys.exit(2)
     except Unreachable as err:
         errors.print(line(bad("unreachable"), ":"), str(err))
-        errors.print("shipway doctor says what is missing and what to do")
+        errors.print(DOES_IT_RUN)
         sys.exit(3)
     except Transient as err:
         errors.print(line(bad("unreachable"), ":"), str(err))

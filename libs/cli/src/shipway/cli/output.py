@@ -12,6 +12,8 @@ from rich.text import Text
 # What is printed comes from services, files and people as well, so no text is read as markup: styles are given by
 # the functions below.
 console = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else 140)
+DOES_IT_RUN = "does it run? shipway up starts it on this machine; shipway doctor says what is missing and what to do"
+"""What is said where a part of Shipway does not answer."""
 errors = Console(stderr=True, highlight=False, markup=False)
 
 

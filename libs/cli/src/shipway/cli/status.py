@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import typer
 
-from shipway.cli.output import bad, console, errors, good, line, print_json, share, table
+from shipway.cli.output import DOES_IT_RUN, bad, console, errors, good, line, print_json, share, table
 from shipway.cli.target import DEFAULT_FOLDER, AsJson, Folder, Gateway, Monitor, addresses
 from shipway.client import Addresses, AsyncShipway, ShipwayError
 from shipway.embedded.state import read_state
@@ -26,6 +26,8 @@ def status(
     said = [found[part]["error"] for part in ("overview", "instances") if "error" in found[part]]
     for problem in dict.fromkeys(said):
         errors.print(line(bad("incomplete"), f": {problem}"))
+    if said:
+        errors.print(DOES_IT_RUN)
     if said or not all(s["ready"] for s in found["services"]):
         raise typer.Exit(3)
 
@@ -66,25 +68,27 @@ async def _look(where: Addresses, services: dict[str, str]) -> dict[str, Any]:
 
 
 def show(found: dict[str, Any]) -> None:
-    """Prints what was found, as tables."""
+    """Prints what was found, as tables; what could not be asked for has none."""
     services = table("services", "service", "state", "address", "why")
     for s in found["services"]:
         state = good("ready") if s["ready"] else bad("not ready")
         services.add_row(s["name"], state, s["url"], "; ".join(s["reasons"].values()))
     console.print(services)
-    models = table("models", "model", ">champion", "release", "traffic")
-    for m in found["overview"].get("models", []):
-        release = m.get("release") or {}
-        rollout = f"version {release['version']}: {release['state']}" if release else ""
-        traffic = ", ".join(f"{version}: {share(part)}" for version, part in (m.get("traffic") or {}).items())
-        champion = line(str(m.get("champion") or "none"), bad(" degraded") if m.get("degraded") else "")
-        models.add_row(m["name"], champion, rollout, traffic)
-    console.print(models)
-    instances = table("instances", "instance", "address", "state", "holds")
-    for i in found["instances"].get("instances", []):
-        holds = ", ".join(f"{v['model']} {v['version']} {v['state']}" for v in i.get("versions", []))
-        if i.get("only") is not None:
-            holds = f"{holds or 'nothing'} (only what its image has)"
-        routable = good("routable") if i.get("routable") else bad("out")
-        instances.add_row(i["instance"], i.get("url", ""), routable, holds)
-    console.print(instances)
+    if "error" not in found["overview"]:
+        models = table("models", "model", ">champion", "release", "traffic")
+        for m in found["overview"].get("models", []):
+            release = m.get("release") or {}
+            rollout = f"version {release['version']}: {release['state']}" if release else ""
+            traffic = ", ".join(f"{version}: {share(part)}" for version, part in (m.get("traffic") or {}).items())
+            champion = line(str(m.get("champion") or "none"), bad(" degraded") if m.get("degraded") else "")
+            models.add_row(m["name"], champion, rollout, traffic)
+        console.print(models)
+    if "error" not in found["instances"]:
+        instances = table("instances", "instance", "address", "state", "holds")
+        for i in found["instances"].get("instances", []):
+            holds = ", ".join(f"{v['model']} {v['version']} {v['state']}" for v in i.get("versions", []))
+            if i.get("only") is not None:
+                holds = f"{holds or 'nothing'} (only what its image has)"
+            routable = good("routable") if i.get("routable") else bad("out")
+            instances.add_row(i["instance"], i.get("url", ""), routable, holds)
+        console.print(instances)

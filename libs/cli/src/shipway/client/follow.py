@@ -10,10 +10,10 @@ from aiokafka.errors import KafkaError
 
 from shipway.client.errors import Unreachable
 from shipway.contract.envelope import Envelope, decode
-from shipway.contract.errors import Permanent
+from shipway.contract.errors import Permanent, Transient
 from shipway.contract.topics import Topic
 from shipway.runtime import idle_fetch
-from shipway.runtime.kafka import client_arguments, partitions_of, stop_bounded
+from shipway.runtime.kafka import client_arguments, partitions_of, probe, stop_bounded
 from shipway.runtime.settings import KafkaSettings
 
 
@@ -62,6 +62,7 @@ async def following(
     consumer = AIOKafkaConsumer(**client_arguments(settings), enable_auto_commit=False, auto_offset_reset="earliest")
     try:
         try:
+            await probe(settings)
             await asyncio.wait_for(consumer.start(), 10)
             places = await partitions_of(settings, topics)
             if not places:
@@ -74,6 +75,8 @@ async def following(
             else:
                 for place, end in (await consumer.end_offsets(places)).items():
                     consumer.seek(place, end)
+        except Transient as err:
+            raise Unreachable(str(err)) from err
         except (KafkaError, OSError, TimeoutError) as err:
             raise Unreachable(f"Kafka at {settings.bootstrap} does not answer: {err or type(err).__name__}") from err
         yield Follower(consumer)
