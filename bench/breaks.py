@@ -11,9 +11,9 @@ from datetime import date, timedelta
 from typing import Any
 
 import numpy as np
-from watching import Version
+from watching import Flown, Version
 
-from shipway.monitor.bins import Matrix
+from shipway.monitor.judgement import LABEL_DRIFT, MISSING_LABELS
 
 YEAR = 365
 CANCELLED, KEPT, PEAK = 0.10, 0.55, 10
@@ -21,8 +21,8 @@ CANCELLED, KEPT, PEAK = 0.10, 0.55, 10
 PLANNED = frozenset(
     ["carrier", "origin", "dest", "departure_minute", "distance_miles", "departures_in_hour", "flight_late_share_30d"]
 )
-Change = Callable[[Version, Matrix, int], None]
-"""Breaks a day's rows, the so-and-so-many-th since it began."""
+Change = Callable[[Version, Flown, int], None]
+"""Breaks a day, the so-and-so-many-th since it began."""
 
 
 @dataclass(frozen=True)
@@ -89,23 +89,33 @@ def _days(table: Any) -> Any:
     return begins[month - 1] + day - 1
 
 
-def _unit(version: Version, rows: Matrix, _day: int) -> None:
-    rows[:, version.place("distance_miles")] *= 1.609
+def _unit(version: Version, flown: Flown, _day: int) -> None:
+    flown.rows[:, version.place("distance_miles")] *= 1.609
 
 
-def _dropped(version: Version, rows: Matrix, _day: int) -> None:
-    rows[:, version.place("carrier_delay_2h")] = np.nan
+def _dropped(version: Version, flown: Flown, _day: int) -> None:
+    flown.rows[:, version.place("carrier_delay_2h")] = np.nan
 
 
-def _shuffled(version: Version, rows: Matrix, _day: int) -> None:
+def _shuffled(version: Version, flown: Flown, _day: int) -> None:
     place = version.place("carrier")
     count = len(version.signature.features[place].categories)
-    rows[:, place] = np.random.default_rng(3).permutation(count)[rows[:, place].astype(int)]
+    flown.rows[:, place] = np.random.default_rng(3).permutation(count)[flown.rows[:, place].astype(int)]
 
 
-def _decay(version: Version, rows: Matrix, day: int) -> None:
+def _decay(version: Version, flown: Flown, day: int) -> None:
     """A sensor that reads a fiftieth less each day."""
-    rows[:, version.place("departures_in_hour")] *= 0.98**day
+    flown.rows[:, version.place("departures_in_hour")] *= 0.98**day
+
+
+def _lost(_version: Version, flown: Flown, _day: int) -> None:
+    """Every tenth flight's label does not come."""
+    flown.late[::10] = np.nan
+
+
+def _turned(_version: Version, flown: Flown, _day: int) -> None:
+    """Late means in time."""
+    flown.late[:] = 1 - flown.late
 
 
 PLANTED: list[tuple[str, str, Change]] = [
@@ -113,4 +123,6 @@ PLANTED: list[tuple[str, str, Change]] = [
     ("a column is dropped", "carrier_delay_2h", _dropped),
     ("codes of a category are shuffled", "carrier", _shuffled),
     ("a number reads 2 % less each day", "departures_in_hour", _decay),
+    ("one label in ten is lost", MISSING_LABELS, _lost),
+    ("labels are turned round", LABEL_DRIFT, _turned),
 ]

@@ -1,16 +1,17 @@
 """A year of real flights under watch: ``make watched`` (``--write`` renews docs/monitoring.md).
 
-Versions are trained on 75 days each, and what follows is judged by the rule of the example's model file. Quiet windows
+Versions are trained on 75 days each, and what follows is judged by the rules of the example's model file. Quiet windows
 are made of days that a version was trained on, drawn anew as whole days, as flights of a day share its weather; breaks
-are planted in such days. Those that happened are known by what the model is never asked (see breaks).
+are planted in such days. What happened is known by what the model is never asked (see breaks), and looked for in the
+year as it went: each version answers for a fortnight, and what labels say of a day is known when the next one is over.
 """
 
 import argparse
 import importlib.util
 import sys
 import tempfile
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from breaks import PLANTED, Change, Known, schedule_changes, storms
-from watching import Subject, Version, Watch, days_from, rows_of, train
+from watching import Flown, LabelWatch, Subject, Version, Watch, days_from, flown_on, labels_of, train
 
 from shipway.contract.spec import ModelSpec, parse_toml
-from shipway.monitor.bins import Matrix
+from shipway.monitor.judgement import MISSING_LABELS, Finding
+from shipway.monitor.labeldays import BESIDE, DAYS_BEFORE
 
 ROOT = Path(__file__).parents[1]
 EXAMPLE = ROOT / "examples" / "flights"
@@ -30,7 +32,7 @@ PAGE = ROOT / "docs" / "monitoring.md"
 BEGIN, END = "<!-- watched: made by `make watched WATCHED=--write` -->\n", "<!-- end of watched -->\n"
 QUIET = 67  # windows a version: 603 of nine, which are 20 months
 UNTIL = [date(2013, month, 17) for month in range(3, 12)]
-BEFORE = 7  # days that a version is watched before the break that it is to find
+FIRST, LAST, ANSWERS = date(2013, 1, 23), date(2013, 12, 30), 14  # days that each version answers
 STILL_FOUND = {"storm": 2, "schedule": 14}  # days from its last on
 
 
@@ -69,19 +71,23 @@ def quiet_and_planted(spec: ModelSpec, flights: pa.Table, known: Sequence[Known]
     calm = [calm_days(version, known) for version in versions]
     singles, alarms, as_if = 0, 0, 0
     for version, days in zip(versions, calm, strict=True):
-        watch, alone = Watch(spec, version), Watch(spec, version, alone=True)
+        watch, alone, labels = (
+            Watch(spec, version),
+            Watch(spec, version, alone=True),
+            watched_labels(spec, version, days, rng),
+        )
         for _ in range(QUIET):
             window = drawn(days, spec, rng)
-            alarms += len(watch.see(window))
+            alarms += len(watch.see(window)) + sum(len(labels.see(version, day)) for day in window)
             as_if += len(alone.see(window))
         singles += watch.singles
     windows, days_each = QUIET * len(versions), days_of(spec)
     months = windows * days_each / 30
     columns = len(versions[0].bins.features) + 1
     of_days = f"{days_each} day{'s' * (days_each > 1)}"
-    yield f"{windows} quiet windows of {of_days}, {columns} columns, {len(versions)} versions: {singles} times a column"
-    yield f"drifted or had gaps in a window, and {alarms} became alarms: {alarms / months:.2f} a"
-    yield f"model-month. Were each flight taken for one of its own, and not for one of its day, it would be {as_if}."
+    yield f"{windows} quiet windows of {of_days}, {columns} columns, {len(versions)} versions, labels included:"
+    yield f"{singles} times a column drifted or had gaps in one, and {alarms} alarms began, {alarms / months:.2f} a"
+    yield f"model-month. Were each flight taken for one of its own, and not for one of its day, {as_if} would."
     yield ""
     yield "| planted | found by | in versions | flights until the alarm, median (most) |"
     yield "|---|---|---|---|"
@@ -93,10 +99,16 @@ def quiet_and_planted(spec: ModelSpec, flights: pa.Table, known: Sequence[Known]
         yield f"| {name} | `{column}` | {len(ended)} of {len(took)} | {until_found} |"
 
 
-def calm_days(version: Version, known: Sequence[Known]) -> list[Matrix]:
+def calm_days(version: Version, known: Sequence[Known]) -> list[Flown]:
     """The days that a version was trained on, without storms."""
     stormy = {day for one in known if one.kind == "storm" for day in days_of_break(one)}
-    return [rows for day, rows in version.days.items() if day not in stormy]
+    return [flown for day, flown in version.days.items() if day not in stormy]
+
+
+def watched_labels(spec: ModelSpec, version: Version, days: Sequence[Flown], rng: np.random.Generator) -> LabelWatch:
+    """That of a version which has answered on as many such days as labels are held against."""
+    before = [days[i] for i in rng.integers(0, len(days), DAYS_BEFORE)]
+    return LabelWatch(spec, [labels_of(version, day) for day in before])
 
 
 def days_of_break(one: Known) -> list[date]:
@@ -109,53 +121,108 @@ def days_of(spec: ModelSpec) -> int:
     return int(spec.monitoring.drift_window / timedelta(days=1))
 
 
-def drawn(days: Sequence[Matrix], spec: ModelSpec, rng: np.random.Generator) -> list[Matrix]:
+def drawn(days: Sequence[Flown], spec: ModelSpec, rng: np.random.Generator) -> list[Flown]:
     """A window of days, drawn anew."""
     return [days[i].copy() for i in rng.integers(0, len(days), days_of(spec))]
 
 
 def flights_until(
-    spec: ModelSpec, version: Version, days: Sequence[Matrix], column: str, change: Change, rng: np.random.Generator
+    spec: ModelSpec, version: Version, days: Sequence[Flown], subject: str, change: Change, rng: np.random.Generator
 ) -> int | None:
-    """How many flights pass between a planted break and its alarm; None: it is not found in twelve weeks."""
-    watch, passed, day = Watch(spec, version), 0, 0
+    """How many flights pass between a planted break and its alarm, of a column or a kind of labels; None: it is not
+    found in twelve weeks.
+    """
+    watch, labels, passed, day = Watch(spec, version), watched_labels(spec, version, days, rng), 0, 0
     while day < 84:
         window = drawn(days, spec, rng)
-        for rows in window:
-            change(version, rows, day)
-            passed, day = passed + len(rows), day + 1
-        if any(subject == column for _, subject in watch.see(window)):
+        for flown in window:
+            change(version, flown, day)
+            passed, day = passed + len(flown.rows), day + 1
+        by_labels = {kind for flown in window for kind, _ in labels.see(version, flown)}
+        if subject in by_labels:
+            return passed + passed // day  # a day's more, in which the labels come
+        if any(column == subject for _, column in watch.see(window)):
             return passed
     return None
 
 
+@dataclass
+class Hunt:
+    """What is found of a break: when, after how many flights, by what; and how near its days came to it."""
+
+    known: Known
+    days: set[date]
+    passed: int = 0
+    found: str = ""
+    moved: tuple[float, str] = (0.0, "")
+    missing: Finding | None = None
+
+    def see(self, told: date, about: date, begun: set[Subject]) -> None:
+        """Takes what begins to be an alarm of a day."""
+        mattered = {key for key in begun if self.known.shows_in(key[1])}
+        if about in self.days and mattered and not self.found:
+            self.found = f"{told:%B} {told.day} | {self.passed:,} | {named(mattered)}"
+
+    def look(self, about: date, moved: Mapping[str, float], labels: Sequence[Finding]) -> None:
+        """Takes how far columns moved on a day, and what its labels were like."""
+        if about in self.days:
+            self.moved = max(
+                [self.moved, *((share, name) for name, share in moved.items() if self.known.shows_in(name))]
+            )
+        for one in labels if about in self.days and self.known.kind == "storm" else ():
+            if one.kind == MISSING_LABELS and one.p is not None:
+                self.missing = min([one, *([self.missing] if self.missing else [])], key=lambda of: of.p or 0.0)
+
+    @property
+    def row(self) -> str:
+        """Of the table."""
+        if self.found:
+            return f"| {self.known.name} | {self.found} |"
+        near = f"at most {self.moved[0]:.0%} of `{self.moved[1]}` lay elsewhere"
+        if self.missing is not None and self.missing.figure is not None:
+            near += f"; {self.missing.figure:.0%} of labels missing (p = {self.missing.p:.1g} for such weeks)"
+        return f"| {self.known.name} | not found | | {near} |"
+
+
 def happened(spec: ModelSpec, flights: pa.Table, known: Sequence[Known]) -> Iterator[str]:
     """Which of the breaks that happened were found, when and by what; and what else was."""
-    marked = {day for one in known for day in watched_days(one)}
-    others: Counter[str] = Counter()
-    quiet = 0
+    stormy = {day for one in known for day in storm_of(one)}
+    hunts = [
+        Hunt(one, set(watched_days(one)) - {day for o in known if o is not one for day in storm_of(o)}) for one in known
+    ]
+    others: list[tuple[date, Subject]] = []
+    labels, version, ordinary, yesterday = LabelWatch(spec), train(spec, flights, FIRST), 0, None
+    for flown in version.days.values():
+        labels.see(version, flown)  # as if it had answered them, too
+    for day in days_from(FIRST, (LAST - FIRST).days + 1):
+        if (day - FIRST).days % ANSWERS == 0:
+            version = train(spec, flights, day)
+            watch = Watch(spec, version)
+        flown = flown_on(version, flights, day)
+        said = [(day, watch.see([flown]))]
+        if yesterday is not None:
+            said.append((day - timedelta(days=1), labels.see(*yesterday)))
+        yesterday = version, flown
+        for hunt in hunts:
+            hunt.passed += len(flown.rows) if day >= hunt.known.begin else 0
+            for about, begun in said:
+                hunt.see(day, about, begun)
+            hunt.look(day, watch.moved, [])
+            hunt.look(day - timedelta(days=1), {}, labels.said)
+        ordinary += day not in stormy
+        others += [(about, key) for about, begun in said for key in sorted(begun) if not explained(known, about, key)]
     yield "| happened | found on | after flights | by |"
     yield "|---|---|---|---|"
-    for one in known:
-        version, passed, found = train(spec, flights, one.begin - timedelta(days=BEFORE)), 0, ""
-        watch, most = Watch(spec, version), (0.0, "")
-        mine = set(watched_days(one)) - {day for other in known if other is not one for day in storm_of(other)}
-        for day in days_from(version.until, BEFORE + len(watched_days(one))):
-            rows = rows_of(version, flights, day)
-            begun = watch.see([rows])
-            passed += len(rows) if day >= one.begin else 0
-            if day in mine and not found:
-                mattered = {key for key in begun if one.shows_in(key[1])}
-                found = f"{day:%B} {day.day} | {passed:,} | {named(mattered)}" if mattered else ""
-                most = max([most, *((share, name) for name, share in watch.moved.items() if one.shows_in(name))])
-            if day not in marked:
-                quiet += 1
-                others.update(subject for _, subject in begun)
-        yield f"| {one.name} | {found or f'not found | | at most {most[0]:.0%} of `{most[1]}` lay elsewhere'} |"
-    said = ", ".join(f"`{name}` {times}" for name, times in others.most_common()) or "none"
+    yield from (hunt.row for hunt in hunts)
+    on = ", ".join(f"{about:%B} {about.day} {named({key})}" for about, key in others) or "none"
     yield ""
-    yield f"On the {quiet} days on which they watched and nothing of this happened {others.total()} alarms began:"
-    yield f"{said}."
+    yield f"On the {ordinary} days of the year without a storm {len(others)} alarms began that are not of a schedule,"
+    yield f"{len(others) / ordinary * 30:.2f} a model-month: {on}."
+
+
+def explained(known: Sequence[Known], about: date, key: Subject) -> bool:
+    """Whether an alarm of a day may be of a break that happened."""
+    return any(about in watched_days(one) and one.shows_in(key[1]) for one in known)
 
 
 def storm_of(one: Known) -> list[date]:
@@ -170,9 +237,10 @@ def watched_days(one: Known) -> list[date]:
 
 def named(begun: set[Subject]) -> str:
     """What was found, in words."""
-    columns = sorted({column for _, column in begun})
+    columns = sorted({column for _, column in begun if column not in ("", BESIDE)})
     kinds = {column: sorted(kind for kind, of in begun if of == column) for column in columns}
-    return ", ".join(f"`{column}` ({', '.join(kinds[column])})" for column in columns)
+    of_labels = sorted(f"{kind} {subject}".strip() for kind, subject in begun if subject in ("", BESIDE))
+    return ", ".join([*of_labels, *(f"`{column}` ({', '.join(kinds[column])})" for column in columns)])
 
 
 if __name__ == "__main__":

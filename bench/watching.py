@@ -1,5 +1,8 @@
-"""Versions of the flights' model, quickly trained, and windows of days judged as the monitor judges them."""
+"""Versions of the flights' model, quickly trained, and windows of days judged as the monitor judges them, and as labels
+come: those of a day when the next one is over.
+"""
 
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -11,24 +14,41 @@ import pyarrow as pa
 from shipway.bundle.features import encode_table, encode_target, learn_signature
 from shipway.contract.signature import Signature
 from shipway.contract.spec import ModelSpec
+from shipway.monitor import labeldays
 from shipway.monitor.bins import Bins, Matrix, cells_of, make_bins
 from shipway.monitor.judgement import Finding, drifts, limits_of, rule_of
+from shipway.monitor.labeldays import DAYS_BEFORE, LabelDay
+from shipway.monitor.labelwatch import rule_of as label_rule_of
+from shipway.monitor.quality import AGES, BINS, Quality
 from shipway.monitor.summary import Summary
 
 TRAINED_DAYS, REFERENCE_ROWS = 75, 5000
+LABEL_AFTER = timedelta(hours=12)  # a flight has arrived by then
 Subject = tuple[str, str]
 """Kind and column of an alarm."""
 
 
+@dataclass
+class Flown:
+    """A day's flights as a version is asked, and whether each was late; NaN of one that never arrived."""
+
+    rows: Matrix
+    late: Matrix
+
+    def copy(self) -> "Flown":
+        """One that may be broken."""
+        return Flown(self.rows.copy(), self.late.copy())
+
+
 @dataclass(frozen=True)
 class Version:
-    """How it is counted, what it answers, and the rows of the days that it was trained on, by date."""
+    """How it is counted, what it answers, and the days that it was trained on, by date."""
 
     until: date
     signature: Signature
     bins: Bins
     answer: Callable[[Matrix], Matrix]
-    days: dict[date, Matrix]
+    days: dict[date, Flown]
 
     def place(self, name: str) -> int:
         """Where a feature is among the rows' columns."""
@@ -42,9 +62,11 @@ def train(spec: ModelSpec, flights: pa.Table, until: date) -> Version:
     tables = [of_day(flights, day) for day in dates]
     table = pa.concat_tables(tables)
     signature = learn_signature(spec, table)
-    rows, (labels, known) = encode_table(signature, table), encode_target(signature, table)
+    days = {day: _flown(signature, of) for day, of in zip(dates, tables, strict=True)}
+    rows, late = (np.concatenate([getattr(of, name) for of in days.values()]) for name in ("rows", "late"))
+    known = np.isfinite(late)
     settings = {"objective": "binary", "learning_rate": 0.05, "min_data_in_leaf": 200, "num_threads": 1, "verbose": -1}
-    model = lightgbm.train(settings, lightgbm.Dataset(rows[known], labels[known].ravel()), 60)
+    model = lightgbm.train(settings, lightgbm.Dataset(rows[known], late[known]), 60)
     chosen = np.sort(np.random.default_rng(1).choice(len(rows), min(REFERENCE_ROWS, len(rows)), replace=False))
     sizes = [day.num_rows for day in tables]
     of_days = np.bincount(np.repeat(np.arange(len(sizes)), sizes)[chosen], minlength=len(sizes))
@@ -53,8 +75,7 @@ def train(spec: ModelSpec, flights: pa.Table, until: date) -> Version:
         return np.asarray(model.predict(matrix))[:, None]
 
     bins = make_bins(signature, rows[chosen], answer(rows[chosen]), days=of_days.tolist())
-    cut = np.split(rows, np.cumsum(sizes)[:-1])
-    return Version(until, signature, bins, answer, dict(zip(dates, cut, strict=True)))
+    return Version(until, signature, bins, answer, days)
 
 
 def days_from(begin: date, count: int) -> list[date]:
@@ -68,9 +89,49 @@ def of_day(flights: pa.Table, day: date) -> pa.Table:
     return flights.filter(pa.array(at == np.datetime64(day)))
 
 
-def rows_of(version: Version, flights: pa.Table, day: date) -> Matrix:
+def flown_on(version: Version, flights: pa.Table, day: date) -> Flown:
     """A day's flights as the version is asked."""
-    return encode_table(version.signature, of_day(flights, day))
+    return _flown(version.signature, of_day(flights, day))
+
+
+def _flown(signature: Signature, table: pa.Table) -> Flown:
+    labels, known = encode_target(signature, table)
+    return Flown(encode_table(signature, table), np.where(known, labels.ravel(), np.nan))
+
+
+def labels_of(version: Version, day: Flown) -> tuple[int, Quality]:
+    """How many were asked, and the sums of what came of them."""
+    known = np.isfinite(day.late)
+    stated, came = version.answer(day.rows)[known, 0], day.late[known]
+    place = np.minimum((stated * BINS).astype(int), BINS - 1)
+    sums = Quality(labelled=len(came), binned=np.bincount(place, minlength=BINS).tolist())
+    sums.stated, sums.came = (np.bincount(place, of, BINS).tolist() for of in (stated, came))
+    sums.delays[bisect_left(AGES, LABEL_AFTER)] = len(came)
+    return len(day.rows), sums
+
+
+@dataclass
+class LabelWatch:
+    """The labels of a model's days one after another, whichever version answers. ``days``: what came of each, the
+    newest last; ``said``: of the last that was judged.
+    """
+
+    spec: ModelSpec
+    days: list[tuple[int, Quality]] = field(default_factory=list)
+    recent: dict[Subject, list[str]] = field(default_factory=dict)
+    on: set[Subject] = field(default_factory=set)
+    said: list[Finding] = field(default_factory=list)
+
+    def see(self, version: Version, day: Flown) -> set[Subject]:
+        """Judges a day; gives what begins to be an alarm."""
+        self.days = [*self.days[-DAYS_BEFORE:], labels_of(version, day)]
+        days = [LabelDay(ago, *of) for ago, of in enumerate(reversed(self.days))]
+        self.said = labeldays.judge(days, self.spec.target.kind, label_rule_of(self.spec), self.recent)
+        for one in self.said:
+            self.recent.setdefault((one.kind, one.subject), []).append(one.state)
+        now = {(one.kind, one.subject) for one in self.said if one.alarm}
+        begun, self.on = now - self.on, now
+        return begun
 
 
 @dataclass
@@ -87,9 +148,9 @@ class Watch:
     singles: int = 0
     moved: dict[str, float] = field(default_factory=dict)
 
-    def see(self, window: Sequence[Matrix]) -> set[Subject]:
+    def see(self, window: Sequence[Flown]) -> set[Subject]:
         """Judges a window of days; gives what begins to be an alarm."""
-        days = [self._counted(day) for day in window]
+        days = [self._counted(day.rows) for day in window]
         whole = Summary()
         for day in days:
             whole.add(day)

@@ -20,7 +20,7 @@ from shipway.monitor import findings, latencies
 from shipway.monitor.quality import Quality
 from shipway.monitor.references import References
 from shipway.monitor.summary import quantile_us
-from shipway.monitor.tables import quality, reference_bins, watch_states, window_parts, windows
+from shipway.monitor.tables import quality, reference_bins, usage, watch_states, window_parts, windows
 from shipway.monitor.watch import Watch
 from shipway.monitor.watcher import Watcher
 from shipway.runtime.consumer import Progress
@@ -284,3 +284,31 @@ async def test_a_champion_that_is_too_bad_by_its_labels_is_replaced_where_the_mo
     breach = seen[1, "quality", degraded.figure]
     assert (degraded.version, degraded.reason) == (1, breach["reason"])
     assert degraded.value == pytest.approx(breach["figure"])
+
+
+async def test_a_day_whose_labels_stop_is_an_alarm_of_the_model_once_they_had_time_and_ends(
+    database: Database, watcher: Callable[[], Watcher], served: None, traffic: Put, said: Said
+) -> None:
+    await until_done(watcher())
+    await traffic(DAY0 - DAY, 1)  # it is watched from here on
+    stopped = DAY0  # the labels that came of this day are a few
+    async with database.begin() as tx:
+        for ago in range(-1, 20):
+            day, came = stopped - ago * DAY, 40 if ago == 0 else 380 + ago
+            asked = {"model": "m", "version": 1, "minute": day + 5 * HOUR, "outcome": "answered", "count": 400}
+            await tx.execute(sa.insert(usage).values(**asked, latency_us_sum=0, latency_us_max=0))
+            sums = Quality(labelled=came, delays=[0, 0, 0, came, *[0] * 8], binned=[0, 0, came, *[0] * 7])
+            sums.stated[2], sums.came[2] = 0.25 * came, came // 4
+            values = {"model": "m", "version": 1, "hour": day + 5 * HOUR, "sums": vars(sums)}
+            await tx.execute(sa.insert(quality).values(values))
+    await until_done(watcher())
+    seen = await found(database)
+    missing, share = seen[0, "missing labels", ""], seen[0, "label drift", ""]
+    # A day is judged when the next one is over, by the default of labels.mature_after.
+    states = {past["at"][:10]: past["state"] for past in missing["recent"]}
+    assert states[(stopped + 2 * DAY).date().isoformat()] == "drift"
+    assert states[(stopped + 3 * DAY).date().isoformat()] == "ok"
+    assert share["state"] in ("ok", "insufficient") and not share["alarm"]
+    raised, *_ = [one for one in await said(e.AlertChanged) if one.kind == "missing labels"]
+    assert (raised.version, raised.state, raised.severity) == (None, "raised", "warning")
+    assert raised.reason.startswith("90.0% of a day's predictions have no label after 1d; 2.5% are usual")

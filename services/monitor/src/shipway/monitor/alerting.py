@@ -28,6 +28,8 @@ KINDS: Mapping[str, Severity] = {
     "part quality": "warning",
     "calibration": "warning",
     "estimated quality": "warning",
+    "missing labels": "warning",
+    "label drift": "warning",
     retraining.KIND: "critical",
     "overdue": "warning",
     "fast burn": "critical",

@@ -1,6 +1,6 @@
 """The newest findings in PostgreSQL, each with the states before it. Every function works within a transaction."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, fields
 from datetime import datetime
 from typing import Any
@@ -33,9 +33,16 @@ async def keep(tx: Transaction, model: str, begin: datetime, end: datetime, foun
 
 async def drift_states(tx: Transaction, model: str, version: int) -> dict[str, list[str]]:
     """The states of a version's columns in the last windows, the newest last."""
-    these = (findings.c.model == model) & (findings.c.version == version) & (findings.c.kind == DRIFT)
-    rows = (await tx.execute(sa.select(findings.c.subject, findings.c.recent).where(these))).all()
-    return {row.subject: [one["state"] for one in row.recent] for row in rows}
+    return {subject: states for (_, subject), states in (await states_of(tx, model, version, [DRIFT])).items()}
+
+
+async def states_of(
+    tx: Transaction, model: str, version: int, kinds: Collection[str]
+) -> dict[tuple[str, str], list[str]]:
+    """The states of findings in the last windows, by kind and subject, the newest last."""
+    these = (findings.c.model == model) & (findings.c.version == version) & findings.c.kind.in_(kinds)
+    rows = (await tx.execute(sa.select(findings.c.kind, findings.c.subject, findings.c.recent).where(these))).all()
+    return {(row.kind, row.subject): [one["state"] for one in row.recent] for row in rows}
 
 
 async def alarms(tx: Transaction, model: str) -> set[tuple[int, str, str]]:

@@ -12,6 +12,7 @@ from shipway.monitor.summary import Summary
 DRIFT = "drift"
 WHOLE_MODEL = 0
 PART_QUALITY = "part quality"
+MISSING_LABELS, LABEL_DRIFT = "missing labels", "label drift"
 BY_DRIFT_WINDOW = (
     DRIFT,
     "missing values",
@@ -21,6 +22,8 @@ BY_DRIFT_WINDOW = (
     "calibration",
     "estimated quality",
 )
+BY_DAY = (MISSING_LABELS, LABEL_DRIFT)
+"""Kinds that are judged at the end of a day, whatever the windows."""
 
 
 @dataclass(frozen=True)

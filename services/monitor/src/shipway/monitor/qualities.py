@@ -17,7 +17,7 @@ COUNTED = (
     *("received", "doubled", "conflicting", "late", "misfit", "misdirected", "orphan", "too old"),
     *("not judged", "partial", "alike"),
 )
-_HOUR = timedelta(hours=1)
+_HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
 
 
 async def untold(tx: Transaction, every_s: float) -> Any:
@@ -52,6 +52,25 @@ async def hours_between(
     counting = sa.select(sa.func.coalesce(sa.func.sum(usage.c.count), 0))
     found = await tx.execute(counting.where(in_usage, usage.c.minute >= begin, usage.c.minute < end))
     return [Quality(**row.sums) for row in rows], int(found.scalar_one())
+
+
+async def days_before(tx: Transaction, model: str, end: datetime, count: int) -> list[tuple[int, Quality]]:
+    """The last ``count`` days up to ``end``, a full hour, the newest first: how many predictions of a model were
+    answered, and what labels say of them.
+    """
+    begin = end - count * _DAY
+    found = [(0, Quality()) for _ in range(count)]
+    counting = sa.func.date_bin(_DAY, usage.c.minute, end).label("day")
+    in_usage = (usage.c.model == model) & (usage.c.outcome == "answered")
+    in_usage &= (usage.c.minute >= begin) & (usage.c.minute < end)
+    total = sa.func.sum(usage.c.count).label("answered")
+    for row in (await tx.execute(sa.select(counting, total).where(in_usage).group_by(counting))).all():
+        ago = (end - row.day) // _DAY - 1
+        found[ago] = (int(row.answered), found[ago][1])
+    these = (quality.c.model == model) & (quality.c.hour >= begin) & (quality.c.hour < end)
+    for row in (await tx.execute(sa.select(quality.c.hour, quality.c.sums).where(these))).all():
+        found[(end - row.hour - _HOUR) // _DAY][1].add(Quality(**row.sums))
+    return found
 
 
 async def of_model(tx: Transaction, name: str, since: datetime) -> dict[str, Any] | None:

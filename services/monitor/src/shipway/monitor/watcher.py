@@ -18,6 +18,7 @@ from shipway.monitor import (
     alerts,
     findings,
     judgement,
+    labelwatch,
     latencies,
     letters,
     metrics,
@@ -145,11 +146,15 @@ class Watcher:
         drifting = (end - windows.EPOCH) % spec.monitoring.drift_window == timedelta(0)
         if drifting:
             found += await self._drifts(tx, model, spec, end)
+        day_end = windows.begin_of(end, DAY)
+        daily = day_end > windows.begin_of(begin, DAY)
+        if daily:
+            found += await labelwatch.found(tx, model, spec, day_end)
         said = {(one.version, one.kind, one.subject) for one in found}
         for key in await findings.alarms(tx, model) | await alerts.open_keys(tx, model):
             elsewhere = key[1] in alerting.BY_STATE | alerting.BY_RULE
-            due = not elsewhere and (drifting or key[1] not in judgement.BY_DRIFT_WINDOW)
-            if key not in said and due:
+            due = daily if key[1] in judgement.BY_DAY else drifting or key[1] not in judgement.BY_DRIFT_WINDOW
+            if key not in said and due and not elsewhere:
                 found.append(judgement.silent(*key))
         await findings.keep(tx, model, begin, end, found)
         await alerts.follow(tx, self._source, model, found, alerts.rule_of(spec), end)

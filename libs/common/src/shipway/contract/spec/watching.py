@@ -146,6 +146,8 @@ AlertKind = Literal[
     "part_quality",
     "calibration",
     "estimated_quality",
+    "missing_labels",
+    "label_drift",
     "retraining",
     "overdue",
     "fast_burn",
