@@ -5,6 +5,7 @@ import dataclasses
 import os
 import random
 import signal
+import string
 import subprocess
 import sys
 import uuid
@@ -14,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -104,6 +106,22 @@ async def test_records_of_wide_models_go_in_messages_that_brokers_take() -> None
     assert broker.ids == [r.prediction_id for r in wide]
     assert len(sizes) > 3 and max(sizes) <= MAX_BYTES < 2.5 * max(sizes)
     assert count(LOGGED, model) == count(ANSWERED, model) == len(wide)
+
+
+async def test_rows_that_clients_name_at_length_go_in_messages_that_brokers_take() -> None:
+    rng, sizes, counts = random.Random(1), [], []
+
+    async def send(message: WireMessage) -> None:
+        sizes.append(len(message.value or b""))
+        counts.append(len(decode_batch(message.value)))
+
+    sink = PredictionSink(send, Spool(None, max_bytes=0, memory_bytes=10**8), source="s", instance="i")
+    made = rows(0, 5000, uuid.uuid4().hex, features=20)
+    names = ["".join(rng.choices(string.printable, k=200)) for _ in range(len(made))]
+    ids = rng.randbytes(16 * len(made))
+    sink.put_answered(msgspec.structs.replace(made, client_ids=names, prediction_ids=ids, trace_ids=ids))
+    await sink.close()
+    assert sum(counts) == 5000 and max(sizes) <= MAX_BYTES
 
 
 @given(

@@ -4,6 +4,7 @@ Only what loading and scoring need. Function signatures: LightGBM's ``c_api.h``.
 """
 
 import ctypes
+from collections.abc import Callable
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -39,6 +40,17 @@ def check(status: int) -> None:
     """Raises what the library says, unless ``status`` is 0."""
     if status != 0:
         raise LightGBMError(library().LGBM_GetLastError().decode("utf-8", "replace"))
+
+
+@cache
+def row_scorer(held: bool) -> Callable[[int | None, int, int, int], int]:
+    """Scores a row by the fast path, told by addresses (config, row, length, scores), which ctypes passes as they are.
+
+    ``held``: the interpreter is not let go of meanwhile. Gives a status for ``check``.
+    """
+    prototype = (ctypes.PYFUNCTYPE if held else ctypes.CFUNCTYPE)(ctypes.c_int, *[ctypes.c_void_p] * 4)
+    found: Callable[[int | None, int, int, int], int] = prototype(("LGBM_BoosterPredictForMatSingleRowFast", library()))
+    return found
 
 
 def use_one_thread() -> None:

@@ -49,6 +49,8 @@ def encode_batch(parts: Sequence[Part], source: str, instance: str) -> WireMessa
 
 def record_batch(parts: Sequence[Part]) -> pa.RecordBatch:
     """The records as Arrow, of SCHEMA."""
+    if not parts:
+        return pa.RecordBatch.from_pylist([], SCHEMA)
     counts = [1 if isinstance(part, PredictionRecord) else len(part) for part in parts]
     rows = sum(counts)
     columns: list[pa.Array] = []

@@ -1,10 +1,11 @@
 """The prediction log's records: one row a prediction, refused ones too; see ``predictionbatch`` for how they travel."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -56,8 +57,7 @@ class PredictionRecord:
     scores: list[float] | None
 
 
-@dataclass(frozen=True, slots=True)
-class AnsweredRows:
+class AnsweredRows(msgspec.Struct, frozen=True, eq=False):
     """The records of the rows that one call answered, told by column: a record an object would cost what scoring costs.
 
     Ids are texts, or bytes, 16 a row, which are written as 32 hexadecimal digits each. ``features`` (rows, features)
@@ -84,7 +84,7 @@ class AnsweredRows:
     def rows(self, start: int, stop: int) -> "AnsweredRows":
         """Some of the rows."""
         part, ids = slice(start, stop), slice(ID_BYTES * start, ID_BYTES * stop)
-        return replace(
+        return msgspec.structs.replace(
             self,
             prediction_ids=self.prediction_ids[ids if isinstance(self.prediction_ids, bytes) else part],
             trace_ids=self.trace_ids[ids if isinstance(self.trace_ids, bytes) else part],

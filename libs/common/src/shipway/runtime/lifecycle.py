@@ -25,6 +25,9 @@ from shipway.runtime.settings import HttpSettings, ServiceSettings
 
 _log = log.get(__name__)
 STOP_WITHIN_S = 25.0
+# After so long another thread, such as the one that writes the prediction log, lets the event loop go on; Python's own
+# five milliseconds are what a request takes altogether.
+SWITCH_S = 0.0005
 LOOK_EVERY_S = 0.02
 Asgi = Callable[[Any, Any, Any], Awaitable[None]]
 
@@ -110,6 +113,7 @@ def run_workers(name: str, settings: ServiceSettings, module: str, count: int) -
 def run_service(name: str, settings: ServiceSettings, body: Body) -> NoReturn:
     """Runs a service until SIGTERM or SIGINT; exits 0 after a clean stop, 1 after a bug."""
     log.configure(settings.log, name, secrets_of(settings))
+    sys.setswitchinterval(SWITCH_S)
     runner = asyncio.Runner(loop_factory=_loop_factory())
     with otel.exporting(settings.tracing, name), runner:
         code = runner.run(_run(name, settings.http, body))

@@ -31,8 +31,10 @@ Send = Callable[[WireMessage], Awaitable[None]]
 EVERY_S = 0.25
 # Records in memory are few, as they are spooled four times a second; this many where the disk hangs.
 MEMORY_RECORDS = 200_000
-# Features and scores in a batch, 8 bytes each: a message stays below the megabyte that its topic takes.
-BATCH_NUMBERS = 80_000
+# What a batch holds, in numbers of 8 bytes: a message stays below the megabyte that its topic takes.
+BATCH_NUMBERS = 100_000
+_IDS, _CLIENT_ID = 9, 25
+"""Of a row: prediction id and trace with what is told of every row, and a client's name for it, in such numbers."""
 
 
 def open_spool(settings: PredictionLogSettings) -> Spool:
@@ -52,7 +54,7 @@ class PredictionSink:
     """
 
     def __init__(
-        self, send: Send, spool: Spool, *, source: str, instance: str, off: bool = False, batch_rows: int = 2_000
+        self, send: Send, spool: Spool, *, source: str, instance: str, off: bool = False, batch_rows: int = 4_000
     ) -> None:
         self._send = send
         self._spool = spool
@@ -64,6 +66,7 @@ class PredictionSink:
         self._rows = 0
         self._being_written = 0
         self._in_hand: Place | None = None
+        self._counters: dict[Version, Counter] = {}
         self._full, self._spooled = asyncio.Event(), asyncio.Event()
         self._writing, self._delivering = asyncio.Lock(), asyncio.Lock()
         for version, count in spool.inherited.items():
@@ -84,7 +87,7 @@ class PredictionSink:
     def _take(self, part: Part) -> None:
         answered = _answered(part)
         if answered is not None:
-            ANSWERED.labels(*answered[0]).inc(answered[1])
+            self._answered_by(answered[0]).inc(answered[1])
             if self._spool.home is not None:
                 self._spool.home.ledger.answered(*answered)
         if self._off:
@@ -98,6 +101,13 @@ class PredictionSink:
             del self._waiting[self._being_written]
         if self._rows >= self._batch_rows:
             self._full.set()
+
+    def _answered_by(self, version: Version) -> Counter:
+        """The counter of a version's answers; looked up by its labels it would cost more than all the rest here."""
+        counter = self._counters.get(version)
+        if counter is None:
+            counter = self._counters[version] = ANSWERED.labels(*version)
+        return counter
 
     async def run(self) -> None:
         """Spools and sends for ever; while the broker is away, records go to the spool and stay there."""
@@ -227,10 +237,12 @@ def _count(part: Part) -> int:
 
 
 def _width(part: Part) -> int:
-    """Numbers in a row."""
+    """What a row takes, in numbers of 8 bytes."""
     if isinstance(part, AnsweredRows):
-        return int(part.features.shape[1] + part.scores.shape[1])
-    return len(part.features or ()) + len(part.scores or ())
+        named = 0 if part.client_ids is None else _CLIENT_ID
+        return int(_IDS + named + part.features.shape[1] + part.scores.shape[1])
+    text = len(part.reason or "") + len(part.client_id or "")
+    return _IDS + text // 8 + len(part.features or ()) + len(part.scores or ())
 
 
 def _answered(part: Part) -> tuple[Version, int] | None:

@@ -119,8 +119,8 @@ async def on_predictions(
 
 async def _summarise(tx: Transaction, batch: pa.Table, known: KnownBins) -> None:
     """What the batch adds to windows."""
-    pairs = batch.select(["model", "version"]).group_by(["model", "version"]).aggregate([]).to_pylist()
-    bins = await known.of(tx, {(p["model"], p["version"]) for p in pairs if p["version"] is not None})
+    pairs = batch.select(["model", "version"]).group_by(["model", "version"], use_threads=False).aggregate([])
+    bins = await known.of(tx, {(p["model"], p["version"]) for p in pairs.to_pylist() if p["version"] is not None})
     await windows.add_parts(tx, summarise(batch, lambda model, version: bins.get((model, version)), datetime.now(UTC)))
 
 

@@ -66,7 +66,7 @@ def by_model_and_day(records: pa.Table) -> list[tuple[str, date, pa.Table]]:
     """
     days = pc.floor_temporal(records["at"], unit="day").cast(pa.date32())
     keys = pa.table({"model": records["model"], "day": days})
-    places = keys.group_by(["model", "day"]).aggregate([]).to_pylist()
+    places = keys.group_by(["model", "day"], use_threads=False).aggregate([]).to_pylist()
     if len(places) > MAX_PLACES:
         raise Permanent(f"a batch of {len(places)} models and days; at most {MAX_PLACES} are allowed")
     if len(places) == 1:

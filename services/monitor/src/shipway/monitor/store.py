@@ -7,7 +7,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import Insert, insert
 
 from shipway.contract import events as e
 from shipway.contract.envelope import Envelope
@@ -152,26 +152,45 @@ async def add_usage(tx: Transaction, batch: pa.Table) -> None:
             "at": batch["at"],
         }
     )
-    grouped = keyed.group_by(["model", "version", "minute", "outcome"]).aggregate(
+    grouped = keyed.group_by(_USAGE_KEY, use_threads=False).aggregate(
         [("latency", "count"), ("latency", "sum"), ("latency", "max"), ("at", "max")]
     )
-    rows = sorted(grouped.to_pylist(), key=lambda r: (r["model"], r["version"], r["minute"], r["outcome"]))
-    for row in rows:
-        key = {name: row[name] for name in ("model", "version", "minute", "outcome")}
-        statement = insert(usage).values(
-            **key, count=row["latency_count"], latency_us_sum=row["latency_sum"], latency_us_max=row["latency_max"]
-        )
-        added = {
-            "count": usage.c.count + statement.excluded.count,
-            "latency_us_sum": usage.c.latency_us_sum + statement.excluded.latency_us_sum,
-            "latency_us_max": sa.func.greatest(usage.c.latency_us_max, statement.excluded.latency_us_max),
-        }
-        await tx.execute(statement.on_conflict_do_update(index_elements=list(key), set_=added))
-        if row["outcome"] == "answered" and row["version"]:
-            # Its other events may not have been read yet: the use counts all the same.
-            use = insert(versions).values(model=row["model"], version=row["version"], last_used=row["at_max"])
-            latest = {"last_used": sa.func.greatest(versions.c.last_used, use.excluded.last_used)}
-            await tx.execute(use.on_conflict_do_update(index_elements=["model", "version"], set_=latest))
+    rows = sorted(grouped.to_pylist(), key=lambda row: [row[name] for name in _USAGE_KEY])
+    counted = [
+        {name: row[name] for name in _USAGE_KEY}
+        | {"count": row["latency_count"], "latency_us_sum": row["latency_sum"], "latency_us_max": row["latency_max"]}
+        for row in rows
+    ]
+    # Its other events may not have been read yet: the use counts all the same.
+    used = [
+        {"model": row["model"], "version": row["version"], "last_used": row["at_max"]}
+        for row in rows
+        if row["outcome"] == "answered" and row["version"]
+    ]
+    for statement, more in ((_ADD_USAGE, counted), (_NOTE_USE, used)):
+        if more:
+            await tx.execute(statement, more)
+
+
+def _add_usage() -> Insert:
+    statement = insert(usage)
+    added = {
+        "count": usage.c.count + statement.excluded.count,
+        "latency_us_sum": usage.c.latency_us_sum + statement.excluded.latency_us_sum,
+        "latency_us_max": sa.func.greatest(usage.c.latency_us_max, statement.excluded.latency_us_max),
+    }
+    return statement.on_conflict_do_update(index_elements=_USAGE_KEY, set_=added)
+
+
+def _note_use() -> Insert:
+    statement = insert(versions)
+    latest = {"last_used": sa.func.greatest(versions.c.last_used, statement.excluded.last_used)}
+    return statement.on_conflict_do_update(index_elements=["model", "version"], set_=latest)
+
+
+# Made once: making them takes as long as the database takes to carry them out.
+_USAGE_KEY = ["model", "version", "minute", "outcome"]
+_ADD_USAGE, _NOTE_USE = _add_usage(), _note_use()
 
 
 async def declared_models(tx: Transaction) -> list[Any]:

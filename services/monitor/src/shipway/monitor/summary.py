@@ -119,7 +119,7 @@ def summarise(
         }
     )
     found = {}
-    places = keys.group_by(["model", "version", "slot"]).aggregate([]).to_pylist()
+    places = keys.group_by(["model", "version", "slot"], use_threads=False).aggregate([]).to_pylist()
     if len(places) > MAX_PLACES:
         raise Permanent(f"a batch of {len(places)} models, versions and minutes; at most {MAX_PLACES} are allowed")
     for place in places:
