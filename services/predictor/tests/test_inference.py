@@ -319,6 +319,24 @@ async def test_a_slow_model_keeps_the_event_loop_from_nobody_once_it_is_known_fo
     assert [answer.status for answer in answers] == [protocol.OK, protocol.OK]
 
 
+@pytest.mark.parametrize("by", ["rows protocol", "HTTP"])
+async def test_many_rows_of_a_model_known_for_slow_are_scored_by_two_threads(by: str) -> None:
+    world, slow = World({}), Slow()
+    world.serving.loaded = LoadedModel("d", world.serving.loaded.signature, slow)
+    await asked(world, an_ask(ROWS[:1]))
+    slow.free.clear()
+    sent = ROWS[:31]
+    asking = asyncio.create_task(asked(world, an_ask(sent)) if by == "rows protocol" else world.infer(sent))
+    async with asyncio.timeout(5):
+        while slow.begun < 3:
+            await asyncio.sleep(0.005)
+    slow.free.set()
+    await asking
+    await world.sink.close()
+    scores = [row["scores"] for table in world.sent for row in table.to_pylist()]
+    assert scores == [*world.scorer.score(ROWS[:1]).tolist(), *world.scorer.score(sent).tolist()]
+
+
 async def test_what_is_late_before_its_turn_is_not_scored() -> None:
     world, slow = World({}), Slow()
     world.serving.loaded = LoadedModel("d", world.serving.loaded.signature, slow)
