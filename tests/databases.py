@@ -75,17 +75,55 @@ async def database_url(postgres_url: str) -> AsyncIterator[str]:
         await admin.close()
 
 
+@pytest.fixture(scope="session")
+def migrated(postgres_url: str) -> Callable[[str], Awaitable[str]]:
+    """Gives the name of a database with a service's migrated schema: a copy costs a tenth of migrating again."""
+    made: set[str] = set()
+
+    async def template(service: str) -> str:
+        name = f"migrated_{service}"
+        if name not in made:
+            await _command(postgres_url, f"create database {name}")
+            database = Database(_settings(postgres_url, name), service)
+            await migrate(database, f"shipway.{service}")
+            await database.close()
+            made.add(name)
+        return name
+
+    return template
+
+
 @pytest.fixture
-async def open_database(database_url: str) -> AsyncIterator[Callable[[str], Awaitable[Database]]]:
+async def open_database(
+    postgres_url: str, database_url: str, migrated: Callable[[str], Awaitable[str]]
+) -> AsyncIterator[Callable[[str], Awaitable[Database]]]:
     """Gives a service's Database, its schema migrated, by its name: ``await open_database("trainer")``."""
     opened: list[Database] = []
+    name = database_url.rpartition("/")[2]
 
     async def open_one(service: str) -> Database:
-        database = Database(DatabaseSettings(url=SecretStr(database_url)), service)
+        database = Database(_settings(postgres_url, name), service)
+        if opened:  # a second service's schema, beside the first
+            await migrate(database, f"shipway.{service}")
+        else:
+            copied = f"create database {name} template {await migrated(service)} strategy file_copy"
+            await _command(postgres_url, f"drop database {name}", copied)
         opened.append(database)
-        await migrate(database, f"shipway.{service}")
         return database
 
     yield open_one
     for database in opened:
         await database.close()
+
+
+async def _command(postgres_url: str, *commands: str) -> None:
+    admin = await asyncpg.connect(postgres_url)
+    try:
+        for command in commands:
+            await admin.execute(command)
+    finally:
+        await admin.close()
+
+
+def _settings(postgres_url: str, name: str) -> DatabaseSettings:
+    return DatabaseSettings(url=SecretStr(postgres_url.rpartition("/")[0] + f"/{name}"))

@@ -96,6 +96,7 @@ PLANTED = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "mutant"), PLANTED, ids=lambda value: getattr(value, "__name__", value))
 def test_a_planted_bug_is_found(monkeypatch: pytest.MonkeyPatch, name: str, mutant: Callable[[Rule], Rule]) -> None:
     monkeypatch.setattr(training_machine, name, mutant(getattr(training_machine, name)))
