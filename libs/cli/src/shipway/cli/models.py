@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from shipway.cli.output import bad, console, figures, good, line, print_json, strong, table
+from shipway.cli.output import bad, console, errors, figures, good, line, print_json, strong, table, warn
 from shipway.cli.target import DEFAULT_FOLDER, AsJson, Folder, Gateway, Kafka, Monitor, addresses
 from shipway.client import Shipway
 from shipway.client.errors import ShipwayError
@@ -32,6 +32,15 @@ def read_model_file(path: Path) -> ModelSpec:
     return spec.model_copy(update={"data": spec.data.model_copy(update={named: folder})})
 
 
+def missing_data(spec: ModelSpec) -> str | None:
+    """Which field names a folder or file that is not on this machine; the trainer's may be another one."""
+    kind, _, place = (spec.data.files or "").partition(":")
+    if kind != "folder" or Path(place).exists():
+        return None
+    field = "base" if spec.data.from_history else "source"
+    return f"data.{field}: there is nothing at {place} on this machine; a training needs it where the trainer runs"
+
+
 @app.command("declare")
 def declare(
     file: Annotated[Path, typer.Argument(help="the model file (TOML)", exists=True, dir_okay=False)],
@@ -45,6 +54,8 @@ def declare(
     if not check:
         with Shipway(addresses(data, kafka=kafka)) as shipway:
             shipway.declare(spec)
+    if (lacking := missing_data(spec)) is not None:
+        errors.print(line(warn("look again"), f": {lacking}"))
     if as_json:
         print_json(to_builtins(spec))
         return

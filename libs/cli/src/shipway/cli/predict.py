@@ -87,7 +87,9 @@ def read_rows(file: Path) -> list[dict[str, Any]]:
     """Rows from a file: a JSON list, one object, or an object a line."""
     try:
         text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as err:
+    except OSError as err:
+        raise typer.BadParameter(f"{file}: {err.strerror}") from err
+    except UnicodeDecodeError as err:
         raise typer.BadParameter(f"{file}: {err}") from err
     try:
         found = json.loads(text)
