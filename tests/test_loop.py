@@ -13,7 +13,7 @@ import lightgbm
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from commands import read_json
+from commands import read_json, shipway
 from otlp import Collector
 from world import IN_A_QUERY, T0, World, eventually, features_of, finite, make_rows, problem
 
@@ -102,13 +102,16 @@ async def a_ranking_lives_on_its_labels(world: World, model: str) -> None:
     until = datetime.now(UTC)
     await client.feedback_many(model, labels[1:])
 
-    async def judged() -> bool:
-        counts = (await client.quality(model))["counts"]
-        return counts["received"] == len(labels) - 1 and not counts["waiting"]
+    async def judged() -> dict[str, Any] | None:
+        found = await client.quality(model)
+        filed = sum(file["rows"] for file in found["files"])
+        return found if filed == len(labels) - 1 and not found["counts"]["waiting"] else None
 
-    await eventually(judged, "every label has found its prediction")
-    found = await read_json(world, "quality", model)
+    found = await eventually(judged, "every label has found its prediction, and is filed")
+    assert found is not None
     [version], counts = found["versions"], found["counts"]
+    shown = await shipway(world, "quality", model)
+    assert "queries" in shown and f"ndcg {version['metrics']['ndcg']:.4f}" in shown, shown
     assert (counts["partial"], version["queries"]) == (1, 80 - 1 - counts["alike"]), "one label lacks"
     assert version["labelled"] == (80 - 1) * IN_A_QUERY
     holdout = (await world.event(e.ModelApproved, model=model)).metrics["ndcg"]
