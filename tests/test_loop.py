@@ -316,6 +316,9 @@ async def test_an_old_unused_version_is_retired_and_the_last_one_never(shipway_w
     good = await eventually(measured, "each phase is measured, from the request to the last instance that lets go")
     assert good is not None
     assert all(good[phase] == 3 for phase in ("accepted", "trained", "judged", "released", "serving")), good
+    promoted = shipway_world.recorder.payloads(e.ReleasePromoted, model=model, version=3)[0]
+    routed = [said.routed.get(model, 0) for said in shipway_world.recorder.payloads(e.GatewayPresence)]
+    assert max(routed) >= promoted.generation, "the gateway said that it sends by it"
 
 
 WRONG = [

@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from pydantic import SecretStr
 
 from shipway.contract.envelope import Envelope
-from shipway.contract.events import Presence
+from shipway.contract.events import GatewayPresence, Presence
 from shipway.monitor.api import add_routes
 from shipway.monitor.dashboard.room import add_dashboard
 from shipway.monitor.reports import add_report_routes
@@ -40,6 +40,9 @@ def dashboard(
     now = datetime.now(UTC)
     heard = {name: Envelope(name, "tests", now, one) for name, one in (said or {}).items()}
     presence: Any = SimpleNamespace(envelopes=heard, values=dict(said or {}), problem=None)
+    routes = {"gateway-1": GatewayPresence(gateway="gateway-1", started_at=now, routed={"flights": 7, "churn": 4})}
+    speaking = {name: Envelope(name, "tests", now, one) for name, one in routes.items()}
+    gateways: Any = SimpleNamespace(envelopes=speaking, values=routes, problem=None)
     auth = AuthSettings(operator_key=SecretStr(key))
     settings |= {"trainer_url": "http://trainer"} if trainer is not None else {}
     monitor = MonitorSettings(auth=auth, dashboard=DashboardSettings(**settings), silent_after_s=3600)
@@ -49,7 +52,7 @@ def dashboard(
     add_routes(app, database, presence, 3600)
     add_report_routes(app, database, store)
     client = httpx.AsyncClient(transport=httpx.ASGITransport(trainer)) if trainer is not None else httpx.AsyncClient()
-    _, whole = add_dashboard(app, service, guard, presence, store, monitor, client)
+    _, whole = add_dashboard(app, service, guard, presence, gateways, store, monitor, client)
     return whole
 
 

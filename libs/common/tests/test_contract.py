@@ -83,7 +83,7 @@ def grown(value: Any) -> Any:
         "params",
         "files",
         "retirement",
-        *("answered_by", "left_out", "logged", "replayed"),
+        *("answered_by", "left_out", "logged", "replayed", "routed"),
     )
     return {k: v if k in free else grown(v) for k, v in value.items()} | {"a_field_of_tomorrow": 1}
 

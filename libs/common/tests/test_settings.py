@@ -1,9 +1,11 @@
 """Settings: the service's own variable, else the shared one; a wrong value stops the start with one line."""
 
+import socket
+
 import pytest
 from pydantic_settings import SettingsConfigDict
 
-from shipway.runtime.settings import DatabaseSettings, ServiceSettings, describe
+from shipway.runtime.settings import DatabaseSettings, HttpSettings, ServiceSettings, describe
 
 
 class Example(ServiceSettings):
@@ -39,3 +41,8 @@ def test_a_secret_is_not_shown() -> None:
     rows = {variable: default for variable, default, _ in describe(Example)}
     assert "shipway@" not in rows["SHIPWAY_EXAMPLE__DATABASE__URL"]
     assert all(text for _, _, text in describe(Example))
+
+
+def test_a_container_that_listens_everywhere_is_known_by_its_host_name() -> None:
+    assert HttpSettings(host="10.0.0.7").known_as == "10.0.0.7"
+    assert {HttpSettings(host=host).known_as for host in ("0.0.0.0", "::")} == {socket.gethostname()}

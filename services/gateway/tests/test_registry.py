@@ -223,4 +223,25 @@ def test_the_table_is_that_of_all_that_is_known_whatever_was_made_anew(heard: li
             assert registry.routes[model] == (
                 wanted if wanted.routes else model_routes(state, said, registry._was_well)
             )
-        assert registry.routes.keys() == registry.desired.values.keys()
+        assert registry.routes.keys() == registry.desired.values.keys() >= registry.routed.keys()
+        assert all(registry.routed.get(model) == 1 for model, found in registry.routes.items() if found.whole)
+
+
+async def test_what_it_routes_by_is_said_when_it_sends_to_all_and_not_taken_back(
+    gateways: Any, predictors: Any, eventually: Any
+) -> None:
+    gateway = await gateways()
+    said: list[dict[str, int]] = []
+    gateway.registry.on_routed = lambda: said.append(dict(gateway.registry.routed))
+    gateway.wants((1, "champion", 1.0), generation=3)
+    assert said == [], "no instance holds it"
+    await gateway.knows(predictors[0], 1)
+    assert said == [{"m": 3}]
+    gateway.wants((1, "champion", 0.5), (2, "candidate", 0.5), generation=4)
+    assert gateway.registry.routes["m"].generation == 4 and said == [{"m": 3}], "it has heard, but does not send to 2"
+    await gateway.knows(predictors[0], 1, 2)
+    assert said == [{"m": 3}, {"m": 4}]
+    gateway.wants((1, "last_good", 0.0), (2, "champion", 1.0), generation=5)
+    assert said[-1] == {"m": 5} and len(said) == 3
+    await gateway.knows(predictors[0], 1)
+    assert len(said) == 3 and gateway.registry.routed == {"m": 5}, "an instance that goes takes nothing back"

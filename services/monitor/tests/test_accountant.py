@@ -40,6 +40,8 @@ class World:
         self.database = database
         self.presence: Any = SimpleNamespace(values={}, envelopes={}, caught_up=asyncio.Event(), problem=None)
         self.presence.caught_up.set()
+        self.gateways: Any = SimpleNamespace(values={}, envelopes={}, caught_up=asyncio.Event(), problem=None)
+        self.gateways.caught_up.set()
 
     def says(self, name: str, generation: int, *versions: int, started_at: datetime = NOW) -> None:
         held = [e.LoadedVersion(model="m", version=v, digest="d", state="ready") for v in versions]
@@ -54,11 +56,16 @@ class World:
         self.presence.values[name] = said
         self.presence.envelopes[name] = Envelope(name, "tests", datetime.now(UTC), said)
 
+    def routes(self, name: str, generation: int, ago_s: float = 0.0) -> None:
+        said = e.GatewayPresence(gateway=name, started_at=NOW, routed={"m": generation})
+        self.gateways.values[name] = said
+        self.gateways.envelopes[name] = Envelope(name, "tests", datetime.now(UTC) - timedelta(seconds=ago_s), said)
+
     async def look(self) -> None:
         parts: Any = SimpleNamespace(
             database=self.database, source="shipway/monitor", relay=SimpleNamespace(wake=lambda: None)
         )
-        await Accountant(parts, self.presence, 10.0, 1e-6).step()
+        await Accountant(parts, self.presence, self.gateways, 10.0, 1e-6).step()
 
     async def open_alerts(self) -> set[tuple[str, int, str, str]]:
         async with self.database.begin() as tx:
@@ -186,6 +193,30 @@ async def test_every_phase_is_measured_from_request_to_retirement(world: World, 
         world.says(name, 2)
     await world.look()
     assert (await world.levels())["levels"]["retired"]["good"] == 1
+
+
+async def test_a_promotion_is_seen_when_every_live_gateway_sends_by_it(world: World, put: Put, declare: Put) -> None:
+    await declare()
+
+    async def seen() -> int:
+        await world.look()
+        return int((await world.levels())["levels"]["seen"]["good"])
+
+    await put(e.ReleasePromoted(**release(1, 7), previous_version=None, reason=""), datetime.now(UTC))
+    world.says("p", 7, 1)
+    world.routes("a", 7)
+    world.routes("b", 6)
+    assert await seen() == 0, "b does not send to it yet"
+    world.routes("b", 7)
+    world.gateways.problem = "Kafka is away"
+    assert await seen() == 0, "others may be there"
+    world.gateways.problem = None
+    world.routes("gone", 3, ago_s=60)
+    assert await seen() == 1, "one that is silent is not waited for"
+    world.gateways.values.clear()
+    await put(e.ReleasePromoted(**release(2, 8), previous_version=1, reason=""), datetime.now(UTC))
+    world.says("p", 8, 2)
+    assert await seen() == 2, "gateways of the release before say nothing"
 
 
 async def test_what_the_rules_end_another_way_is_not_counted(world: World, put: Put, declare: Put) -> None:

@@ -4,9 +4,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from shipway.contract import events as e
-from shipway.monitor.phases import Mark, marks
+from shipway.monitor.phases import Mark, marks, seen_by_all
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 JUDGED: dict[str, Any] = {
@@ -58,3 +60,16 @@ def failed(reason: str) -> e.TrainingFailed:
 )
 def test_an_event_leaves_its_marks(event: e.Event, found: list[Mark]) -> None:
     assert marks(event) == found
+
+
+SAID = st.lists(st.dictionaries(st.sampled_from("mn"), st.integers(0, 5)), max_size=4)
+
+
+@given(instances=SAID, gateways=SAID, generation=st.integers(1, 5))
+def test_a_promotion_is_seen_by_all_when_the_last_one_goes_by_it(
+    instances: list[dict[str, int]], gateways: list[dict[str, int]], generation: int
+) -> None:
+    seen = seen_by_all("m", generation, instances, gateways)
+    behind = [said for said in instances + gateways if said.get("m", 0) < generation]
+    assert seen == (instances != [] and behind == [])
+    assert not seen or seen_by_all("m", generation, instances, []), "a gateway more never makes it seen"

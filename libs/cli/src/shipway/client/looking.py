@@ -16,6 +16,9 @@ from shipway.contract import topics
 from shipway.contract.errors import Permanent, Transient
 from shipway.runtime.objects import ObjectStore, open_store
 
+# What is said again and again, and read whole as a table, is no news.
+_TABLES = (topics.PRESENCE, topics.GATEWAY_PRESENCE, topics.FEATURES)
+
 
 class Looking(Calls):
     """Look-ups."""
@@ -109,6 +112,6 @@ class Looking(Calls):
     @asynccontextmanager
     async def events(self, *, from_start: bool = False) -> AsyncIterator[AsyncIterator[Followed]]:
         """Follows every event from now on (or from the start of what the broker keeps)."""
-        carried = [t for t in topics.TOPICS if t.types and t not in (topics.PRESENCE, topics.FEATURES)]
+        carried = [t for t in topics.TOPICS if t.types and t not in _TABLES]
         async with following(self.addresses.kafka, carried, from_start=from_start) as follower:
             yield aiter(follower)

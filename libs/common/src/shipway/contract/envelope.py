@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from shipway.contract.errors import InvalidField, Permanent
-from shipway.contract.events import EVENT_TYPES, FeaturesPublished, Payload, PredictionResult, Presence
+from shipway.contract.events import EVENT_TYPES, FeaturesPublished, GatewayPresence, Payload, PredictionResult, Presence
 from shipway.contract.lookups import row_key
 from shipway.contract.versions import check_not_newer
 
@@ -45,9 +45,11 @@ class WireMessage:
 
 
 def key_of(payload: Payload) -> bytes | None:
-    """The Kafka key: the model, or the instance for presence, the id for a result, table and key for features."""
+    """The Kafka key: the model, or who says it for presence, the id for a result, table and key for features."""
     if isinstance(payload, Presence):
         return payload.instance.encode()
+    if isinstance(payload, GatewayPresence):
+        return payload.gateway.encode()
     if isinstance(payload, PredictionResult):
         return payload.result_id.encode()
     if isinstance(payload, FeaturesPublished):

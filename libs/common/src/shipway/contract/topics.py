@@ -125,6 +125,16 @@ PRESENCE = Topic(
     partitions=1,
     retention_h=None,
 )
+GATEWAY_PRESENCE = Topic(
+    "shipway.gateway-presence",
+    (e.GatewayPresence,),
+    "gateway",
+    ("gateway",),
+    (),
+    ("monitor",),
+    partitions=1,
+    retention_h=None,
+)
 PREDICTION_LOG = Topic("shipway.prediction-log", (), "instance", ("predictor", "gateway"), ("monitor",), retention_h=24)
 FEEDBACK = Topic("shipway.feedback", (e.FeedbackReceived, e.LabelsReceived), "model", ("gateway",), ("monitor",))
 MONITORING_EVENTS = Topic(
@@ -158,6 +168,7 @@ SHARED_TOPICS: tuple[Topic, ...] = (
     OPERATOR_COMMANDS,
     DESIRED_STATE,
     PRESENCE,
+    GATEWAY_PRESENCE,
     PREDICTION_LOG,
     FEEDBACK,
     RESULTS,

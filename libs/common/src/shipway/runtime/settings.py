@@ -1,5 +1,6 @@
 """Settings from the environment: ``SHIPWAY_<SERVICE>__<SECTION>__<KEY>``, else ``SHIPWAY__<SECTION>__<KEY>``."""
 
+import socket
 import sys
 from typing import Literal, Self
 
@@ -152,6 +153,11 @@ class HttpSettings(_Section):
         default=10.0, gt=0, description="a connection whose request's head takes longer to come is ended"
     )
     body_timeout_s: float = Field(default=60.0, gt=0, description="the same of the body, after the head")
+
+    @property
+    def known_as(self) -> str:
+        """The host that others reach it by: of a container that listens everywhere, its host name."""
+        return socket.gethostname() if self.host in ("0.0.0.0", "::") else self.host
 
 
 class LogSettings(_Section):

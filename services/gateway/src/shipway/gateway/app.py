@@ -1,9 +1,11 @@
 """Puts the gateway together."""
 
 import asyncio
+from datetime import UTC, datetime
 
 from shipway.contract.envelope import WireMessage
-from shipway.contract.topics import PREDICTION_LOG
+from shipway.contract.events import GatewayPresence
+from shipway.contract.topics import GATEWAY_PRESENCE, PREDICTION_LOG
 from shipway.gateway.api import add_routes
 from shipway.gateway.asking import Asker
 from shipway.gateway.featuretable import FeatureTable
@@ -18,9 +20,10 @@ from shipway.gateway.several import Several
 from shipway.gateway.spans import PredictionSpans
 from shipway.gateway.together import SeveralApp
 from shipway.gateway.upstream import Upstream
+from shipway.runtime.announcing import Announcer
 from shipway.runtime.direct import Direct
 from shipway.runtime.guard import Guard, open_guard
-from shipway.runtime.kafka import Producer, connected_producer
+from shipway.runtime.kafka import Producer, connected_producer, stop_bounded
 from shipway.runtime.lifecycle import Body, Life
 from shipway.runtime.ops import Check
 from shipway.runtime.prediction_sink import PredictionSink, open_spool
@@ -30,6 +33,7 @@ from shipway.runtime.workers import worker
 # Larger bodies go through ASGI, with its flow control.
 DIRECT_BYTES = 64_000
 STOP_LATER_S = 5.0
+GOODBYE_S = 1.0
 
 
 def body(settings: GatewaySettings) -> Body:
@@ -48,9 +52,10 @@ def body(settings: GatewaySettings) -> Body:
 
 async def _serve(life: Life, settings: GatewaySettings, producer: Producer, guard: Guard) -> None:
     number = worker()
-    instance = f"gateway-{settings.http.host}-{settings.http.port}" + ("" if number is None else f"-{number}")
+    ours = "" if number is None else f"-{number}"
+    instance = f"gateway-{settings.http.host}-{settings.http.port}{ours}"
     features = FeatureTable(settings.kafka, settings.features)
-    registry = Registry(settings.kafka, settings.probes, features)
+    registry, started_at = Registry(settings.kafka, settings.probes, features), datetime.now(UTC)
     upstream = Upstream(registry, settings.limits)
 
     async def send(message: WireMessage) -> None:
@@ -79,12 +84,33 @@ async def _serve(life: Life, settings: GatewaySettings, producer: Producer, guar
     # Once read, the tables stay as they are when Kafka goes: predictions go on.
     life.readiness.check("tables", _unread(registry))
     life.spawn("prediction log", sink.run())
+    # Of many containers each says something else, and all listen on the same address.
+    name = f"gateway-{settings.http.known_as}-{settings.http.port}{ours}"
+    announcer = Announcer(
+        producer,
+        f"shipway/gateway/{name}",
+        GATEWAY_PRESENCE,
+        name,
+        lambda: GatewayPresence(gateway=name, started_at=started_at, routed=dict(registry.routed)),
+        settings.heartbeat_s,
+    )
+    registry.on_routed = announcer.changed
+    announcing = asyncio.create_task(_once_read(registry, announcer))
     life.ready()
     await life.stopped()
+    announcing.cancel()
+    await asyncio.gather(announcing, return_exceptions=True)
+    await stop_bounded(announcer.goodbye(), GOODBYE_S)
     await life.stop_serving()
     await later.drain(STOP_LATER_S)
     await sink.close()
     await upstream.close()
+
+
+async def _once_read(registry: Registry, announcer: Announcer) -> None:
+    """Says what this gateway routes by, from when it has tables: until then nobody sends it a request."""
+    await asyncio.gather(registry.desired.caught_up.wait(), registry.presence.caught_up.wait())
+    await announcer.run()
 
 
 def _unread(registry: Registry) -> Check:

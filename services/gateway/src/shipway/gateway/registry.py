@@ -9,7 +9,7 @@ import asyncio
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 import httpx
@@ -62,6 +62,9 @@ class Registry:
         self.health: dict[str, Health] = {}
         self.busy: Counter[str] = Counter()
         self.routes: dict[str, ModelRoutes] = {}
+        # Of each model the newest generation by which the table sends to all that are to be sent to.
+        self.routed: dict[str, int] = {}
+        self.on_routed: Callable[[], None] = lambda: None
         self._wake = asyncio.Event()
         self._changed = asyncio.Event()
         self._waiting: Counter[str] = Counter()
@@ -199,7 +202,14 @@ class Registry:
         health = self.health.get(name)
         return health is not None and health.last_passed > 0
 
-    def _recompute(self, models: Iterable[str]) -> None:
+    def _note_routed(self, models: Iterable[str]) -> None:
+        whole = {m: found.generation for m in models if (found := self.routes.get(m)) is not None and found.whole}
+        news = {model: number for model, number in whole.items() if self.routed.get(model, -1) < number}
+        if news:
+            self.routed |= news
+            self.on_routed()
+
+    def _recompute(self, models: Collection[str]) -> None:
         """A new table, in which the routes of these models are made anew."""
         routes = dict(self.routes)
         presences = list(self._known.values())
@@ -207,6 +217,7 @@ class Registry:
             state = self.desired.values.get(model)
             if state is None:
                 routes.pop(model, None)
+                self.routed.pop(model, None)
                 continue
             if any(version.signature.get("lookups") for version in state.versions):
                 self.features.wanted.set()
@@ -220,6 +231,7 @@ class Registry:
             except Permanent as err:
                 _log.error("desired state can't be routed; the last one stays", model=model, reason=str(err))
         self.routes = routes
+        self._note_routed(models)
         self._changed.set()
         self._changed = asyncio.Event()
         ROUTABLE.set(sum(health.well for health in self.health.values()))

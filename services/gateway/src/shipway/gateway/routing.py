@@ -110,6 +110,12 @@ class ModelRoutes:
     routes: tuple[Route, ...]
     sticky: Stickiness | None = None
 
+    @property
+    def whole(self) -> bool:
+        """Whether every version that is to have a share of the requests has one."""
+        sent_to = {route.version for route in self.routes if route.share > 0}
+        return all(version in sent_to for version, share in self.wanted.items() if share > 0)
+
     def choose(self, draw: float) -> Route | None:
         """The route for a draw in [0, 1), by the shares; what the candidate has it keeps as its share grows."""
         passed = 0.0

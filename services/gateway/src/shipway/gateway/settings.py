@@ -75,6 +75,7 @@ class GatewaySettings(GuardedSettings):
     workers: int = Field(
         default=1, ge=1, le=64, description="processes on the port, each with tables and limits of its own"
     )
+    heartbeat_s: float = Field(default=2.0, gt=0, description="seconds between messages that say what it routes by")
     limits: LimitSettings = LimitSettings()
     probes: ProbeSettings = ProbeSettings()
     prediction_log: PredictionLogSettings = PredictionLogSettings()

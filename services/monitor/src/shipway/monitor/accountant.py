@@ -7,6 +7,7 @@ record, so several monitors may look, and a look that was missed costs time and 
 import math
 import time
 from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
 
 from shipway.contract import events as e
 from shipway.contract.spec import ModelSpec, recorded_spec
@@ -15,12 +16,14 @@ from shipway.monitor.alerting import BY_STATE, EVERY_MODEL, Rule
 from shipway.monitor.judgement import Finding
 from shipway.monitor.levels import phase_targets
 from shipway.monitor.measuring import Measured
+from shipway.monitor.phases import seen_by_all
 from shipway.runtime import log
 from shipway.runtime.database import Transaction
 from shipway.runtime.parts import Parts
 from shipway.runtime.tableview import TableView
 
 _log = log.get(__name__)
+P = TypeVar("P", e.Presence, e.GatewayPresence)
 KEEP = timedelta(days=100)
 SWEEP_EVERY_S = 600.0
 
@@ -28,9 +31,17 @@ SWEEP_EVERY_S = 600.0
 class Accountant:
     """Steps over models; ``step`` is made for a Reconciler."""
 
-    def __init__(self, parts: Parts, presence: TableView[e.Presence], silent_after_s: float, beat_s: float) -> None:
+    def __init__(
+        self,
+        parts: Parts,
+        presence: TableView[e.Presence],
+        gateways: TableView[e.GatewayPresence],
+        silent_after_s: float,
+        beat_s: float,
+    ) -> None:
         self._parts = parts
         self._presence = presence
+        self._gateways = gateways
         self._silent_after = timedelta(seconds=silent_after_s)
         self._beat = timedelta(seconds=beat_s)
         self._swept_at = -math.inf
@@ -64,22 +75,20 @@ class Accountant:
         """Ends phases that end with what instances say, or with what is known of versions."""
         async with self._parts.database.begin() as tx:
             await ledger.settle_serving(tx)
-            if not self._presence.caught_up.is_set() or self._presence.problem is not None:
-                return  # blind: what is not seen must not be taken for gone
-            live = self._live(now)
+            if _blind(self._presence):
+                return  # what is not seen must not be taken for gone
+            live = _live(self._presence, now - self._silent_after)
+            routing = _live(self._gateways, now - self._silent_after)
             await sightings.note_starts(tx, self._presence.values)
             for run in await ledger.open_runs(tx, ("seen", "retired", "deferred")):
                 if run.phase == "seen":
-                    heard = bool(live) and all(p.generations.get(run.model, 0) >= (run.generation or 0) for p in live)
+                    held, routed = [said.generations for said in live], [said.routed for said in routing]
+                    heard = not _blind(self._gateways) and seen_by_all(run.model, run.generation or 0, held, routed)
                 else:
                     version = int(run.subject)
                     heard = not any(v.model == run.model and v.version == version for p in live for v in p.versions)
                 if heard:
                     await ledger.end(tx, run, now)
-
-    def _live(self, now: datetime) -> list[e.Presence]:
-        heard = self._presence.envelopes
-        return [said for name, said in self._presence.values.items() if now - heard[name].time <= self._silent_after]
 
     async def _look(self, tx: Transaction, model: str, spec: ModelSpec, now: datetime) -> int:
         levels = spec.service_levels
@@ -113,6 +122,16 @@ class Accountant:
         return await alerts.follow(
             tx, self._parts.source, model, found, Rule(rule.severity, 1, rule.update_factor), now
         )
+
+
+def _blind(table: TableView[Any]) -> bool:
+    """Whether what the table does not have may be there all the same."""
+    return not table.caught_up.is_set() or table.problem is not None
+
+
+def _live(table: TableView[P], since: datetime) -> list[P]:
+    """What those say that were heard of since then."""
+    return [said for name, said in table.values.items() if table.envelopes[name].time >= since]
 
 
 def _show(model: str, measured: list[Measured], overdue: int) -> None:

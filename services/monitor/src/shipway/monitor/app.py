@@ -2,8 +2,8 @@
 
 import httpx
 
-from shipway.contract.events import Presence
-from shipway.contract.topics import PREDICTION_LOG, PRESENCE
+from shipway.contract.events import GatewayPresence, Presence
+from shipway.contract.topics import GATEWAY_PRESENCE, PREDICTION_LOG, PRESENCE
 from shipway.monitor.accountant import Accountant
 from shipway.monitor.api import add_routes
 from shipway.monitor.dashboard.room import add_dashboard
@@ -40,6 +40,7 @@ def body(settings: MonitorSettings) -> Body:
             httpx.AsyncClient() as client,
         ):
             presence = TableView(settings.kafka, PRESENCE, Presence)
+            gateways = TableView(settings.kafka, GATEWAY_PRESENCE, GatewayPresence)
             watch = Reconciler("watch", Watch(parts).step, settings.beat_s)
             objects = open_store(settings.objects)
             filed = Historian(parts.database, objects, settings.history)
@@ -52,14 +53,16 @@ def body(settings: MonitorSettings) -> Body:
             add_letter_routes(life.app, parts.database, parts.relay.wake)
             stream = None
             if settings.dashboard.on:
-                stream, life.asgi = add_dashboard(life.app, parts, guard, presence, objects, settings, client)
+                shown = (presence, gateways, objects)
+                stream, life.asgi = add_dashboard(life.app, parts, guard, *shown, settings, client)
             admit = command_admission(settings.auth)
             raw = raw_handlers(settings.batches.bounds(), 1_000_000 * settings.history.staging_mb)
-            counting = Accountant(parts, presence, settings.silent_after_s, settings.levels_beat_s)
+            counting = Accountant(parts, presence, gateways, settings.silent_after_s, settings.levels_beat_s)
             async with consuming(life, parts, settings.kafka, handlers(), raw=raw, admit=admit) as consumer:
                 progress = lambda: consumer.progress(PREDICTION_LOG)  # noqa: E731
                 watcher = Watcher(parts.database, references, parts.source, progress)
                 life.spawn("presence", presence.run())
+                life.spawn("gateways", gateways.run())
                 life.spawn("watch", watch.run())
                 # With the object store away it waits, and so in the end does the consumer; the API goes on.
                 life.spawn("history", history.run())

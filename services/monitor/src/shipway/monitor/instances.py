@@ -1,9 +1,9 @@
-"""What instances say of themselves, as the API and the dashboard show it."""
+"""What instances, and gateways, say of themselves, as the API and the dashboard show it."""
 
 from datetime import UTC, datetime
 from typing import Any
 
-from shipway.contract.events import Presence
+from shipway.contract.events import GatewayPresence, Presence
 from shipway.runtime.tableview import TableView
 
 
@@ -34,3 +34,17 @@ def instances_now(presence: TableView[Presence], silent_after_s: float) -> list[
             }
         )
     return found
+
+
+def gateways_now(gateways: TableView[GatewayPresence], silent_after_s: float) -> list[dict[str, Any]]:
+    """Every gateway, or worker of one, that did not say goodbye, with the generation by which it routes each model."""
+    now = datetime.now(UTC)
+    return [
+        {
+            "gateway": name,
+            "age_s": (age_s := (now - gateways.envelopes[name].time).total_seconds()),
+            "present": age_s <= silent_after_s,
+            "routed": dict(sorted(said.routed.items())),
+        }
+        for name, said in sorted(gateways.values.items())
+    ]

@@ -57,7 +57,7 @@ _OF: dict[Phase, str] = {
     "trained": "accepted requests, to the version",
     "judged": "versions, to approval or rejection",
     "released": "approved versions, to their first traffic",
-    "seen": "promotions, to the last instance that hears of it",
+    "seen": "promotions, to the last instance and gateway that goes by it",
     "serving": "training requests, to the champion",
     "retired": "retired versions, to the last instance that lets go",
 }

@@ -4,6 +4,7 @@ Topics are read side by side, so the end of a phase may be heard of before its b
 the earliest of a kind holds.
 """
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -37,11 +38,20 @@ class Overdue:
     begun_at: datetime
 
 
+def seen_by_all(
+    model: str, generation: int, instances: Collection[Mapping[str, int]], gateways: Collection[Mapping[str, int]]
+) -> bool:
+    """Whether every live instance has heard of a generation of the model's desired state, and every live gateway sends
+    to all that it gives a share. ``instances`` and ``gateways`` are what each says: by model, the newest generation.
+    """
+    return bool(instances) and all(said.get(model, 0) >= generation for said in (*instances, *gateways))
+
+
 def marks(event: e.Payload) -> list[Mark]:
     """The marks that an event leaves.
 
     ``serving``, from request to champion, is ended by what is known of the version; ``seen`` and ``retired`` by what
-    instances say of themselves.
+    instances and gateways say of themselves.
     """
     match event:
         case e.TrainingRequested():

@@ -8,17 +8,17 @@ import msgspec
 from shipway.bundle.trial import Trials
 from shipway.contract.envelope import WireMessage
 from shipway.contract.events import DesiredState
-from shipway.contract.topics import DESIRED_STATE, PREDICTION_LOG
+from shipway.contract.topics import DESIRED_STATE, PREDICTION_LOG, PRESENCE
 from shipway.predictor.api import add_routes
 from shipway.predictor.held import Versions
 from shipway.predictor.inference import InferenceApp
-from shipway.predictor.presence import Announcer
 from shipway.predictor.record import Recorder
 from shipway.predictor.rowserver import RowServer
 from shipway.predictor.settings import PredictorSettings
 from shipway.predictor.sources import Sources, open_sources
 from shipway.predictor.threads import ScoringThreads
 from shipway.runtime import log
+from shipway.runtime.announcing import Announcer
 from shipway.runtime.kafka import Producer, connected_producer
 from shipway.runtime.lifecycle import Body, Life
 from shipway.runtime.prediction_metrics import totals
@@ -64,8 +64,11 @@ async def _serve(life: Life, settings: PredictorSettings, producer: Producer, so
         bug=life.fail,
         traced=lambda model: table.envelopes[model].traceparent if model in table.envelopes else None,
     )
+    source = f"shipway/predictor/{settings.name}"
     announcer = Announcer(
         producer,
+        source,
+        PRESENCE,
         settings.name,
         lambda: msgspec.structs.replace(
             versions.presence(settings.name, settings.url, started_at), rows=address, **totals()
@@ -77,7 +80,7 @@ async def _serve(life: Life, settings: PredictorSettings, producer: Producer, so
         await producer.send(PREDICTION_LOG.name, message.key, message.value, message.headers)
 
     spool = await asyncio.to_thread(open_spool, settings.prediction_log)
-    source, off = f"shipway/predictor/{settings.name}", settings.prediction_log.off
+    off = settings.prediction_log.off
     sink = PredictionSink(send, spool, source=source, instance=settings.name, off=off)
     with ScoringThreads() as threads:
         add_routes(life.app, versions)

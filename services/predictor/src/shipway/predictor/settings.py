@@ -1,6 +1,5 @@
 """What a predictor can be told."""
 
-import socket
 from typing import Self
 from urllib.parse import urlsplit
 
@@ -63,18 +62,13 @@ class PredictorSettings(ServiceSettings):
     @property
     def name(self) -> str:
         """The instance's name."""
-        return self.instance or f"{self._host}-{self.http.port}"
+        return self.instance or f"{self.http.known_as}-{self.http.port}"
 
     @property
     def url(self) -> str:
         """The URL that gateways call."""
-        return (self.advertise or f"http://{self._host}:{self.http.port}").rstrip("/")
+        return (self.advertise or f"http://{self.http.known_as}:{self.http.port}").rstrip("/")
 
     def rows_address(self, port: int) -> str:
         """The host:port that gateways connect to, once the rows protocol has this port: at the host of ``url``."""
         return f"{urlsplit(self.url).hostname}:{port}"
-
-    @property
-    def _host(self) -> str:
-        """The host that others reach it by: of a container that listens everywhere, its host name."""
-        return socket.gethostname() if self.http.host in ("0.0.0.0", "::") else self.http.host

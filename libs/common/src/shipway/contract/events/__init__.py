@@ -40,6 +40,7 @@ from shipway.contract.events.replay import (
 )
 from shipway.contract.events.serving import (
     DesiredState,
+    GatewayPresence,
     HeldVersion,
     LoadedVersion,
     PredictionResult,
@@ -71,7 +72,7 @@ from shipway.contract.events.watch import (
 # The prediction log's type: Arrow batches, not events (see contract.predictionlog).
 PREDICTION_BATCH = "shipway.PredictionBatch.v1"
 
-Payload = Event | Presence | PredictionResult | FeaturesPublished | DeadLettered
+Payload = Event | Presence | GatewayPresence | PredictionResult | FeaturesPublished | DeadLettered
 
 EVENT_TYPES: dict[str, type[Payload]] = {
     t.type: t
@@ -112,6 +113,7 @@ EVENT_TYPES: dict[str, type[Payload]] = {
         BudgetChanged,
         DesiredState,
         Presence,
+        GatewayPresence,
         PredictionResult,
         FeaturesPublished,
         DeadLettered,
@@ -134,6 +136,7 @@ __all__ = [
     "FeedbackReceived",
     "FoundParameters",
     "Gate",
+    "GatewayPresence",
     "HeldVersion",
     "Label",
     "LabelsReceived",

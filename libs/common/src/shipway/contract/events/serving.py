@@ -85,6 +85,20 @@ class Presence(msgspec.Struct, frozen=True, kw_only=True):
     only: list[str] | None = None
 
 
+class GatewayPresence(msgspec.Struct, frozen=True, kw_only=True):
+    """What a gateway says it is, and by what it routes. Key: ``gateway``; a null value says goodbye.
+
+    ``routed``: of each model the newest generation of its desired state at which the gateway's table sends to every
+    version that is to have a share of the traffic.
+    """
+
+    type: ClassVar[str] = "shipway.GatewayPresence.v1"
+    max_bytes: ClassVar[int] = MAX_BYTES
+    gateway: str
+    started_at: datetime
+    routed: dict[Name, int]
+
+
 class PredictionResult(msgspec.Struct, frozen=True, kw_only=True):
     """A request to several models that is answered later: first that it is under way, then its end. Key: ``result_id``.
 

@@ -34,7 +34,7 @@ class ServiceLevels(Section):
         timedelta(minutes=15), description="from the approval until it answers its first share of the traffic"
     )
     seen_within: Duration = later(
-        timedelta(minutes=1), description="from the promotion until every instance has heard of it"
+        timedelta(minutes=1), description="from the promotion until every instance and gateway goes by it"
     )
     retired_within: Duration = later(timedelta(hours=1), description="from retirement until no instance holds it")
     deferred_at_most: Duration = later(

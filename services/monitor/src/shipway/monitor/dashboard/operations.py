@@ -12,7 +12,7 @@ from shipway.monitor import alerts, letters
 from shipway.monitor.dashboard import happened, looking
 from shipway.monitor.dashboard.pages import Before
 from shipway.monitor.dashboard.parts import Parts
-from shipway.monitor.instances import instances_now
+from shipway.monitor.instances import gateways_now, instances_now
 
 Filter = Annotated[str | None, Query(max_length=256, pattern=r"^[^\x00]*$")]
 MAX_SHOWN_BYTES = 20_000
@@ -59,7 +59,11 @@ def add_operations_pages(app: FastAPI, parts: Parts) -> None:
 
     @app.get("/dashboard/instances", include_in_schema=False)
     async def instances_page(request: Request) -> Response:
-        values = {"instances": instances_now(parts.presence, parts.silent_after_s), "problem": parts.presence.problem}
+        values = {
+            "instances": instances_now(parts.presence, parts.silent_after_s),
+            "gateways": gateways_now(parts.gateways, parts.silent_after_s),
+            "problem": parts.presence.problem or parts.gateways.problem,
+        }
         return parts.pages.page(request, "instances.html", values)
 
     @app.get("/dashboard/dead-letters", include_in_schema=False)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
-from shipway.contract.events import Presence
+from shipway.contract.events import GatewayPresence, Presence
 from shipway.monitor.dashboard.door import Door
 from shipway.monitor.dashboard.rendering import Pages
 from shipway.monitor.dashboard.stream import Stream
@@ -22,6 +22,7 @@ class Parts:
     database: Database
     objects: ObjectStore
     presence: TableView[Presence]
+    gateways: TableView[GatewayPresence]
     silent_after_s: float
     guard: Guard
     door: Door

@@ -5,7 +5,7 @@ from datetime import timedelta
 import httpx
 from fastapi import FastAPI
 
-from shipway.contract.events import Presence
+from shipway.contract.events import GatewayPresence, Presence
 from shipway.monitor.dashboard.caring import add_care_routes
 from shipway.monitor.dashboard.commanding import add_command_routes
 from shipway.monitor.dashboard.door import Door
@@ -33,6 +33,7 @@ def add_dashboard(
     service: ServiceParts,
     guard: Guard,
     presence: TableView[Presence],
+    gateways: TableView[GatewayPresence],
     objects: ObjectStore,
     settings: MonitorSettings,
     client: httpx.AsyncClient,
@@ -46,6 +47,7 @@ def add_dashboard(
         database=service.database,
         objects=objects,
         presence=presence,
+        gateways=gateways,
         silent_after_s=settings.silent_after_s,
         guard=guard,
         door=door,

@@ -1,11 +1,11 @@
-"""Saying who this instance is and what it holds: at once when it changes, and as a heartbeat; goodbye at the stop."""
+"""Saying on a compacted topic who one is and what one has: when it changes, and as a heartbeat; in the end goodbye."""
 
 import asyncio
 from collections.abc import Callable
 
 from shipway.contract.errors import Transient
-from shipway.contract.events import Presence
-from shipway.contract.topics import PRESENCE
+from shipway.contract.events import Payload
+from shipway.contract.topics import Topic
 from shipway.runtime import log
 from shipway.runtime.kafka import Producer
 from shipway.runtime.waiting import happens
@@ -14,11 +14,21 @@ _log = log.get(__name__)
 
 
 class Announcer:
-    """Publishes the presence that ``describe`` gives."""
+    """Publishes what ``describe`` gives, under the key ``name``, which is nobody else's."""
 
-    def __init__(self, producer: Producer, instance: str, describe: Callable[[], Presence], beat_s: float) -> None:
+    def __init__(
+        self,
+        producer: Producer,
+        source: str,
+        topic: Topic,
+        name: str,
+        describe: Callable[[], Payload],
+        beat_s: float,
+    ) -> None:
         self._producer = producer
-        self._instance = instance
+        self._source = source
+        self._topic = topic
+        self._name = name
         self._describe = describe
         self._beat_s = beat_s
         self._changed = asyncio.Event()
@@ -32,7 +42,7 @@ class Announcer:
         while True:
             self._changed.clear()
             try:
-                await self._producer.publish(f"shipway/predictor/{self._instance}", self._describe())
+                await self._producer.publish(self._source, self._describe())
             except Transient as err:
                 _log.warning("presence not announced", reason=str(err))
                 await asyncio.sleep(0.2)
@@ -40,8 +50,8 @@ class Announcer:
             await happens(self._changed, self._beat_s)
 
     async def goodbye(self) -> None:
-        """Says that this instance is gone; gateways would notice anyway."""
+        """Says that this one is gone; others would notice anyway."""
         try:
-            await self._producer.send(PRESENCE.name, self._instance.encode(), None, [])
+            await self._producer.send(self._topic.name, self._name.encode(), None, [])
         except Transient as err:
             _log.warning("goodbye not said", reason=str(err))
