@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from shipway.cli.train import news
+from shipway.cli.train import doubt, news
 from shipway.client import Journey
 from shipway.contract.events import Gate, ModelApproved
 
@@ -44,3 +44,11 @@ def test_a_reason_from_outside_is_shown_as_it_is() -> None:
     rejected = replace(BEFORE, state="rejected", reason=HOSTILE)
     (line,) = news(BEFORE, rejected)
     assert line.plain == f"rejected  {HOSTILE}"
+
+
+def test_a_name_that_nobody_declared_is_doubted_with_the_one_that_may_be_meant() -> None:
+    assert doubt("houses", ["houses"]) is None and doubt("house", None) is None
+    assert doubt("house", ["flights", "houses"]) == "the monitor knows of no model 'house' yet; did you mean 'houses'?"
+    assert (
+        doubt("zoo", ["flights"]) == "the monitor knows of no model 'zoo' yet; shipway model declare FILE declares it"
+    )

@@ -1,7 +1,8 @@
 """``shipway train``: publish a training request, and follow it until the version serves."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import difflib
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -12,7 +13,7 @@ from rich.text import Text
 
 from shipway.cli.output import bad, console, errors, figures, good, line, print_json, share, strong, warn
 from shipway.cli.target import DEFAULT_FOLDER, AsJson, Folder, Kafka, addresses
-from shipway.client import AsyncShipway, Journey
+from shipway.client import AsyncShipway, Journey, ShipwayError
 
 ENDED_BADLY = ("failed", "rejected", "rolled back", "superseded")
 
@@ -34,7 +35,10 @@ def train(
     async def run() -> Journey:
         async with AsyncShipway(addresses(data, kafka=kafka)) as shipway:
             if not wait:
-                return await shipway.request_training(model, until=moment, reason=reason)
+                journey = await shipway.request_training(model, until=moment, reason=reason)
+                if (said := doubt(model, await _known(shipway))) is not None:
+                    errors.print(line(warn("look again"), f": {said}"))
+                return journey
             journeys = shipway.train(model, until=moment, reason=reason)
             return await last_of(journeys) if as_json else await show_journey(journeys)
 
@@ -42,11 +46,27 @@ def train(
     if as_json:
         print_json(journey_as_json(journey))
     elif not wait and journey.state != "failed":
-        console.print(line("accepted as request ", strong(journey.request_id), "; follow it: shipway events"))
+        console.print(line("accepted as request ", strong(journey.request_id), "; follow it: shipway jobs show ID"))
     elif not wait:
         errors.print(line(bad("failed"), f": {journey.reason}"))
     if journey.state in ENDED_BADLY:
         raise typer.Exit(1)
+
+
+async def _known(shipway: AsyncShipway) -> list[str] | None:
+    try:
+        return [one["name"] for one in await shipway.models()]
+    except ShipwayError:
+        return None  # a request needs no monitor
+
+
+def doubt(model: str, known: Sequence[str] | None) -> str | None:
+    """Why a model's name may be a mistake, with the one that may be meant; ``known``: None where nobody can say."""
+    if known is None or model in known:
+        return None
+    close = difflib.get_close_matches(model, known, 1)
+    hint = f"did you mean {close[0]!r}?" if close else "shipway model declare FILE declares it"
+    return f"the monitor knows of no model {model!r} yet; {hint}"
 
 
 def cancel(
