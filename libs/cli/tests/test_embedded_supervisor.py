@@ -166,7 +166,9 @@ async def test_a_wait_ends_with_the_reason_that_the_service_gives(tmp_path: Path
     spec = ProcessSpec("gateway", (sys.executable, "-c", never, str(port), str(tmp_path / "stops"), "x"), port=port)
     async with Supervisor(plan_of(tmp_path, spec)) as supervisor:
         await eventually(lambda: answers(port))
-        with pytest.raises(NotReady, match=r"not ready after 1 s: gateway: .*/readyz says 503: .*warming up"):
+        with pytest.raises(
+            NotReady, match=r"not ready after 1 s: gateway: .*/readyz says 503: .*warming up.*; the logs are in "
+        ):
             await supervisor.wait_ready(timeout_s=1)
 
 

@@ -103,7 +103,8 @@ class Supervisor:
                     await self._news.wait()
         except TimeoutError:
             reasons = "; ".join(f"{child.spec.name}: {child.why()}" for child in missing)
-            raise NotReady(f"not ready after {timeout_s:g} s: {reasons}") from None
+            logs = self.plan.data_folder / "logs"
+            raise NotReady(f"not ready after {timeout_s:g} s: {reasons}; the logs are in {logs}") from None
 
     def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> None:
         """Sends a signal to a process. When it ends by that, it is started again.
