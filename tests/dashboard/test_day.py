@@ -254,7 +254,7 @@ async def _looks_things_up(bob: Operator) -> None:
     """What is only looked at: a report, what came of one request, what instances hold, what is declared."""
     await bob.go(f"/models/{MODEL}/versions/4")
     await bob.page.get_by_role("link", name="full report").click()
-    await expect(bob.page.get_by_text(f"{MODEL} version 4").first).to_be_visible()
+    await bob.sees(re.compile(f"{MODEL} version 4"))
     await bob.go(f"/events?model={MODEL}&type=shipway.ReleasePromoted.v1")
     last = bob.page.get_by_role("listitem").filter(has_text="version 4").first
     await last.locator("summary").click()
@@ -264,7 +264,7 @@ async def _looks_things_up(bob: Operator) -> None:
         bob.page.get_by_text("training asked for").or_(bob.page.get_by_text("version 4 approved")).first
     ).to_be_visible()
     await bob.go("/instances")
-    await expect(bob.page.get_by_text(MODEL).first).to_be_visible()
+    await expect(bob.page.get_by_role("region", name="table of gateways").get_by_text(MODEL)).to_be_visible()
     await bob.go(f"/models/{MODEL}/declared")
     await expect(bob.page.get_by_text("approval").first).to_be_visible()
 
