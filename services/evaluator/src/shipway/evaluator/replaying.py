@@ -51,7 +51,7 @@ class Replayer:
             return False
         self._idle.clear()
         try:
-            async with self._parts.database.begin() as tx:
+            async with self._parts.database.hold() as tx:
                 metrics.REPLAYS_WAITING.set(await replaystore.waiting(tx))
                 replay = await replaystore.take(tx)
                 if replay is None:
