@@ -53,8 +53,10 @@ def data(n: int = 400, seed: int = 1) -> pa.Table:
     return pa.table({"n": number, "c": pa.array(colour), "y": pa.array(np.where(truth, "true", "false"))})
 
 
-def put_version(store: FolderStore, model: ModelSpec, rounds: int) -> tuple[str, Signature, lightgbm.Booster]:
-    table = data()
+def put_version(
+    store: FolderStore, model: ModelSpec, rounds: int, table: pa.Table | None = None
+) -> tuple[str, Signature, lightgbm.Booster]:
+    table = data() if table is None else table
     signature = learn_signature(model, table)
     rows, (labels, _) = encode_table(signature, table), encode_target(signature, table)
     params = {"objective": "binary", "num_leaves": 7, "verbose": -1, "num_threads": 1, "seed": 1}
@@ -72,9 +74,15 @@ def put_version(store: FolderStore, model: ModelSpec, rounds: int) -> tuple[str,
     return written.digest, signature, booster
 
 
-def put_history(store: FolderStore, signature: Signature, booster: lightgbm.Booster, **changes: pa.Array) -> None:
+def put_history(
+    store: FolderStore,
+    signature: Signature,
+    booster: lightgbm.Booster,
+    table: pa.Table | None = None,
+    **changes: pa.Array,
+) -> None:
     """Two days of predictions by version 1, every second one with its label."""
-    table = data(seed=2)
+    table = data(seed=2) if table is None else table
     scores = booster.predict(encode_table(signature, table))
     for day in range(2):
         part = slice(200 * day, 200 * day + 200)
@@ -88,8 +96,7 @@ def put_history(store: FolderStore, signature: Signature, booster: lightgbm.Boos
             "instance": ["i"] * 200,
             "outcome": ["answered"] * 200,
             "latency_us": pa.array([2000] * 200, pa.int64()),
-            "feature.n": table["n"][part.start : part.stop],
-            "feature.c": table["c"][part.start : part.stop],
+            **{f"feature.{f.name}": table[f.name][part.start : part.stop] for f in signature.features},
             "scores": pa.array([[score] for score in scores[part]]),
         }
         labels = {"prediction_id": ids[::2], "label": table["y"][part.start : part.stop].to_pylist()[::2]}
@@ -192,6 +199,28 @@ def test_scores_of_another_target_are_not_comparable() -> None:
     assert turned is not None and turned[0, 0] == pytest.approx(0.8)
     assert in_order(ours, signature_of(["a", "x"], "binary"), scores) is None
     assert in_order(ours, signature_of([], "regression"), scores) is None
+
+
+def test_a_ranking_is_compared_by_the_queries_whose_rows_all_have_a_label(store: FolderStore) -> None:
+    raw: dict[str, Any] = {"source": "folder:/x", "time_column": "at", "train": "10d", "holdout": "2d"}
+    ranking = spec(
+        target={"column": "y", "kind": "ranking"}, data=raw | {"query_column": "q"}, features={"n": {"type": "number"}}
+    )
+    table = data().select(["n"]).append_column("y", pa.array((data()["n"].to_numpy() > 0).astype(float)))
+    digest, signature, booster = put_version(store, ranking, 5, table)
+    names = [None if n >= 192 else f"q{n // 4}/{n % 4}" for n in range(200)]
+    of_queries = {"client_id": pa.array(names), "trace_id": pa.array([f"{n // 4:032x}" for n in range(200)])}
+    put_history(store, signature, booster, table, **of_queries)
+    # The rows of three queries have their labels, of a fourth one half, and the row of none.
+    ids, truth = [f"p0-{n}" for n in (*range(14), 199)], [1.0, 0.0, 0.0, 1.0] * 3 + [1.0, 0.0, 1.0]
+    put(
+        store,
+        labels_key("m", T0.date()),
+        {"prediction_id": ids, "label": truth, "received_at": pa.array([T0] * 15, TIME)},
+    )
+    found = replay(store, Wanted("m", T0, T0 + DAY, 200), digest, {1: digest}, DataSettings())["quality"]
+    assert found["labelled"] == 12 and set(found["logged"]) == {"ndcg"}
+    assert found["replayed"] == pytest.approx(found["logged"])
 
 
 def test_a_regression_has_no_decisions() -> None:

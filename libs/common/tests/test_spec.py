@@ -238,6 +238,13 @@ def test_a_ranking_names_its_queries_and_is_compared_by_ndcg() -> None:
     assert not {"query_column", "ndcg_at"} & {*to_builtins(parse_toml(GOOD))["data"], *to_builtins(spec)["gates"]}
     objective = RANKING.replace("num_leaves = 31", 'objective = "rank_xendcg"\nlambdarank_truncation_level = 13')
     assert parse_toml(objective).training.params["objective"] == "rank_xendcg"
+    acts = '[monitoring]\non_quality = "degrade"\n[retraining]\non = ["quality"]\n[release]\nloss_worse_by = 0.1\n'
+    acting = parse_toml(RANKING.replace("[retirement]", f"{acts}[retirement]\nwhen_worse = true"))
+    assert (acting.monitoring.on_quality, acting.retraining.on, acting.retirement.when_worse) == (
+        "degrade",
+        ["quality"],
+        True,
+    )
 
 
 @pytest.mark.parametrize(

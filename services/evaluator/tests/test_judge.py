@@ -276,6 +276,7 @@ async def test_a_ranking_is_judged_by_queries_that_training_did_not_see(room: An
     (approved,) = await room.told()
     assert isinstance(approved, ModelApproved), approved
     assert (approved.signature["output"], set(approved.metrics)) == ("ranking", {"ndcg"})
+    assert approved.ndcg_at == 5
     gates = {gate.name: gate.reason for gate in approved.gates}
     # The query of ten rows that begins before the holdout lies in it with five.
     assert gates["holdout-size"].startswith("235 rows with a label (0 without)")

@@ -20,6 +20,7 @@ from shipway.bundle.historyfiles import answered
 from shipway.bundle.historylabels import labels_between
 from shipway.bundle.historytypes import cast_feature
 from shipway.bundle.modelfile import check_model_text
+from shipway.bundle.ranking import Ranked, queries_of
 from shipway.bundle.replaying import Replayed, comparison, in_order, most
 from shipway.bundle.store import Bundle, read_bundle, read_file
 from shipway.bundle.trial import score_in_child
@@ -98,10 +99,22 @@ def replay(
         versions=np.asarray(table["version"].to_numpy(), np.int64),
         logged_s=np.asarray(table["latency_us"].to_numpy(), np.float64) / 1e6,
         again_s=scored.seconds,
+        ranked=_ranked(bundle, table),
     )
     period = pc.min_max(table["at"]).as_py()
     told = {"model": wanted.model, "digest": digest, "from": period["min"].isoformat(), "to": period["max"].isoformat()}
     return told | comparison(signature, replayed) | {"left_out": most({why: n for why, n in left_out.items() if n})}
+
+
+def _ranked(bundle: Bundle, table: pa.Table) -> Ranked | None:
+    """The query of each row of a ranking: what one request asked a version under one name."""
+    if bundle.signature.output != "ranking":
+        return None
+    request = pc.fill_null(table["trace_id"], "")
+    version = table["version"].cast(pa.string())
+    names = pc.binary_join_element_wise(version, request, queries_of(table["client_id"]), " ")
+    numbers = pc.fill_null(pc.index_in(names, pc.unique(names).drop_null()), -1)
+    return Ranked(np.asarray(numbers.to_numpy(), np.int64), bundle.spec.gates.ndcg_at)
 
 
 def _rows(
@@ -113,7 +126,8 @@ def _rows(
     left_out: Counter[str],
 ) -> tuple[pa.Table, Any] | None:
     """The newest rows that can be asked again, with their labels, and their scores in the order of our classes."""
-    columns = ["scores", "latency_us", *(FEATURE + feature.name for feature in bundle.signature.features)]
+    of_query = ("client_id", "trace_id") if bundle.signature.output == "ranking" else ()
+    columns = ["scores", "latency_us", *of_query, *(FEATURE + feature.name for feature in bundle.signature.features)]
     parts: list[tuple[pa.Table, Any]] = []
     missing, day = wanted.limit, wanted.end
     while missing > 0 and day > wanted.start:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from shipway.bundle.metrics import score_metrics
+from shipway.bundle.ranking import Ranked
 from shipway.contract.signature import OF_NUMBERS, Signature
 
 Matrix = npt.NDArray[np.float64]
@@ -21,7 +22,8 @@ class Replayed:
     """Rows that were asked again. ``logged`` and ``again`` are scores (rows, outputs) in the order of the version's
     classes; ``labels`` (rows,) are NaN where none is known; ``versions`` (rows,) answered the first time.
 
-    ``logged_s`` are the seconds of each answer (rows,), ``again_s`` those of as many rows as were timed.
+    ``logged_s`` are the seconds of each answer (rows,), ``again_s`` those of as many rows as were timed. ``ranked``: of
+    a ranking, each row's query; below 0 for one of no query.
     """
 
     logged: Matrix
@@ -30,6 +32,7 @@ class Replayed:
     versions: npt.NDArray[np.int64]
     logged_s: Matrix
     again_s: Matrix
+    ranked: Ranked | None = None
 
 
 def in_order(signature: Signature, logged: Signature, scores: Matrix) -> Matrix | None:
@@ -99,13 +102,16 @@ def _differences(moved: Matrix) -> Mapping[str, float]:
 
 
 def _quality(signature: Signature, rows: Replayed) -> Mapping[str, Any]:
-    known = np.isfinite(rows.labels)
+    known, how = np.isfinite(rows.labels), rows.ranked
+    if how is not None:  # a query counts by all of its rows, or not at all
+        known &= (how.queries >= 0) & ~np.isin(how.queries, how.queries[~known])
+        how = how.of(known)
     if not known.any():
         return {"labelled": 0, "logged": {}, "replayed": {}}
     sides = {"logged": rows.logged[known], "replayed": rows.again[known]}
     return {
         "labelled": int(known.sum()),
-        **{name: _finite(score_metrics(signature, rows.labels[known], scores)) for name, scores in sides.items()},
+        **{name: _finite(score_metrics(signature, rows.labels[known], scores, how)) for name, scores in sides.items()},
     }
 
 
