@@ -1,10 +1,11 @@
-"""Who asks for what is not there is told where it is, and what is answered."""
+"""Who asks for what is not there, or in a way that does not fit, is told what is there and what fits."""
 
 import httpx
 import pytest
 from fastapi import FastAPI
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel, ConfigDict, field_validator
 
 from shipway.runtime.openapi import document
 from shipway.runtime.refusals import add_refusals
@@ -35,6 +36,20 @@ def test_no_path_is_shown_at_length_or_raw(path: str) -> None:
     assert len(said) < 1200 and said.isprintable()
 
 
+class Silence(BaseModel):
+    """Takes nothing else."""
+
+    model_config = ConfigDict(extra="forbid")
+    minutes: int
+
+    @field_validator("minutes")
+    @classmethod
+    def _some(cls, minutes: int) -> int:
+        if minutes < 1:
+            raise ValueError("must be 1 or more")
+        return minutes
+
+
 async def test_an_app_says_so_as_a_problem_and_lists_what_it_got_later() -> None:
     app = FastAPI(title="Shipway gateway")
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway") as http:
@@ -46,11 +61,24 @@ async def test_an_app_says_so_as_a_problem_and_lists_what_it_got_later() -> None
         async def model(model: str) -> str:
             return model
 
+        @app.post("/silences")
+        async def silence(body: Silence) -> int:
+            return body.minutes
+
         document(app)
-        assert list((await http.get("/openapi.json")).json()["paths"]) == ["/models/{model}"], "asked for before"
+        assert list((await http.get("/openapi.json")).json()["paths"]) == ["/models/{model}", "/silences"], (
+            "asked early"
+        )
         lost = await http.get("/model/flights")
         assert (lost.status_code, lost.headers["content-type"]) == (404, "application/problem+json")
         assert "did you mean GET /models/{model}?" in lost.json()["detail"]
         wrong = await http.post("/models/flights")
         assert (wrong.status_code, wrong.headers["allow"]) == (405, "GET")
         assert "'/models/flights' is not asked by POST, but by GET" in wrong.json()["detail"]
+        bodies = {'{"minutes": 0}': "must be 1 or more", "{}": "is required; add it"}
+        bodies |= {'{"minutes": 1, "of": 2}': "is not a known field"}
+        for body, problem in bodies.items():
+            refused = await http.post("/silences", content=body, headers={"content-type": "application/json"})
+            assert (refused.status_code, refused.json()["errors"][0]["problem"]) == (422, problem)
+        broken = await http.post("/silences", content="{", headers={"content-type": "application/json"})
+        assert broken.status_code == 400 and broken.json()["detail"].startswith("the body is not JSON: Expecting")

@@ -45,7 +45,10 @@ def add_refusals(app: FastAPI) -> None:
     async def invalid(request: Request, err: RequestValidationError) -> JSONResponse:
         if isinstance(err.body, bytes):  # left unread: it was not said to be JSON
             return problem_response(_no_json(request.headers.get("content-type", "")), request.url.path)
-        errors = [(_field(e["loc"]), str(e["msg"])) for e in err.errors()][:100]
+        if broken := [e for e in err.errors() if e["type"] == "json_invalid"]:
+            why = broken[0].get("ctx", {}).get("error", broken[0]["msg"])
+            return problem_response(Problem(400, f"the body is not JSON: {why}"), request.url.path)
+        errors = [(_field(e["loc"]), _problem(e)) for e in err.errors()][:100]
         problem = Problem(422, "; ".join(f"{f}: {m}" for f, m in errors)[:500], errors=errors)
         return problem_response(problem, request.url.path)
 
@@ -67,6 +70,15 @@ def _no_json(said: str) -> Problem:
     """Taken from any type, a page of any site could have a browser send it, without asking whether it may."""
     problem = f"is {said[:100] or 'missing'}; send application/json (curl -H 'content-type: application/json')"
     return Problem(415, f"content-type: {problem}", errors=[("content-type", problem)])
+
+
+def _problem(error: Any) -> str:
+    """What is wrong with a field, in the words of a model file's refusal where pydantic's are about itself."""
+    if error["type"] == "extra_forbidden":
+        return "is not a known field"
+    if error["type"] == "missing":
+        return "is required; add it"
+    return str(error["msg"]).removeprefix("Value error, ")
 
 
 def _field(location: Any) -> str:
