@@ -134,7 +134,8 @@ async def drift_ends_in_a_champion(world: World, model: str, kind: str) -> None:
         return bool(found) and found[0]["labelled"] == len(relevant)
 
     await eventually(joined, "every label has found its prediction", 120)
-    lived = {"source": "history", "time_column": "at", "train": "2d", "holdout": "1d"}
+    # Back from now, whatever the time of the day: yesterday is in the holdout, and the first day is trained on.
+    lived = {"source": "history", "time_column": "at", "train": "2d", "holdout": "2d"}
     lived |= {"query_column": "query"} if kind == "ranking" else {}
     own: dict[str, Any] = {"data": lived, "labels": {"mature_after": "0s"}}
     own |= {"gates": {"max_regression": 0.5, "stability_runs": 0}}
@@ -146,6 +147,6 @@ async def drift_ends_in_a_champion(world: World, model: str, kind: str) -> None:
     promoted = await world.event(e.ReleasePromoted, 150, model=model, version=2)
     assert promoted.previous_version == 1
     (completed,) = world.recorder.payloads(e.TrainingCompleted, model=model, version=2)
-    assert completed.request_id == asked.request_id and completed.training_rows > 800
+    assert completed.request_id == asked.request_id and completed.training_rows >= 800
     report = await world.shipway.report(model, 2)
-    assert report["data"]["history"]["holdout"]["predictions"] > 500
+    assert report["data"]["history"]["holdout"]["predictions"] >= 800
