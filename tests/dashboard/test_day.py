@@ -216,7 +216,8 @@ async def _retires_restores_and_pins(bob: Operator) -> None:
 async def _cancels_and_runs_again(bob: Operator, running: World) -> None:
     """A training that takes too long is ended, run again from its first stage, and ended for good."""
     await running.declare("long", training=LONG)
-    await bob.go("/models/long")
+    await bob.go("")
+    await bob.page.get_by_role("heading", name="long").get_by_role("link").click(timeout=SOON_MS)
     await bob.press("Train", "accepted", reason="more trees")
     await bob.told.get_by_role("link", name="see").click()
     stages = bob.page.get_by_role("region", name="table of stages").get_by_role("row")
