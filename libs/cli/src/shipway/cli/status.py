@@ -26,7 +26,7 @@ def status(
     said = [found[part]["error"] for part in ("overview", "instances") if "error" in found[part]]
     for problem in dict.fromkeys(said):
         errors.print(line(bad("incomplete"), f": {problem}"))
-    if said:
+    if not any(s["ready"] for s in found["services"]):
         errors.print(DOES_IT_RUN)
     if said or not all(s["ready"] for s in found["services"]):
         raise typer.Exit(3)
