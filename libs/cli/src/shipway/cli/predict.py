@@ -39,7 +39,11 @@ def predict(
         print_json(msgspec.to_builtins(answer))
         return
     ranking = any(prediction.score is not None for prediction in answer.predictions)
-    titles = (">score", ">rank") if ranking else (">answer", ">probability")
+    titles: tuple[str, ...] = (">answer", ">probability")
+    if ranking:
+        titles = (">score", ">rank")
+    elif all(prediction.value is not None for prediction in answer.predictions):
+        titles = (">answer",)
     shown = table(f"{answer.model}, version {answer.version}", "prediction", *titles)
     for prediction in answer.predictions:
         chance = prediction.probability
@@ -48,7 +52,7 @@ def predict(
         number = prediction.value if prediction.score is None else prediction.score
         text = prediction.label if prediction.label is not None else f"{number:.6g}"
         beside = str(prediction.rank) if ranking else "" if chance is None else f"{chance:.4f}"
-        shown.add_row(prediction.id, text, beside)
+        shown.add_row(prediction.id, text, *([beside] if len(titles) > 1 else []))
     console.print(shown)
     for prediction, row in zip(answer.predictions, rows, strict=True) if explain else ():
         for name, base, contributions in _explained(prediction):

@@ -46,7 +46,8 @@ def train(
     if as_json:
         print_json(journey_as_json(journey))
     elif not wait and journey.state != "failed":
-        console.print(line("accepted as request ", strong(journey.request_id), "; follow it: shipway jobs show ID"))
+        asked = journey.request_id
+        console.print(line("accepted as request ", strong(asked), f"; follow it: shipway jobs show {asked}"))
     elif not wait:
         errors.print(line(bad("failed"), f": {journey.reason}"))
     if journey.state in ENDED_BADLY:
