@@ -233,9 +233,11 @@ async def test_what_was_acknowledged_is_found_where_it_was_put(bus: KafkaSetting
     async with producing(bus) as producer:
         for i in range(3):
             assert (await producer.send(topic.name, b"k", b"v", [("ce_id", b"%d" % i)])).offset == i
-    assert await read_back(bus, {place: (2, "2")}) == {}
-    assert await read_back(bus, {place: (7, "7")}) == {place: 3}, "lost from the log's end on"
-    assert await read_back(bus, {place: (2, "another")}) == {place: 0}, "another log"
+        assert (await producer.send(topic.name, b"k", b"v", [])).offset == 3
+    assert await read_back(bus, {place: (2, b"2")}) == {}
+    assert await read_back(bus, {place: (3, None)}) == {}, "one without an id"
+    assert await read_back(bus, {place: (7, b"7")}) == {place: 4}, "lost from the log's end on"
+    assert await read_back(bus, {place: (2, b"another")}) == {place: 0}, "another log"
 
 
 @pytest.mark.parametrize("kind", [e.TrainingAccepted, e.DesiredState])

@@ -355,6 +355,21 @@ async def test_what_a_broker_forgot_is_published_again(service: Service, kafka: 
     assert seen == ["0", "1", "2", "3", "4"]
 
 
+async def test_a_message_without_an_id_is_not_taken_for_lost(service: Service) -> None:
+    """Such as one that was refused for its lack, and is sent again as it was."""
+    async with service.database.begin() as tx:
+        await put(tx, [Outgoing(topics.TRAINING_EVENTS.name, "letter-1", WireMessage(b"m", b"{}", []))])
+    service.relay.wake()
+
+    async def published() -> bool:
+        return await service.unpublished() == 0
+
+    await until(published)
+    async with service.database.begin() as tx:
+        await tx.execute(sa.update(outbox).values(published_at=sa.func.now() - sa.text("interval '1 minute'")))
+    assert await service.relay._lost_rows() == 0
+
+
 async def test_what_the_broker_will_never_take_is_said_and_stops_its_own_topic_only(service: Service) -> None:
     small, too_large = WireMessage(b"m", b"{}", []), WireMessage(b"m", bytes(9_000_000), [])
     async with service.database.begin() as tx:

@@ -117,9 +117,8 @@ class Relay:
     async def _publish(self, rows: Sequence[Any], placed: list[dict[str, int]]) -> None:
         """One after another, to the first that is not taken; each that was, with its place, goes to ``placed``."""
         for row in rows:
-            headers = msgspec.msgpack.decode(row.headers, type=list[tuple[str, bytes]])
             reached("publishing")
-            position = await self._producer.send(row.topic, row.key, row.value, headers)
+            position = await self._producer.send(row.topic, row.key, row.value, _headers(row.headers))
             reached("published")
             placed.append({"row": row.seq, "at_partition": position.partition, "at_offset": position.offset})
 
@@ -146,7 +145,7 @@ class Relay:
     async def _lost_rows(self) -> int:
         """Marks as unpublished what the broker no longer has; gives the number of such rows."""
         newest = (
-            sa.select(outbox.c.topic, outbox.c.partition, outbox.c.broker_offset, outbox.c.event_id)
+            sa.select(outbox.c.topic, outbox.c.partition, outbox.c.broker_offset, outbox.c.headers)
             .where(
                 outbox.c.published_at.is_not(None), outbox.c.published_at < sa.func.now() - sa.text("interval '1 s'")
             )
@@ -158,7 +157,7 @@ class Relay:
         if not marks:
             return 0
         checked = await read_back(
-            self._settings, {TopicPartition(m.topic, m.partition): (m.broker_offset, m.event_id) for m in marks}
+            self._settings, {TopicPartition(m.topic, m.partition): (m.broker_offset, _id_in(m.headers)) for m in marks}
         )
         again = 0
         async with self._database.begin() as tx:
@@ -179,10 +178,13 @@ class Relay:
             await tx.execute(sa.delete(inbox).where(inbox.c.received_at < old))
 
 
-async def read_back(settings: KafkaSettings, marks: dict[TopicPartition, tuple[int, str]]) -> dict[TopicPartition, int]:
+async def read_back(
+    settings: KafkaSettings, marks: dict[TopicPartition, tuple[int, bytes | None]]
+) -> dict[TopicPartition, int]:
     """Looks whether each message is where the broker put it; gives the partitions where one is not.
 
-    ``marks`` are (offset, event id). The result says from which offset on a partition's messages are lost:
+    ``marks`` are (offset, event id as its header has it; None: it has none, as a dead letter may that was sent again).
+    The result says from which offset on a partition's messages are lost:
     its end where the log is shorter than the mark, 0 where another message sits at the mark's place. What
     retention or compaction took away is not lost.
 
@@ -201,13 +203,21 @@ async def read_back(settings: KafkaSettings, marks: dict[TopicPartition, tuple[i
             consumer.assign([place])
             consumer.seek(place, offset)
             records = (await consumer.getmany(place, timeout_ms=1000, max_records=1)).get(place, [])
-            if records and records[0].offset == offset and dict(records[0].headers).get("ce_id") != event_id.encode():
+            if records and records[0].offset == offset and dict(records[0].headers).get("ce_id") != event_id:
                 lost[place] = 0
         return lost
     except (KafkaError, OSError, TimeoutError) as err:
         raise Transient(f"Kafka: {err or type(err).__name__}") from err
     finally:
         await stop_bounded(consumer.stop(), 2)
+
+
+def _id_in(headers: bytes) -> bytes | None:
+    return dict(_headers(headers)).get("ce_id")
+
+
+def _headers(packed: bytes) -> list[tuple[str, bytes]]:
+    return msgspec.msgpack.decode(packed, type=list[tuple[str, bytes]])
 
 
 async def _alone(tx: Transaction) -> bool:
