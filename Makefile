@@ -57,7 +57,7 @@ audit: $(VENV)/.dev ## known vulnerabilities in what is locked (needs the adviso
 e2e: $(VENV)/.dev ## the loop with real processes on the embedded stack, faults included
 	@$(BIN)/pytest -m "not slow" tests --ignore tests/compose --ignore tests/upgrade --ignore tests/dashboard
 
-test-slow: $(VENV)/.dev ## what takes longer: every service killed in one loop, bugs planted on purpose, serving under faults
+test-slow: $(VENV)/.dev ## what takes longer: services killed in one loop and under traffic, every door, bugs planted on purpose, serving under faults
 	@$(BIN)/pytest -m slow -n 4 --dist loadfile libs services examples
 	@$(BIN)/pytest -m slow tests --ignore tests/compose --ignore tests/upgrade --ignore tests/dashboard
 

@@ -53,6 +53,7 @@ async def test_every_service_killed_in_the_middle_of_one_loop(broken_world: Worl
     await eventually(known, "the monitor knows the champion")
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 async def test_predictors_and_the_monitor_killed_under_traffic_cost_and_double_nothing(
     broken_world: World,

@@ -17,6 +17,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 OPERATOR_KEY = "an-operator-key-of-more-than-32-characters"
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 async def test_every_door_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "tokens.jsonl"
