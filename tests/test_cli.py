@@ -28,6 +28,7 @@ async def test_the_guide_to_your_own_model(guide: Guide) -> None:
     assert prices and all(80_000 < price < 170_000 for price in prices[-2:])
 
 
+@pytest.mark.slow
 async def test_looking_around(shipway_world: World) -> None:
     await shipway_world.declare("looked-at")
     journey = await read_json(shipway_world, "train", "looked-at", "--wait")

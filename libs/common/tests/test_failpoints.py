@@ -77,6 +77,7 @@ async def told(kafka: Any, topic: topics.Topic) -> list[Any]:
         await reader.stop()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 async def test_killed_at_every_point_in_turn(kafka: Any, database: Database, database_url: str) -> None:
     """Each life of the service ends at another point, and the next one meets what it left behind."""
