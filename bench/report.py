@@ -104,11 +104,11 @@ def _tables(figures: Figures) -> list[str]:
             for name, c, r in figures:
                 if (c, r) == (connections, rows):
                     found = figures[name, c, r]
-                    ratios = [a.per_s / b.per_s for a, b in zip(ours, found, strict=True)]
+                    ratios = [a.per_s / b.per_s for a, b in zip(ours, found, strict=True) if b.per_s]
                     lines.append(
                         f"| {c} | {name} | {median(f.per_s for f in found):,.0f} | "
                         f"{_ms(f.p50_ms for f in found)} | {_ms(f.p99_ms for f in found)} | "
-                        f"{spread(ratios) if name != 'Shipway' else ''} | {median(f.memory_mb for f in found):,.0f} | "
+                        f"{spread(ratios) if ratios and name != 'Shipway' else ''} | {median(f.memory_mb for f in found):,.0f} | "
                         f"{sum(f.errors for f in found)} |"
                     )
         lines.append("")
