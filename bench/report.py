@@ -108,7 +108,8 @@ def _tables(figures: Figures) -> list[str]:
                     lines.append(
                         f"| {c} | {name} | {median(f.per_s for f in found):,.0f} | "
                         f"{_ms(f.p50_ms for f in found)} | {_ms(f.p99_ms for f in found)} | "
-                        f"{spread(ratios) if ratios and name != 'Shipway' else ''} | {median(f.memory_mb for f in found):,.0f} | "
+                        f"{spread(ratios) if ratios and name != 'Shipway' else ''} | "
+                        f"{median(f.memory_mb for f in found):,.0f} | "
                         f"{sum(f.errors for f in found)} |"
                     )
         lines.append("")
