@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 from watching import Flown, Version
 
-from shipway.monitor.judgement import LABEL_DRIFT, MISSING_LABELS
+from shipway.monitor.judgement import LABEL_DRIFT, MISSING_LABELS, NEW_COMBINATIONS
 
 YEAR = 365
 CANCELLED, KEPT, PEAK = 0.10, 0.55, 10
+LESSER = 0.25  # of a week's flights that are new: the schedule has changed, too
 # What the schedule says of a flight, and how often the same one was late before.
 PLANNED = frozenset(
     ["carrier", "origin", "dest", "departure_minute", "distance_miles", "departures_in_hour", "flight_late_share_30d"]
@@ -41,9 +42,10 @@ class Known:
         told = "of the flights never left" if self.kind == "storm" else "of the schedule is new"
         return f"{self.begin:%B} {self.begin.day}{until}: {self.figure:.0%} {told}"
 
-    def shows_in(self, column: str) -> bool:
-        """Whether an alarm of a column may be this break's."""
-        return self.kind == "storm" or column in PLANNED
+    def shows_in(self, subject: str) -> bool:
+        """Whether an alarm of a column, or of a combination of columns, may be this break's."""
+        planned = PLANNED.issuperset(subject.split(", "))
+        return planned if self.kind == "schedule" else subject in PLANNED or not planned
 
 
 def storms(table: Any) -> list[Known]:
@@ -62,8 +64,16 @@ def storms(table: Any) -> list[Known]:
     return found
 
 
-def schedule_changes(table: Any) -> list[Known]:
-    """Of the source's table of flights."""
+def schedule_changes(table: Any, least: float = 1 - KEPT) -> list[Known]:
+    """Of the source's table of flights, where so much of a week is new."""
+    new = new_in_week(table)
+    most = [n for n in range(YEAR) if new[n] > least and new[n] == new[max(n - PEAK, 0) : n + PEAK + 1].max()]
+    days = [(date(2013, 1, 1) + timedelta(days=n), float(new[n])) for n in most]
+    return [Known("schedule", day, day, share) for day, share in days]
+
+
+def new_in_week(table: Any) -> Any:
+    """For each day of the year the share of the next week's flights that are not those of the week before."""
     columns = [table[name].to_numpy(zero_copy_only=False) for name in ("flight", "sched_dep_time")]
     texts = [table[name].to_numpy(zero_copy_only=False).astype(str) for name in ("carrier", "origin", "dest")]
     codes = [np.unique(column, return_inverse=True)[1] for column in [*columns, *texts]]
@@ -77,9 +87,7 @@ def schedule_changes(table: Any) -> list[Known]:
     for n in range(7, YEAR - 6):
         before, after = flown[n - 7 : n].sum(axis=0), flown[n : n + 7].sum(axis=0)
         new[n] = 1 - np.minimum(before, after).sum() / max(before.sum(), after.sum())
-    most = [n for n in range(YEAR) if new[n] > 1 - KEPT and new[n] == new[max(n - PEAK, 0) : n + PEAK + 1].max()]
-    days = [(date(2013, 1, 1) + timedelta(days=n), float(new[n])) for n in most]
-    return [Known("schedule", day, day, share) for day, share in days]
+    return new
 
 
 def _days(table: Any) -> Any:
@@ -108,6 +116,12 @@ def _decay(version: Version, flown: Flown, day: int) -> None:
     flown.rows[:, version.place("departures_in_hour")] *= 0.98**day
 
 
+def _later(version: Version, flown: Flown, _day: int) -> None:
+    """Flights of every third route and minute leave ten minutes later."""
+    minute, dest = (flown.rows[:, version.place(name)] for name in ("departure_minute", "dest"))
+    flown.rows[:, version.place("departure_minute")] += np.where((minute + dest) % 3 == 0, 10, 0)
+
+
 def _lost(_version: Version, flown: Flown, _day: int) -> None:
     """Every tenth flight's label does not come."""
     flown.late[::10] = np.nan
@@ -125,4 +139,5 @@ PLANTED: list[tuple[str, str, Change]] = [
     ("a number reads 2 % less each day", "departures_in_hour", _decay),
     ("one label in ten is lost", MISSING_LABELS, _lost),
     ("labels are turned round", LABEL_DRIFT, _turned),
+    ("a third of the flights is scheduled anew", NEW_COMBINATIONS, _later),
 ]

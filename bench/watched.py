@@ -10,6 +10,7 @@ import argparse
 import importlib.util
 import sys
 import tempfile
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -19,11 +20,23 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from breaks import PLANTED, Change, Known, schedule_changes, storms
-from watching import Flown, LabelWatch, Subject, Version, Watch, days_from, flown_on, labels_of, train
+from breaks import LESSER, PLANTED, Change, Known, new_in_week, schedule_changes, storms
+from watching import (
+    CombinationWatch,
+    Flown,
+    LabelWatch,
+    Subject,
+    Version,
+    Watch,
+    days_from,
+    flown_on,
+    labels_of,
+    train,
+)
 
 from shipway.contract.spec import ModelSpec, parse_toml
-from shipway.monitor.judgement import MISSING_LABELS, Finding
+from shipway.monitor import newness
+from shipway.monitor.judgement import MISSING_LABELS, NEW_COMBINATIONS, Finding
 from shipway.monitor.labeldays import BESIDE, DAYS_BEFORE
 
 ROOT = Path(__file__).parents[1]
@@ -45,7 +58,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         source, flights = read_flights(Path(folder))
     known = [*storms(source), *schedule_changes(source)]
-    lines = [*quiet_and_planted(spec, flights, known), "", *happened(spec, flights, known)]
+    lines = [*quiet_and_planted(spec, flights, known, schedule_changes(source, LESSER)), ""]
+    lines += happened(spec, flights, known, new_in_week(source))
     print("\n".join(lines))
     if options.write:
         page = PAGE.read_text()
@@ -64,35 +78,41 @@ def read_flights(folder: Path) -> tuple[Any, pa.Table]:
     return module.read_source().flights, pq.read_table(folder)
 
 
-def quiet_and_planted(spec: ModelSpec, flights: pa.Table, known: Sequence[Known]) -> Iterator[str]:
+def quiet_and_planted(
+    spec: ModelSpec, flights: pa.Table, known: Sequence[Known], changes: Sequence[Known]
+) -> Iterator[str]:
     """How often nothing is an alarm, and how soon what is planted is one."""
     versions = [train(spec, flights, day) for day in UNTIL]
-    rng = np.random.default_rng(7)
+    rng, other = np.random.default_rng(7), np.random.default_rng(8)
     calm = [calm_days(version, known) for version in versions]
+    alike = [days_of_a_schedule(version, known, changes) for version in versions]
     singles, alarms, as_if = 0, 0, 0
-    for version, days in zip(versions, calm, strict=True):
-        watch, alone, labels = (
+    for version, days, same in zip(versions, calm, alike, strict=True):
+        watch, alone, labels, together = (
             Watch(spec, version),
             Watch(spec, version, alone=True),
             watched_labels(spec, version, days, rng),
+            watched_combinations(spec, version, same, other),
         )
         for _ in range(QUIET):
             window = drawn(days, spec, rng)
             alarms += len(watch.see(window)) + sum(len(labels.see(version, day)) for day in window)
+            alarms += sum(len(together.see(version, day)) for day in drawn(same, spec, other))
             as_if += len(alone.see(window))
         singles += watch.singles
     windows, days_each = QUIET * len(versions), days_of(spec)
     months = windows * days_each / 30
     columns = len(versions[0].bins.features) + 1
     of_days = f"{days_each} day{'s' * (days_each > 1)}"
-    yield f"{windows} quiet windows of {of_days}, {columns} columns, {len(versions)} versions, labels included:"
+    of_windows = f"{windows} quiet windows of {of_days}, {columns} columns, {len(versions)} versions"
+    yield f"{of_windows}, labels and combinations included:"
     yield f"{singles} times a column drifted or had gaps in one, and {alarms} alarms began, {alarms / months:.2f} a"
     yield f"model-month. Were each flight taken for one of its own, and not for one of its day, {as_if} would."
     yield ""
     yield "| planted | found by | in versions | flights until the alarm, median (most) |"
     yield "|---|---|---|---|"
     for name, column, change in PLANTED:
-        pairs = zip(versions, calm, strict=True)
+        pairs = zip(versions, alike if column == NEW_COMBINATIONS else calm, strict=True)
         took = [flights_until(spec, version, days, column, change, rng) for version, days in pairs]
         ended = sorted(t for t in took if t is not None)
         until_found = f"{ended[len(ended) // 2]:,} ({ended[-1]:,})" if ended else "not found"
@@ -105,10 +125,29 @@ def calm_days(version: Version, known: Sequence[Known]) -> list[Flown]:
     return [flown for day, flown in version.days.items() if day not in stormy]
 
 
+def days_of_a_schedule(version: Version, known: Sequence[Known], changes: Sequence[Known]) -> list[Flown]:
+    """The most of these between two changes of the schedule: days of several, mixed, would change it day by day."""
+    stormy = {day for one in known if one.kind == "storm" for day in days_of_break(one)}
+    begins = [one.begin for one in changes]
+    calm = [(bisect_right(begins, day), flown) for day, flown in version.days.items() if day not in stormy]
+    schedules = [[flown for n, flown in calm if n == schedule] for schedule in range(len(begins) + 1)]
+    return max(schedules, key=len)
+
+
 def watched_labels(spec: ModelSpec, version: Version, days: Sequence[Flown], rng: np.random.Generator) -> LabelWatch:
     """That of a version which has answered on as many such days as labels are held against."""
     before = [days[i] for i in rng.integers(0, len(days), DAYS_BEFORE)]
     return LabelWatch(spec, [labels_of(version, day) for day in before])
+
+
+def watched_combinations(
+    spec: ModelSpec, version: Version, days: Sequence[Flown], rng: np.random.Generator
+) -> CombinationWatch:
+    """That of a model which was asked for as many such days as combinations are held against."""
+    watch = CombinationWatch(spec)
+    for i in rng.integers(0, len(days), newness.LOOK_BACK + newness.DAYS_BEFORE):
+        watch.take(version, days[i])
+    return watch
 
 
 def days_of_break(one: Known) -> list[date]:
@@ -129,19 +168,21 @@ def drawn(days: Sequence[Flown], spec: ModelSpec, rng: np.random.Generator) -> l
 def flights_until(
     spec: ModelSpec, version: Version, days: Sequence[Flown], subject: str, change: Change, rng: np.random.Generator
 ) -> int | None:
-    """How many flights pass between a planted break and its alarm, of a column or a kind of labels; None: it is not
-    found in twelve weeks.
+    """How many flights pass between a planted break and its alarm, of a column or of a kind; None: it is not found in
+    twelve weeks.
     """
     watch, labels, passed, day = Watch(spec, version), watched_labels(spec, version, days, rng), 0, 0
+    together = watched_combinations(spec, version, days, np.random.default_rng(8))
     while day < 84:
         window = drawn(days, spec, rng)
         for flown in window:
             change(version, flown, day)
             passed, day = passed + len(flown.rows), day + 1
         by_labels = {kind for flown in window for kind, _ in labels.see(version, flown)}
+        by_combinations = {kind for flown in window for kind, _ in together.see(version, flown)}
         if subject in by_labels:
             return passed + passed // day  # a day's more, in which the labels come
-        if any(column == subject for _, column in watch.see(window)):
+        if any(column == subject for _, column in watch.see(window)) or subject in by_combinations:
             return passed
     return None
 
@@ -184,7 +225,7 @@ class Hunt:
         return f"| {self.known.name} | not found | | {near} |"
 
 
-def happened(spec: ModelSpec, flights: pa.Table, known: Sequence[Known]) -> Iterator[str]:
+def happened(spec: ModelSpec, flights: pa.Table, known: Sequence[Known], new: Any) -> Iterator[str]:
     """Which of the breaks that happened were found, when and by what; and what else was."""
     stormy = {day for one in known for day in storm_of(one)}
     hunts = [
@@ -192,21 +233,23 @@ def happened(spec: ModelSpec, flights: pa.Table, known: Sequence[Known]) -> Iter
     ]
     others: list[tuple[date, Subject]] = []
     labels, version, ordinary, yesterday = LabelWatch(spec), train(spec, flights, FIRST), 0, None
+    together = CombinationWatch(spec)
     for flown in version.days.values():
         labels.see(version, flown)  # as if it had answered them, too
+        together.take(version, flown)
     for day in days_from(FIRST, (LAST - FIRST).days + 1):
         if (day - FIRST).days % ANSWERS == 0:
             version = train(spec, flights, day)
             watch = Watch(spec, version)
         flown = flown_on(version, flights, day)
-        said = [(day, watch.see([flown]))]
+        said = [(day, watch.see([flown]) | together.see(version, flown))]
         if yesterday is not None:
             said.append((day - timedelta(days=1), labels.see(*yesterday)))
         yesterday = version, flown
         for hunt in hunts:
             hunt.passed += len(flown.rows) if day >= hunt.known.begin else 0
             for about, begun in said:
-                hunt.see(day, about, begun)
+                hunt.see(day, about, begun | (together.on if about == hunt.known.begin else set()))
             hunt.look(day, watch.moved, [])
             hunt.look(day - timedelta(days=1), {}, labels.said)
         ordinary += day not in stormy
@@ -216,8 +259,16 @@ def happened(spec: ModelSpec, flights: pa.Table, known: Sequence[Known]) -> Iter
     yield from (hunt.row for hunt in hunts)
     on = ", ".join(f"{about:%B} {about.day} {named({key})}" for about, key in others) or "none"
     yield ""
-    yield f"On the {ordinary} days of the year without a storm {len(others)} alarms began that are not of a schedule,"
+    yield f"On the {ordinary} days of the year without a storm {len(others)} alarms began that are of none of these,"
     yield f"{len(others) / ordinary * 30:.2f} a model-month: {on}."
+    shares = {about: float(new[about.timetuple().tm_yday - 1]) for about, key in others if key[0] == NEW_COMBINATIONS}
+    real = sum(share >= LESSER for share in shares.values())
+    yield ""
+    of_days = ", ".join(f"{about:%B} {about.day} {share:.0%}" for about, share in shares.items())
+    yield f"{len(shares)} of them are of new combinations. So much of the schedule was new in the week from then on:"
+    yield f"{of_days}. Where a quarter"
+    yield f"is new it has changed as well; without these {real}, the alarms are"
+    yield f"{(len(others) - real) / ordinary * 30:.2f} a model-month."
 
 
 def explained(known: Sequence[Known], about: date, key: Subject) -> bool:
@@ -237,10 +288,11 @@ def watched_days(one: Known) -> list[date]:
 
 def named(begun: set[Subject]) -> str:
     """What was found, in words."""
-    columns = sorted({column for _, column in begun if column not in ("", BESIDE)})
+    columns = sorted({column for kind, column in begun if column not in ("", BESIDE) and kind != NEW_COMBINATIONS})
     kinds = {column: sorted(kind for kind, of in begun if of == column) for column in columns}
     of_labels = sorted(f"{kind} {subject}".strip() for kind, subject in begun if subject in ("", BESIDE))
-    return ", ".join([*of_labels, *(f"`{column}` ({', '.join(kinds[column])})" for column in columns)])
+    together = sorted(kind for kind, _ in begun if kind == NEW_COMBINATIONS)
+    return ", ".join([*of_labels, *together, *(f"`{column}` ({', '.join(kinds[column])})" for column in columns)])
 
 
 if __name__ == "__main__":

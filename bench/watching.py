@@ -1,10 +1,10 @@
 """Versions of the flights' model, quickly trained, and windows of days judged as the monitor judges them, and as labels
-come: those of a day when the next one is over.
+come: those of a day when the next one is over. Combinations of values are judged day by day, too.
 """
 
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 
 import lightgbm
@@ -14,12 +14,16 @@ import pyarrow as pa
 from shipway.bundle.features import encode_table, encode_target, learn_signature
 from shipway.contract.signature import Signature
 from shipway.contract.spec import ModelSpec
-from shipway.monitor import labeldays
+from shipway.monitor import combinations, labeldays, newness
 from shipway.monitor.bins import Bins, Matrix, cells_of, make_bins
+from shipway.monitor.combinations import Combined
+from shipway.monitor.combinationstore import named as declared
 from shipway.monitor.judgement import Finding, drifts, limits_of, rule_of
 from shipway.monitor.labeldays import DAYS_BEFORE, LabelDay
 from shipway.monitor.labelwatch import rule_of as label_rule_of
+from shipway.monitor.parquet import values
 from shipway.monitor.quality import AGES, BINS, Quality
+from shipway.monitor.recentdays import Day
 from shipway.monitor.summary import Summary
 
 TRAINED_DAYS, REFERENCE_ROWS = 75, 5000
@@ -132,6 +136,51 @@ class LabelWatch:
         now = {(one.kind, one.subject) for one in self.said if one.alarm}
         begun, self.on = now - self.on, now
         return begun
+
+
+@dataclass
+class CombinationWatch:
+    """The combinations of a model's days one after another, whichever version answers. ``days``: those of each, the
+    newest last; ``shares``: how much of each was new, None of the first ones.
+    """
+
+    spec: ModelSpec
+    days: dict[str, list[Combined]] = field(default_factory=dict)
+    shares: dict[str, list[Day | None]] = field(default_factory=dict)
+    recent: dict[str, list[str]] = field(default_factory=dict)
+    on: set[Subject] = field(default_factory=set)
+    said: list[Finding] = field(default_factory=list)
+
+    def see(self, version: Version, day: Flown) -> set[Subject]:
+        """Judges a day; gives what begins to be an alarm."""
+        self.take(version, day)
+        ago = {
+            name: [replace(one, ago=n) for n, one in enumerate(reversed(known)) if one is not None]
+            for name, known in self.shares.items()
+        }
+        self.said = newness.judge(ago, rule_of(self.spec), self.recent)
+        for one in self.said:
+            self.recent.setdefault(one.subject, []).append(one.state)
+        now = {(one.kind, one.subject) for one in self.said if one.alarm}
+        begun, self.on = now - self.on, now
+        return begun
+
+    def take(self, version: Version, day: Flown) -> None:
+        """Counts a day, without judging it."""
+        for name, columns in declared(self.spec).items():
+            known = combined_of(version, day, columns)
+            before = self.days.get(name, [])[-newness.LOOK_BACK :]
+            share = newness.share_of(*combinations.new(known, before), looked_back=len(before))
+            self.days[name] = [*before, known]
+            self.shares[name] = [*self.shares.get(name, [])[-newness.DAYS_BEFORE :], share]
+
+
+def combined_of(version: Version, day: Flown, columns: Sequence[str]) -> Combined:
+    """A day's combinations, of the values as the history has them."""
+    places = [version.place(name) for name in columns]
+    features = version.signature.features
+    table = pa.table({features[i].name: values(features[i], pa.array(day.rows[:, i])) for i in places})
+    return combinations.combined(table, columns)
 
 
 @dataclass

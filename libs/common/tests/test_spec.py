@@ -118,6 +118,18 @@ def test_what_a_newer_release_recorded_is_read_and_what_people_write_is_not() ->
         recorded_spec(grown | {"data": {"source": "folder:/x"}})
 
 
+def _combining(columns: str, times: int = 1, log: str = "") -> str:
+    """A file's sections that ask for combinations of columns to be watched."""
+    wanted = ", ".join([columns] * times)
+    return f"[prediction_log]\n{log}\n[monitoring]\ncombinations = [{wanted}]\n[retirement]"
+
+
+def test_combinations_are_watched_where_the_log_keeps_their_columns() -> None:
+    good = parse_toml(GOOD.replace("[retirement]", _combining('["distance", "carrier"]', log='keep = "30d"')))
+    assert good.monitoring.combinations == [["distance", "carrier"]] and parse_spec(to_builtins(good)) == good
+    assert "monitoring" not in to_builtins(parse_toml(GOOD)), "a service of the release before reads it"
+
+
 @pytest.mark.parametrize(
     ("line", "instead", "field", "remedy"),
     [
@@ -150,6 +162,18 @@ def test_what_a_newer_release_recorded_is_read_and_what_people_write_is_not() ->
             "monitoring.slices",
             "remove one of them",
         ),
+        ("[retirement]", _combining('["distance", "age"]'), "monitoring.combinations", "not a feature"),
+        ("[retirement]", _combining('["distance"]'), "monitoring.combinations", "2 to 8 features"),
+        ("[retirement]", _combining('["distance", "distance"]'), "monitoring.combinations", "named once"),
+        ("[retirement]", _combining('["distance", "carrier"]', 2), "monitoring.combinations", "remove one"),
+        (
+            "[retirement]",
+            _combining('["distance", "carrier"]', log='redact = ["carrier"]'),
+            "monitoring.combinations",
+            "remove one of them",
+        ),
+        ("[retirement]", _combining('["distance", "carrier"]', log="sample = 0"), "monitoring.combinations", "raise"),
+        ("[retirement]", _combining('["distance", "carrier"]', log='keep = "7d"'), "monitoring.combinations", "15d"),
         ("[retirement]", '[prediction_log]\nlevel = "some"\n[retirement]', "prediction_log.level", "sampled"),
         ("[retirement]", '[prediction_log]\nlevel = "sampled"\n[retirement]', "prediction_log.sample", "0.1"),
         (

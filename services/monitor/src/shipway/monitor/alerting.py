@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from shipway.monitor import retraining
-from shipway.monitor.judgement import DRIFT, Finding
+from shipway.monitor.judgement import DRIFT, NEW_COMBINATIONS, Finding
 
 Severity = Literal["critical", "warning"]
 Key = tuple[int, str, str]
@@ -30,6 +30,7 @@ KINDS: Mapping[str, Severity] = {
     "estimated quality": "warning",
     "missing labels": "warning",
     "label drift": "warning",
+    NEW_COMBINATIONS: "warning",
     retraining.KIND: "critical",
     "overdue": "warning",
     "fast burn": "critical",

@@ -14,7 +14,18 @@ from typing import Any
 import pyarrow as pa
 
 from shipway.contract.errors import Permanent, Transient
-from shipway.monitor import filing, forgetstore, forgetting, labelfiles, metrics, naming, parquet, planning, staging
+from shipway.monitor import (
+    combinationstore,
+    filing,
+    forgetstore,
+    forgetting,
+    labelfiles,
+    metrics,
+    naming,
+    parquet,
+    planning,
+    staging,
+)
 from shipway.monitor.forgetting import Forgotten
 from shipway.monitor.planning import Bounds
 from shipway.monitor.settings import HistorySettings
@@ -109,24 +120,24 @@ class Historian:
             records = await (self._merged(tx, row, parts) if parts else self._rolled(tx, row))
             if records is None:
                 return False
-            content = await self._left(tx, row, records, subjects)
+            left = await self._left(tx, row, records, subjects)
+            content = await asyncio.to_thread(parquet.encode, left) if len(left) else None
             if content is not None:
                 await asyncio.to_thread(self._store.put, row.key, content.data)
+            await combinationstore.change(tx, row.model, row.day, records if parts else None, left)
             await filing.written(tx, file_id, content, forgetstore.newest(subjects))
         metrics.HISTORY_FILES.labels("merged" if parts else "rolled").inc()
         if not parts and content is not None:
             metrics.HISTORY_RECORDS.inc(content.rows)
         return True
 
-    async def _left(
-        self, tx: Transaction, row: Any, records: pa.Table, subjects: list[Forgotten]
-    ) -> parquet.Content | None:
-        """The file of the records without those of subjects that are forgotten, whose labels go with them."""
+    async def _left(self, tx: Transaction, row: Any, records: pa.Table, subjects: list[Forgotten]) -> pa.Table:
+        """The records, each once, without those of subjects that are forgotten, whose labels go with them."""
         left, gone = await asyncio.to_thread(forgetting.without, records, subjects)
         for seq, of_subject in gone.items():
             gone_labels = await labelfiles.remove_ids(tx, self._store, row.model, row.day, of_subject.ids)
             await forgetstore.count(tx, seq, of_subject, gone_labels)
-        return await asyncio.to_thread(parquet.encode, left) if len(left) else None
+        return await asyncio.to_thread(parquet.once, left)
 
     async def _rolled(self, tx: Transaction, row: Any) -> pa.Table | None:
         """Its staged records; None while a version's signature is still to come."""

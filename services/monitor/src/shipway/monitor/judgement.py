@@ -13,6 +13,7 @@ DRIFT = "drift"
 WHOLE_MODEL = 0
 PART_QUALITY = "part quality"
 MISSING_LABELS, LABEL_DRIFT = "missing labels", "label drift"
+NEW_COMBINATIONS = "new combinations"
 BY_DRIFT_WINDOW = (
     DRIFT,
     "missing values",

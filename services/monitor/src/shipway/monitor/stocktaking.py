@@ -10,7 +10,7 @@ from datetime import date
 
 from shipway.contract.errors import Permanent
 from shipway.contract.history import HISTORY
-from shipway.monitor import filing, parquet
+from shipway.monitor import combinationstore, filing, parquet
 from shipway.runtime import log
 from shipway.runtime.database import Database
 from shipway.runtime.objects import ObjectStore
@@ -47,6 +47,7 @@ async def _take_in(database: Database, store: ObjectStore, key: str) -> None:
     try:
         data = await asyncio.to_thread(store.get, key, MAX_BYTES)
         content = await asyncio.to_thread(parquet.describe, data)
+        records = await asyncio.to_thread(parquet.decode, data)
         day = date.fromisoformat(named[2])
     except (Permanent, ValueError) as err:
         _log.error("not a history file", key=key, reason=str(err)[:500])
@@ -54,3 +55,4 @@ async def _take_in(database: Database, store: ObjectStore, key: str) -> None:
     _log.warning("history file taken in", key=key, rows=content.rows)
     async with database.begin() as tx:
         await filing.take_in(tx, key, named[1], day, content)
+        await combinationstore.change(tx, named[1], day, None, records)

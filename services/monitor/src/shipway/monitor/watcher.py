@@ -16,6 +16,8 @@ from shipway.contract.spec import ModelSpec, Monitoring, recorded_spec
 from shipway.monitor import (
     alerting,
     alerts,
+    combinationstore,
+    combinationwatch,
     findings,
     judgement,
     labelwatch,
@@ -93,6 +95,8 @@ class Watcher:
                 await retrainer.forget_before(tx, datetime.now(UTC) - KEEP_ALERTS)
                 await store.forget_before(tx, datetime.now(UTC))
                 await letters.forget_before(tx, datetime.now(UTC) - letters.KEEP)
+                for name, spec in specs.items():
+                    await combinationstore.forget(tx, name, spec, datetime.now(UTC).date())
             self._swept_at = time.monotonic()
         return more
 
@@ -134,7 +138,8 @@ class Watcher:
             begin += width
             metrics.WINDOWS_JUDGED.inc()
         await windows.judged(tx, model, begin)
-        return begin + width <= until
+        more = await combinationwatch.step(tx, self._source, model, spec, until)
+        return more or begin + width <= until
 
     async def _judge_window(self, tx: Transaction, model: str, spec: ModelSpec, begin: datetime, end: datetime) -> None:
         width, limits = end - begin, judgement.limits_of(spec)
@@ -152,7 +157,7 @@ class Watcher:
             found += await labelwatch.found(tx, model, spec, day_end)
         said = {(one.version, one.kind, one.subject) for one in found}
         for key in await findings.alarms(tx, model) | await alerts.open_keys(tx, model):
-            elsewhere = key[1] in alerting.BY_STATE | alerting.BY_RULE
+            elsewhere = key[1] in alerting.BY_STATE | alerting.BY_RULE | {judgement.NEW_COMBINATIONS}
             due = daily if key[1] in judgement.BY_DAY else drifting or key[1] not in judgement.BY_DRIFT_WINDOW
             if key not in said and due and not elsewhere:
                 found.append(judgement.silent(*key))

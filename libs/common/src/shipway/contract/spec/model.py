@@ -2,6 +2,7 @@
 
 from pydantic import Field, model_validator
 
+from shipway.contract.spec.combinations import check_combinations
 from shipway.contract.spec.data import Data, FeatureSpec, Target
 from shipway.contract.spec.gates import Gates
 from shipway.contract.spec.levels import ServiceLevels
@@ -120,6 +121,11 @@ class ModelSpec(Section):
                 raise ValueError(f"monitoring.slices: {name!r} is not a feature; the prediction log has nothing else")
             if name in self.prediction_log.redact:
                 raise ValueError(f"monitoring.slices: {name!r} is redacted from the prediction log; remove one of them")
+        return self
+
+    @model_validator(mode="after")
+    def _combinations_are_logged(self) -> "ModelSpec":
+        check_combinations(self.monitoring.combinations, self.features, self.prediction_log)
         return self
 
     @model_validator(mode="after")

@@ -103,6 +103,12 @@ class Monitoring(Section):
         max_length=20,
         description="features by whose values predictions are watched apart; default: those of gates.slices",
     )
+    combinations: list[list[str]] = later(
+        [],
+        max_length=5,
+        description="features of which new combinations of values are watched for, day by day, such as"
+        ' [["carrier", "origin", "dest"]]; default: none are',
+    )
     quality_window: Duration = later(
         timedelta(days=7),
         ge=timedelta(days=1),
@@ -148,6 +154,7 @@ AlertKind = Literal[
     "estimated_quality",
     "missing_labels",
     "label_drift",
+    "new_combinations",
     "retraining",
     "overdue",
     "fast_burn",

@@ -7,10 +7,19 @@ from shipway.monitor.tables.history import forgettings, history_files, history_s
 from shipway.monitor.tables.labels import label_counts, label_files, labels, part_quality, quality, quality_totals
 from shipway.monitor.tables.levels import level_counts, level_states, phases, sightings
 from shipway.monitor.tables.models import events, models, requests, signatures, usage, versions
-from shipway.monitor.tables.windows import findings, latencies, reference_bins, watch_states, window_parts, windows
+from shipway.monitor.tables.windows import (
+    combination_days,
+    findings,
+    latencies,
+    reference_bins,
+    watch_states,
+    window_parts,
+    windows,
+)
 
 __all__ = [
     "alerts",
+    "combination_days",
     "dashboard_sessions",
     "dead_letters",
     "events",

@@ -57,6 +57,20 @@ watch_states = sa.Table(
     sa.Column("model", sa.Text, primary_key=True),
     sa.Column("width_s", sa.Integer, nullable=False),
     sa.Column("watched_to", TIME, nullable=False),
+    sa.Column("combined_to", sa.Date),  # the first day whose combinations are not judged; null: none was
+)
+
+# The combinations of values that a day's predictions had (monitor.combinations.Combined), until nobody looks back to
+# them; and, once the day is judged, of how many rows how many had one that was new.
+combination_days = sa.Table(
+    "combination_days",
+    metadata,
+    sa.Column("model", sa.Text, primary_key=True),
+    sa.Column("name", sa.Text, primary_key=True),  # the columns, comma-separated
+    sa.Column("day", sa.Date, primary_key=True),
+    sa.Column("data", sa.LargeBinary),
+    sa.Column("new", sa.BigInteger),
+    sa.Column("rows", sa.BigInteger),
 )
 
 # The newest judgement of each kind and subject; ``recent`` are the states before it, the oldest first.
