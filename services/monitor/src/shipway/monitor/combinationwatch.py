@@ -23,8 +23,9 @@ async def step(tx: Transaction, source: str, model: str, spec: ModelSpec, until:
     more.
     """
     this = watch_states.c.model == model
-    day = (await tx.execute(sa.select(watch_states.c.combined_to).where(this))).scalar_one_or_none()
-    if day is None and (day := await combinationstore.first_day(tx, model)) is None:
+    known = (await tx.execute(sa.select(watch_states.c.combined_to).where(this))).scalar_one_or_none()
+    day = known or await combinationstore.first_day(tx, model)
+    if day is None:
         return False
     day = max(day, (until - newness.LOOK_BACK * _DAY).date())
     more = False
@@ -36,7 +37,8 @@ async def step(tx: Transaction, source: str, model: str, spec: ModelSpec, until:
             break
         await _judge(tx, source, model, spec, day, end)
         day += _DAY
-    await tx.execute(sa.update(watch_states).where(this).values(combined_to=day))
+    if day != known:
+        await tx.execute(sa.update(watch_states).where(this).values(combined_to=day))
     return more
 
 
