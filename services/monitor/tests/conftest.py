@@ -8,24 +8,30 @@ from types import SimpleNamespace
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 import sqlalchemy as sa
 from dashboard import yearly
 from dashboard.pressing import Pressing, pressing
 
+from services.monitor.tests.breaking import BINARY
 from services.monitor.tests.handed import Said, Told
+from shipway.bundle.golden import encode_golden
+from shipway.bundle.manifest import Windows
+from shipway.bundle.store import write_bundle
 from shipway.contract import events as e
 from shipway.contract.envelope import Envelope, Headers, decode
 from shipway.contract.predictionbatch import encode_batch
 from shipway.contract.predictionlog import PredictionRecord
 from shipway.monitor import handlers
+from shipway.monitor.learning import KnownBins
 from shipway.monitor.staging import Room
-from shipway.monitor.watcher import KnownBins
 from shipway.runtime.database import Database
 from shipway.runtime.delivery import outbox
 from shipway.runtime.objects import FolderStore
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
+Put = Callable[..., Awaitable[None]]
 _ids = count()
 
 
@@ -139,3 +145,27 @@ async def press(database: Database, tmp_path: Path) -> AsyncIterator[Pressing]:
 def store(tmp_path: Path) -> FolderStore:
     """An object store of its own."""
     return FolderStore(tmp_path / "objects")
+
+
+@pytest.fixture
+def approve(put: Put, store: FolderStore) -> Put:
+    """Approves a version whose bundle has a reference: ``await approve(2)``."""
+
+    async def handle(version: int, **changes: Any) -> None:
+        rows = np.random.default_rng(version).normal(size=(2000, 1))
+        files = dict.fromkeys(["model.txt", "signature.json", "golden.parquet", "report.json", "spec.json"], b"{}")
+        files["reference.parquet"] = encode_golden(rows, 1 / (1 + np.exp(-rows)), [200] * 10)
+        bundle = write_bundle(store, files, model="m", library_versions={}, windows=Windows(T0, T0, T0, T0))
+        values: dict[str, Any] = {"request_id": "r", "gates": [], "metrics": {"accuracy": 0.9, "log_loss": 0.3}}
+        values |= {"champion_version": None, "champion_metrics": {}, "signature": BINARY, "release": {}}
+        values |= {"digest": bundle.digest, "prediction_log": {}}
+        await put(e.ModelApproved(model="m", version=version, **values | changes))
+
+    return handle
+
+
+@pytest.fixture
+async def served(put: Put, approve: Put) -> None:
+    """A declared model with an approved version."""
+    await put(e.ModelDeclared(model="m", spec=_raw_spec(), declared_by="ann"))
+    await approve(1)

@@ -19,7 +19,6 @@ from shipway.monitor.combinations import Combined
 from shipway.monitor.forgetter import Forgetter
 from shipway.monitor.historian import Historian
 from shipway.monitor.packing import unpack
-from shipway.monitor.references import References
 from shipway.monitor.settings import HistorySettings
 from shipway.monitor.tables import combination_days, forgettings, history_staged, watch_states
 from shipway.monitor.watcher import Watcher
@@ -81,11 +80,11 @@ async def filed(database: Database, store: Breaking, **settings: Any) -> None:
         pass
 
 
-def a_watcher(database: Database, store: Breaking) -> Watcher:
+def a_watcher(database: Database) -> Watcher:
     async def progress() -> dict[int, Progress]:
         return {0: Progress(7, 7)}
 
-    return Watcher(database, References(database, store), "shipway/monitor", progress)
+    return Watcher(database, "shipway/monitor", progress)
 
 
 async def until_done(watcher: Watcher) -> None:
@@ -117,10 +116,10 @@ async def test_a_new_schedule_is_one_alarm_of_the_model_from_its_day_until_it_is
     for n in range(36):
         day = FIRST + n * DAY
         await flown(day, later=5.0, places=12 if day >= changed else 0)
-    await until_done(a_watcher(database, store))
+    await until_done(a_watcher(database))
     assert await recent(database) == {}, "windows do not wait for the history; combinations do"
     await filed(database, store)
-    await asyncio.gather(*(until_done(a_watcher(database, store)) for _ in range(3)))
+    await asyncio.gather(*(until_done(a_watcher(database)) for _ in range(3)))
     states = await recent(database)
     of = {ago: states[(TODAY - (ago - 1) * DAY).date().isoformat()] for ago in range(1, 12)}
     assert of == {ago: {4: "drift"}.get(ago, "ok" if ago < 9 else "insufficient") for ago in range(1, 12)}
@@ -138,7 +137,7 @@ async def test_a_combination_that_is_not_declared_any_more_is_forgotten_and_its_
         day = FIRST + n * DAY
         await flown(day, later=5.0, places=12 if n == 34 else 0)
     await filed(database, store)
-    await until_done(a_watcher(database, store))
+    await until_done(a_watcher(database))
     told = [one.state for one in await said(e.AlertChanged) if one.kind == "new combinations"]
     assert told == ["raised"]
     other = spec | {"monitoring": {"window": "1d"}, "alerts": {"end_after": 1}}
@@ -147,7 +146,7 @@ async def test_a_combination_that_is_not_declared_any_more_is_forgotten_and_its_
     await filed(database, store)
     async with database.begin() as tx:
         await tx.execute(sa.update(watch_states).values(combined_to=(TODAY - DAY).date()))
-    await until_done(a_watcher(database, store))
+    await until_done(a_watcher(database))
     told = [one.state for one in await said(e.AlertChanged) if one.kind == "new combinations"]
     assert told == ["raised", "ended"]
     async with database.begin() as tx:
@@ -201,7 +200,7 @@ async def test_hashes_go_once_nobody_looks_back_to_them_and_shares_stay(
     for n in range(36):
         await flown(FIRST + n * DAY)
     await filed(database, store)
-    await until_done(a_watcher(database, store))
+    await until_done(a_watcher(database))
     async with database.begin() as tx:
         await combinationstore.forget(tx, "m", parse_spec(spec), TODAY.date())
         rows = (await tx.execute(sa.select(combination_days).order_by(combination_days.c.day))).all()

@@ -15,9 +15,9 @@ from shipway.contract.errors import Permanent
 from shipway.contract.events import EVENT_TYPES, ModelDeclared
 from shipway.monitor import handlers
 from shipway.monitor.api import add_routes
+from shipway.monitor.learning import KnownBins
 from shipway.monitor.letterroutes import add_letter_routes
 from shipway.monitor.staging import Room
-from shipway.monitor.watcher import KnownBins
 from shipway.runtime.authsettings import AccessSettings
 from shipway.runtime.database import Database
 from shipway.runtime.guard import Guard

@@ -10,17 +10,14 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from services.monitor.tests.breaking import BINARY
 from services.monitor.tests.handed import Said
-from shipway.bundle.golden import encode_golden
-from shipway.bundle.manifest import Windows
-from shipway.bundle.store import write_bundle
 from shipway.contract import events as e
 from shipway.monitor import findings, latencies
+from shipway.monitor.learning import Learner
 from shipway.monitor.quality import Quality
 from shipway.monitor.references import References
 from shipway.monitor.summary import quantile_us
-from shipway.monitor.tables import quality, reference_bins, usage, watch_states, window_parts, windows
+from shipway.monitor.tables import quality, usage, watch_states, window_parts, windows
 from shipway.monitor.watch import Watch
 from shipway.monitor.watcher import Watcher
 from shipway.runtime.consumer import Progress
@@ -32,6 +29,7 @@ DAY0 = NOW.replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=4
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 Put = Callable[..., Awaitable[None]]
 Record = Callable[..., Any]
+Step = Callable[[], Awaitable[bool]]
 
 
 @pytest.fixture
@@ -41,23 +39,13 @@ def watcher(database: Database, store: FolderStore) -> Callable[[], Watcher]:
     async def progress() -> dict[int, Progress]:
         return {0: Progress(7, 7)}
 
-    return lambda: Watcher(database, References(database, store), "shipway/monitor", progress)
+    return lambda: Watcher(database, "shipway/monitor", progress)
 
 
 @pytest.fixture
-async def served(put: Put, store: FolderStore, raw_spec: Callable[..., dict[str, Any]]) -> None:
-    """A declared model with an approved version, whose bundle has a reference."""
-    rng = np.random.default_rng(1)
-    rows = rng.normal(size=(2000, 1))
-    small = dict.fromkeys(["model.txt", "signature.json", "golden.parquet", "report.json", "spec.json"], b"{}")
-    reference = encode_golden(rows, 1 / (1 + np.exp(-rows)), [200] * 10)
-    made = Windows(DAY0, DAY0, DAY0, DAY0)
-    bundle = write_bundle(store, small | {"reference.parquet": reference}, model="m", library_versions={}, windows=made)
-    await put(e.ModelDeclared(model="m", spec=raw_spec(), declared_by="ann"))
-    metrics = {"accuracy": 0.9, "log_loss": 0.3}
-    values: dict[str, Any] = {"request_id": "r", "gates": [], "metrics": metrics, "champion_version": None}
-    values |= {"champion_metrics": {}, "signature": BINARY, "release": {}, "prediction_log": {}}
-    await put(e.ModelApproved(model="m", version=1, digest=bundle.digest, **values))
+def learn(database: Database, store: FolderStore) -> Step:
+    """Learns how approved versions are counted."""
+    return Learner(database, References(database, store)).step
 
 
 @pytest.fixture
@@ -96,9 +84,9 @@ async def count(database: Database, table: sa.Table) -> int:
 
 
 async def test_drift_of_two_days_in_three_is_an_alarm_and_ends_with_the_predictions(
-    database: Database, watcher: Callable[[], Watcher], served: None, traffic: Put
+    database: Database, watcher: Callable[[], Watcher], served: None, learn: Step, traffic: Put
 ) -> None:
-    await until_done(watcher())  # learns the bins
+    await learn()
     await traffic(DAY0, 600)
     for day in (1, 2):
         await traffic(DAY0 + day * DAY, 600, shift=1.0)
@@ -115,9 +103,9 @@ async def test_drift_of_two_days_in_three_is_an_alarm_and_ends_with_the_predicti
 
 
 async def test_what_lies_far_off_on_one_day_is_an_alarm_with_that_day(
-    database: Database, watcher: Callable[[], Watcher], served: None, traffic: Put, said: Said
+    database: Database, watcher: Callable[[], Watcher], served: None, learn: Step, traffic: Put, said: Said
 ) -> None:
-    await until_done(watcher())
+    await learn()
     await traffic(DAY0, 600)
     await traffic(DAY0 + DAY, 600, shift=2.0)
     await traffic(DAY0 + 2 * DAY, 600)
@@ -127,9 +115,9 @@ async def test_what_lies_far_off_on_one_day_is_an_alarm_with_that_day(
 
 
 async def test_errors_and_missing_traffic_are_found_in_their_window(
-    database: Database, watcher: Callable[[], Watcher], served: None, traffic: Put
+    database: Database, watcher: Callable[[], Watcher], served: None, learn: Step, traffic: Put
 ) -> None:
-    await until_done(watcher())
+    await learn()
     # The last hour that is judged: one that ended just now still waits for what is late.
     last = (NOW - timedelta(minutes=2)).replace(minute=0, second=0, microsecond=0) - HOUR
     for days in (3, 2, 1):
@@ -145,9 +133,9 @@ async def test_errors_and_missing_traffic_are_found_in_their_window(
 
 
 async def test_several_monitors_count_and_judge_once(
-    database: Database, watcher: Callable[[], Watcher], served: None, traffic: Put
+    database: Database, watcher: Callable[[], Watcher], served: None, learn: Step, traffic: Put
 ) -> None:
-    await until_done(watcher())
+    await learn()
     for hour in range(3):
         await traffic(DAY0 + hour * HOUR, 200)
     assert await count(database, window_parts) > 6
@@ -175,30 +163,14 @@ async def test_what_comes_after_its_window_was_judged_is_counted_as_late(
     assert (row.requests, row.late) == (130, 30)
 
 
-async def test_a_backlog_is_not_taken_for_silence(
-    database: Database, store: FolderStore, served: None, traffic: Put
-) -> None:
+async def test_a_backlog_is_not_taken_for_silence(database: Database, served: None, traffic: Put) -> None:
     async def behind() -> dict[int, Progress]:
         return {0: Progress(3, 7)}
 
     await traffic(DAY0, 100)
-    await until_done(Watcher(database, References(database, store), "shipway/monitor", behind))
+    await until_done(Watcher(database, "shipway/monitor", behind))
     assert await found(database) == {}
     assert await count(database, windows) == 1
-
-
-async def test_a_version_without_a_reference_is_counted_without_drift(
-    database: Database, watcher: Callable[[], Watcher], served: None, store: FolderStore, traffic: Put
-) -> None:
-    for key in store.list("bundles/"):
-        store.delete(key)
-    await until_done(watcher())
-    async with database.begin() as tx:
-        (row,) = (await tx.execute(sa.select(reference_bins))).all()
-    assert row.bins is None and "missing" in row.problem
-    await traffic(DAY0, 600)
-    await until_done(watcher())
-    assert {kind for _, kind, _ in await found(database)} == {"traffic", "errors"}
 
 
 async def test_a_new_width_of_windows_begins_where_the_old_one_ended(
@@ -252,6 +224,7 @@ async def test_a_champion_that_is_too_bad_by_its_labels_is_replaced_where_the_mo
     database: Database,
     watcher: Callable[[], Watcher],
     served: None,
+    learn: Step,
     traffic: Put,
     put: Put,
     said: Said,
@@ -260,7 +233,7 @@ async def test_a_champion_that_is_too_bad_by_its_labels_is_replaced_where_the_mo
     wanted = {"on_quality": "degrade", "quality_window": "1d", "slices": ["n"]}
     spec = raw_spec(monitoring=wanted, labels={"mature_after": "1h"})
     await put(e.ModelDeclared(model="m", spec=spec, declared_by="ann"), datetime.now(UTC))
-    await until_done(watcher())
+    await learn()
     release: dict[str, Any] = {"model": "m", "version": 1, "digest": "d", "release_id": "m-1", "generation": 1}
     await put(e.ReleasePromoted(**release, previous_version=None, reason=""), datetime.now(UTC))
     last = NOW.replace(hour=0, minute=0, second=0, microsecond=0) - DAY
@@ -287,9 +260,9 @@ async def test_a_champion_that_is_too_bad_by_its_labels_is_replaced_where_the_mo
 
 
 async def test_a_day_whose_labels_stop_is_an_alarm_of_the_model_once_they_had_time_and_ends(
-    database: Database, watcher: Callable[[], Watcher], served: None, traffic: Put, said: Said
+    database: Database, watcher: Callable[[], Watcher], served: None, learn: Step, traffic: Put, said: Said
 ) -> None:
-    await until_done(watcher())
+    await learn()
     await traffic(DAY0 - DAY, 1)  # it is watched from here on
     stopped = DAY0  # the labels that came of this day are a few
     async with database.begin() as tx:

@@ -1,5 +1,7 @@
 """Puts the monitor together."""
 
+import asyncio
+
 import httpx
 
 from shipway.contract.events import GatewayPresence, Presence
@@ -11,6 +13,7 @@ from shipway.monitor.forgetter import Forgetter
 from shipway.monitor.handlers import handlers, raw_handlers
 from shipway.monitor.historian import Historian
 from shipway.monitor.joiner import Joiner
+from shipway.monitor.learning import Learner
 from shipway.monitor.letterroutes import add_letter_routes
 from shipway.monitor.notifier import Notifier
 from shipway.monitor.references import References
@@ -58,14 +61,26 @@ def body(settings: MonitorSettings) -> Body:
             admit = command_admission(settings.auth)
             raw = raw_handlers(settings.batches.bounds(), 1_000_000 * settings.history.staging_mb)
             counting = Accountant(parts, presence, gateways, settings.silent_after_s, settings.levels_beat_s)
-            async with consuming(life, parts, settings.kafka, handlers(), raw=raw, admit=admit) as consumer:
+            learning = Reconciler("references", Learner(parts.database, references).step, settings.beat_s)
+            approved = asyncio.Event()
+
+            def after_commit() -> None:
+                if approved.is_set():  # not for each batch of predictions
+                    approved.clear()
+                    learning.wake()
+
+            obeyed = handlers(approved=approved.set)
+            async with consuming(
+                life, parts, settings.kafka, obeyed, raw=raw, admit=admit, after_commit=after_commit
+            ) as consumer:
                 progress = lambda: consumer.progress(PREDICTION_LOG)  # noqa: E731
-                watcher = Watcher(parts.database, references, parts.source, progress)
+                watcher = Watcher(parts.database, parts.source, progress)
                 life.spawn("presence", presence.run())
                 life.spawn("gateways", gateways.run())
                 life.spawn("watch", watch.run())
                 # With the object store away it waits, and so in the end does the consumer; the API goes on.
                 life.spawn("history", history.run())
+                life.spawn("references", learning.run())
                 life.spawn("labels", joined.run())
                 forgetting = Reconciler("forgetting", Forgetter(parts, objects).step, settings.beat_s)
                 life.spawn("forgetting", forgetting.run())

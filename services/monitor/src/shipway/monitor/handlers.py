@@ -1,6 +1,6 @@
 """One event, one transaction: the history and what it changes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -18,10 +18,10 @@ from shipway.contract.spec import NAME, parse_spec
 from shipway.contract.topics import OPERATOR_COMMANDS, PREDICTION_LOG, consumed_by
 from shipway.monitor import forgetstore, labels, ledger, letters, metrics, naming, staging, store, windows
 from shipway.monitor.labelling import Label, observed
+from shipway.monitor.learning import KnownBins
 from shipway.monitor.phases import marks
 from shipway.monitor.summary import summarise
 from shipway.monitor.views import request_change, version_change
-from shipway.monitor.watcher import KnownBins
 from shipway.runtime.database import Transaction
 from shipway.runtime.handling import Handler, RawHandler
 
@@ -104,11 +104,13 @@ async def on_predictions(
     outcomes = {row["values"]: row["counts"] for row in pc.value_counts(batch["outcome"]).to_pylist()}
     if unknown := set(outcomes) - {"answered", "refused", "failed"}:
         raise Permanent(f"outcome: {min(unknown)[:100]!r} is not answered, refused or failed")
+    asked = batch.filter(pc.not_equal(pc.fill_null(batch["role"], ""), "shadow"))
+    bins = await known.of(tx, _versions_of(asked))
     await room.check(tx)
     left_out = await staging.stage(tx, batch)
-    asked = batch.filter(pc.not_equal(pc.fill_null(batch["role"], ""), "shadow"))
     await store.add_usage(tx, asked)
-    await _summarise(tx, asked, known)
+    summaries = summarise(asked, lambda model, version: bins.get((model, version)), datetime.now(UTC))
+    await windows.add_parts(tx, summaries)
     metrics.HISTORY_LEFT_OUT.inc(left_out)
     for outcome, count in outcomes.items():
         metrics.LOGGED.labels(outcome).inc(count)
@@ -117,19 +119,26 @@ async def on_predictions(
         metrics.BEHIND_SECONDS.set(max(0.0, behind_s))
 
 
-async def _summarise(tx: Transaction, batch: pa.Table, known: KnownBins) -> None:
-    """What the batch adds to windows."""
+def _versions_of(batch: pa.Table) -> set[tuple[str, int]]:
     pairs = batch.select(["model", "version"]).group_by(["model", "version"], use_threads=False).aggregate([])
-    bins = await known.of(tx, {(p["model"], p["version"]) for p in pairs.to_pylist() if p["version"] is not None})
-    await windows.add_parts(tx, summarise(batch, lambda model, version: bins.get((model, version)), datetime.now(UTC)))
+    return {(pair["model"], pair["version"]) for pair in pairs.to_pylist() if pair["version"] is not None}
 
 
-def handlers() -> dict[type[e.Payload], Handler]:
-    """A handler for every type of event that the monitor consumes; of commands for its own, and what pages show."""
+def handlers(approved: Callable[[], None] = lambda: None) -> dict[type[e.Payload], Handler]:
+    """A handler for every type of event that the monitor consumes; of commands for its own, and what pages show.
+
+    ``approved`` is called in the transaction of an approval.
+    """
+
+    async def on_approved(tx: Transaction, payload: e.ModelApproved, event: Envelope) -> None:
+        await on_event(tx, payload, event)
+        approved()
+
     told = [topic for topic in consumed_by("monitor") if topic is not OPERATOR_COMMANDS]
     found: dict[type[e.Payload], Handler] = {kind: on_event for topic in told for kind in topic.types}
     own: dict[type[e.Payload], Handler] = {
         e.ModelDeclared: on_declared,
+        e.ModelApproved: on_approved,
         e.FeedbackReceived: on_feedback,
         e.LabelsReceived: on_labels,
         e.DeadLettered: letters.on_dead_letter,

@@ -38,6 +38,17 @@ async def namings(tx: Transaction, model: str, versions: Collection[int]) -> dic
     return found
 
 
+async def signature_of(tx: Transaction, model: str, version: int) -> Signature | None:
+    """A version's signature; None where its approval has not been read yet.
+
+    Raises:
+        Permanent: it is none.
+    """
+    this = (signatures.c.model == model) & (signatures.c.version == version)
+    raw = (await tx.execute(sa.select(signatures.c.signature).where(this))).scalar_one_or_none()
+    return parse_signature(raw) if raw is not None else None
+
+
 async def signatures_of(tx: Transaction, model: str, versions: Collection[int]) -> dict[int, Signature]:
     """The versions' signatures, as far as they are known."""
     of_them = (signatures.c.model == model) & signatures.c.version.in_(versions)

@@ -36,13 +36,13 @@ class References:
         many rows are of each day, one after another (none where that is not known).
 
         Raises:
-            Permanent: there is no such bundle, or it is damaged.
+            Permanent: there is no such bundle, it is damaged, or its approval has no signature that could be read.
             Transient: the store is away, or the version's events have not come yet.
         """
         this = (versions.c.model == model) & (versions.c.version == version)
         async with self._database.begin() as tx:
             digest = (await tx.execute(sa.select(versions.c.digest).where(this))).scalar_one_or_none()
-            signature = (await naming.signatures_of(tx, model, [version])).get(version)
+            signature = await naming.signature_of(tx, model, version)
         if digest is None or signature is None:
             raise Transient(f"{model} version {version}: its approval has not been read yet")
         data = await asyncio.to_thread(read_file, self._store, digest, "reference.parquet")

@@ -11,7 +11,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from shipway.contract.errors import Permanent
 from shipway.contract.spec import ModelSpec, Monitoring, recorded_spec
 from shipway.monitor import (
     alerting,
@@ -31,22 +30,17 @@ from shipway.monitor import (
     store,
     windows,
 )
-from shipway.monitor.bins import Bins, make_bins
-from shipway.monitor.references import References
 from shipway.monitor.summary import Summary
 from shipway.monitor.watermark import Look, Watermark, advance
-from shipway.runtime import log
 from shipway.runtime.consumer import Progress
 from shipway.runtime.database import Database, Transaction
 
-_log = log.get(__name__)
 USUAL_WIDTH = Monitoring().window
 DAYS_BEFORE, DAY = 7, timedelta(days=1)
 AT_ONCE = 50  # windows of a model a step
 LONGEST_BEHIND = 500  # windows; a model that was not watched for longer is taken up from there
 KEEP, KEEP_ALERTS = timedelta(days=60), timedelta(days=400)
 SWEEP_EVERY_S = 600.0
-MOST_KNOWN = 500
 
 
 class Watcher:
@@ -55,12 +49,10 @@ class Watcher:
     def __init__(
         self,
         database: Database,
-        references: References,
         source: str,
         progress: Callable[[], Awaitable[Mapping[int, Progress]]],
     ) -> None:
         self._database = database
-        self._references = references
         self._source = source
         self._progress = progress
         self._mark = Watermark()
@@ -70,11 +62,10 @@ class Watcher:
         """One look at everything.
 
         Raises:
-            Transient: the broker, the object store, or the database, is away.
+            Transient: the broker, or the database, is away.
         """
         async with self._database.begin() as tx:
             specs = {row.name: recorded_spec(row.spec) for row in await store.declared_models(tx)}
-        await self._make_bins(specs)
         # The look first: what is handled by then is in the parts.
         ends = await self._progress()
         look = Look(datetime.now(UTC), {p: at.end for p, at in ends.items()})
@@ -99,24 +90,6 @@ class Watcher:
                     await combinationstore.forget(tx, name, spec, datetime.now(UTC).date())
             self._swept_at = time.monotonic()
         return more
-
-    async def _make_bins(self, specs: Mapping[str, ModelSpec]) -> None:
-        """Learns how to count each approved version's predictions, from the reference in its bundle; its slices are
-        those that are declared by then.
-        """
-        async with self._database.begin() as tx:
-            wanted = await windows.without_bins(tx)
-        for model, version in wanted:
-            bins, problem = None, None
-            try:
-                signature, rows, scores, days = await self._references.read(model, version)
-                slices = specs[model].watched_slices if model in specs else []
-                bins = make_bins(signature, rows, scores, slices, days)
-            except Permanent as err:
-                problem = str(err)[:1000]
-                _log.warning("no drift without a reference", model=model, version=version, reason=problem)
-            async with self._database.begin() as tx:
-                await windows.keep_bins(tx, model, version, bins, problem)
 
     async def _fold(self, specs: Mapping[str, ModelSpec]) -> None:
         while True:
@@ -194,24 +167,3 @@ class Watcher:
                 whole[version].add(summary)
             begin = until
         return dict(whole), days
-
-
-class KnownBins:
-    """The bins of versions, for those who count; asked of the database once each, and again while there are none."""
-
-    def __init__(self, again_s: float = 5.0) -> None:
-        self._again_s = again_s
-        self._found: dict[tuple[str, int], Bins | None] = {}
-        self._asked_at: dict[tuple[str, int], float] = {}
-
-    async def of(self, tx: Transaction, versions: set[tuple[str, int]]) -> Mapping[tuple[str, int], Bins | None]:
-        """Those of these versions, by model and version."""
-        now = time.monotonic()
-        if len(self._asked_at) > MOST_KNOWN:  # names and numbers in the log are anybody's
-            self._found.clear()
-            self._asked_at.clear()
-        for key in versions:
-            if self._found.get(key) is None and now >= self._asked_at.get(key, -math.inf) + self._again_s:
-                self._found[key] = await windows.bins_of(tx, *key)
-                self._asked_at[key] = now
-        return self._found

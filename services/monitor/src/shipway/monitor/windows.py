@@ -5,14 +5,14 @@ adds parts to their windows and removes them in one transaction: each counts onc
 """
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from shipway.contract.spec import ModelSpec
 from shipway.monitor import latencies, ledger
@@ -160,13 +160,22 @@ async def bins_of(tx: Transaction, model: str, version: int) -> Bins | None:
     return unpack(data, Bins) if data is not None else None
 
 
-async def without_bins(tx: Transaction) -> list[tuple[str, int]]:
-    """The approved versions whose bins are not made yet."""
+async def learnt_bins(tx: Transaction, versions: Collection[tuple[str, int]]) -> dict[tuple[str, int], Bins | None]:
+    """The bins of those of these versions for which it is settled; None of one that has no reference."""
+    rows = (await tx.execute(sa.select(reference_bins).where(_among(reference_bins, versions)))).all()
+    return {(row.model, row.version): unpack(row.bins, Bins) if row.bins is not None else None for row in rows}
+
+
+async def without_bins(tx: Transaction, among: Collection[tuple[str, int]] | None = None) -> list[tuple[str, int]]:
+    """The approved versions (``among`` these) whose bins are not made yet, the newest first."""
     there = sa.exists().where(
         reference_bins.c.model == signatures.c.model, reference_bins.c.version == signatures.c.version
     )
     statement = sa.select(signatures.c.model, signatures.c.version).where(~there)
-    return [(row.model, row.version) for row in (await tx.execute(statement)).all()]
+    if among is not None:
+        statement = statement.where(_among(signatures, among))
+    newest_first = statement.order_by(signatures.c.version.desc())
+    return [(row.model, row.version) for row in (await tx.execute(newest_first)).all()]
 
 
 async def keep_bins(tx: Transaction, model: str, version: int, bins: Bins | None, problem: str | None) -> None:
@@ -178,6 +187,15 @@ async def keep_bins(tx: Transaction, model: str, version: int, bins: Bins | None
 async def forget_before(tx: Transaction, at: datetime) -> None:
     """Removes windows that are too old."""
     await tx.execute(sa.delete(windows).where(windows.c.begin < at))
+
+
+def _among(table: sa.Table, versions: Collection[tuple[str, int]]) -> sa.ColumnElement[bool]:
+    """By two arrays, as a batch may name more versions than a statement may have parameters."""
+    models, numbers = [model for model, _ in versions], [number for _, number in versions]
+    pairs = sa.select(
+        sa.func.unnest(sa.cast(models, ARRAY(sa.Text))), sa.func.unnest(sa.cast(numbers, ARRAY(sa.Integer)))
+    )
+    return sa.tuple_(table.c.model, table.c.version).in_(pairs)
 
 
 def _within(model: str, width: timedelta, begin: datetime, end: datetime) -> sa.ColumnElement[bool]:
