@@ -21,7 +21,7 @@ from shipway.monitor.reports import add_report_routes
 from shipway.monitor.settings import AuthSettings, DashboardSettings, MonitorSettings
 from shipway.runtime.database import Database
 from shipway.runtime.guard import Guard
-from shipway.runtime.lifecycle import Asgi
+from shipway.runtime.http import Asgi
 from shipway.runtime.objects import FolderStore
 from shipway.runtime.tokens import by_digest, read_lines
 

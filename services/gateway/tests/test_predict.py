@@ -12,8 +12,9 @@ from fastapi import FastAPI
 from shipway.contract import rows
 from shipway.contract.predictionbatch import decode_batch
 from shipway.gateway.api import add_routes
-from shipway.gateway.predict import refusing
+from shipway.gateway.asking import starting
 from shipway.gateway.retries import RetryBudget
+from shipway.runtime.early import refusing
 from shipway.runtime.ops import Readiness, add_ops_routes
 
 ROW = {"size": 1.0, "colour": "red"}
@@ -178,7 +179,7 @@ async def test_a_model_that_is_not_known_yet_is_waited_for_and_not_denied(gatewa
 async def test_a_gateway_without_its_parts_says_only_how_it_is(predictors: Any) -> None:
     rest = FastAPI()
     add_ops_routes(rest, Readiness())
-    transport = httpx.ASGITransport(refusing(rest))
+    transport = httpx.ASGITransport(refusing(rest, starting))
     async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as http:
         for early in (await http.post("/predict/m", json={"row": ROW}), await http.get("/models")):
             assert (early.status_code, early.headers["retry-after"]) == (503, "1"), "not 404: it may be there"

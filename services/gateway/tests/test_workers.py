@@ -40,9 +40,9 @@ class Running:
         async with httpx.AsyncClient(timeout=5) as client:
             return await client.get(f"http://127.0.0.1:{self.port}{path}")
 
-    async def predict(self) -> int:
+    async def predict(self) -> httpx.Response:
         async with httpx.AsyncClient(timeout=5) as client:
-            return (await client.post(f"http://127.0.0.1:{self.port}/predict/nobody", json={})).status_code
+            return await client.post(f"http://127.0.0.1:{self.port}/predict/nobody", json={})
 
     async def counted(self) -> float:
         families = text_string_to_metric_families((await self.get("/metrics")).text)
@@ -88,14 +88,22 @@ async def test_workers_share_port_and_metrics_and_one_that_ends_is_started_again
     await eventually(alive, "the parent answers while the workers start")
     open_to_all = asyncio.create_task(eventually(running.both_listen, "both workers have opened the port"))
     answered: set[int] = set()
+    predicted: list[httpx.Response] = []
     while not open_to_all.done():  # each on a connection of its own: none is lost as the parent leaves
+        predicted.append(await running.predict())
         answered |= {one.status_code for one in await asyncio.gather(*(running.get("/livez") for _ in range(10)))}
     await open_to_all
     assert answered == {200}
+    for early in predicted:
+        if early.status_code == 503:
+            assert early.headers["retry-after"] == "1" and "the gateway starts" in early.json()["detail"]
+        else:  # by a worker, which knows the models: the parent does not, and so denies none
+            assert "'nobody' is not served here" in early.json()["detail"]
     assert (await running.get("/readyz")).status_code == 200
+    before = await running.counted()
     for _ in range(20):
-        assert await running.predict() == 404
-    assert {await running.counted() for _ in range(6)} == {20}, "whichever is asked"
+        assert (await running.predict()).status_code == 404
+    assert {await running.counted() for _ in range(6)} == {before + 20}, "whichever is asked"
     first = running.workers()[0]
     first.kill()
 
@@ -103,8 +111,8 @@ async def test_workers_share_port_and_metrics_and_one_that_ends_is_started_again
         return first.pid not in [w.pid for w in running.workers()] and await running.both_listen()
 
     await eventually(again, "another takes its place")
-    assert await running.predict() == 404
-    assert await running.counted() == 21, "what the one that was killed had counted stays counted"
+    assert (await running.predict()).status_code == 404
+    assert await running.counted() == before + 21, "what the one that was killed had counted stays counted"
     workers = running.workers()
     running.process.terminate()
     assert await asyncio.wait_for(running.process.wait(), 30) == 0

@@ -15,9 +15,9 @@ from shipway.runtime import access, log, tokens
 from shipway.runtime.access import Refusal, Scope, Token
 from shipway.runtime.authsettings import AccessSettings
 from shipway.runtime.direct import Direct, Exchange, header_lines
-from shipway.runtime.http import ClientGone, Headers, Problem, Receive, Send, read_body, respond_problem
+from shipway.runtime.http import Asgi, ClientGone, Headers, Problem, Receive, Send, read_body, respond_problem
 from shipway.runtime.http import Scope as AsgiScope
-from shipway.runtime.lifecycle import Asgi, Life
+from shipway.runtime.lifecycle import Life
 
 _log = log.get(__name__)
 REFUSED = Counter("shipway_http_refused_total", "Requests refused before the service saw them, by status.", ["status"])

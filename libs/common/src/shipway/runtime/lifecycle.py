@@ -18,6 +18,7 @@ from fastapi import FastAPI
 
 from shipway.runtime import log, otel, workers
 from shipway.runtime.direct import Direct, serving
+from shipway.runtime.http import Asgi, Problem
 from shipway.runtime.ops import Readiness, add_ops_routes
 from shipway.runtime.patience import KEEP_ALIVE_S, PatientServer
 from shipway.runtime.redaction import secrets_of
@@ -29,7 +30,6 @@ STOP_WITHIN_S = 25.0
 # five milliseconds are what a request takes altogether.
 SWITCH_S = 0.0005
 LOOK_EVERY_S = 0.02
-Asgi = Callable[[Any, Any, Any], Awaitable[None]]
 
 
 class Life:
@@ -102,11 +102,15 @@ class Life:
 Body = Callable[[Life], Awaitable[None]]
 
 
-def run_workers(name: str, settings: ServiceSettings, module: str, count: int) -> NoReturn:
-    """Runs a service's module in several workers on its port, until SIGTERM or SIGINT."""
+def run_workers(
+    name: str, settings: ServiceSettings, module: str, count: int, starting: Callable[[], Problem]
+) -> NoReturn:
+    """Runs a service's module in several workers on its port, until SIGTERM or SIGINT; ``starting`` refuses what comes
+    before one of them is ready.
+    """
     log.configure(settings.log, name, secrets_of(settings))
     with asyncio.Runner() as runner:
-        code = runner.run(workers.Workers(module, count, settings.http).run())
+        code = runner.run(workers.Workers(module, count, settings.http, starting).run())
     sys.exit(code)
 
 

@@ -1,9 +1,9 @@
 """Several processes of one service on one port, each whole: the kernel spreads new connections (SO_REUSEPORT).
 
 A worker opens the port once it is ready, and not before, so that no client meets one that still starts. Until then the
-parent answers there, for their health; to the first that is ready it gives its socket, with whoever waits in it, as
-closing it would reset them. A worker that ends is started again, ever later. Metrics are those of all workers together,
-of ended ones too (prometheus_client's multiprocess mode), whichever of them is asked.
+parent answers there, for their health, and refuses the rest; to the first that is ready it gives its socket, with
+whoever waits in it, as closing it would reset them. A worker that ends is started again, ever later. Metrics are those
+of all workers together, of ended ones too (prometheus_client's multiprocess mode), whichever of them is asked.
 """
 
 import asyncio
@@ -14,6 +14,7 @@ import socket
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import suppress
 
 import uvicorn
@@ -21,6 +22,8 @@ from fastapi import FastAPI
 from prometheus_client import multiprocess
 
 from shipway.runtime import log
+from shipway.runtime.early import refusing
+from shipway.runtime.http import Problem
 from shipway.runtime.ops import Readiness, add_ops_routes
 from shipway.runtime.quiet import QuietServer
 from shipway.runtime.settings import HttpSettings
@@ -76,12 +79,13 @@ def shared_socket(http: HttpSettings) -> socket.socket:
 
 
 class Workers:
-    """Runs ``python -m module`` several times, until SIGTERM or SIGINT."""
+    """Runs ``python -m module`` several times, until SIGTERM or SIGINT. ``starting`` refuses what comes too early."""
 
-    def __init__(self, module: str, count: int, http: HttpSettings) -> None:
+    def __init__(self, module: str, count: int, http: HttpSettings, starting: Callable[[], Problem]) -> None:
         self._module = module
         self._count = count
         self._http = http
+        self._starting = starting
         self._stopping = asyncio.Event()
         self._left = asyncio.Event()
         self._listening: socket.socket | None = None
@@ -153,11 +157,12 @@ class Workers:
                     self._left.set()
 
     async def _answer_until_open(self) -> None:
-        """Answers for the workers' health on their port, until one of them does."""
-        app = FastAPI(openapi_url=None)
+        """Answers for the workers' health on their port, and refuses the rest, until one of them answers."""
+        health = FastAPI(openapi_url=None)
         readiness = Readiness()
         readiness.report("start", "the workers start")
-        add_ops_routes(app, readiness)
+        add_ops_routes(health, readiness)
+        app = refusing(health, self._starting)
         # The next request of a client is for a worker.
         closing = [("connection", "close")]
         config = uvicorn.Config(

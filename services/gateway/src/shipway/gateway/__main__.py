@@ -1,6 +1,7 @@
 """``python -m shipway.gateway``"""
 
 from shipway.gateway.app import body
+from shipway.gateway.asking import starting
 from shipway.gateway.settings import GatewaySettings
 from shipway.runtime.lean import spare_pandas
 from shipway.runtime.lifecycle import run_service, run_workers
@@ -13,7 +14,7 @@ def main() -> None:
     if worker() is not None:
         begin_worker()
     elif settings.workers > 1:
-        run_workers("gateway", settings, "shipway.gateway", settings.workers)
+        run_workers("gateway", settings, "shipway.gateway", settings.workers, starting)
     spare_pandas()
     run_service("gateway", settings, body(settings))
 

@@ -7,12 +7,12 @@ from shipway.contract.envelope import WireMessage
 from shipway.contract.events import GatewayPresence
 from shipway.contract.topics import GATEWAY_PRESENCE, PREDICTION_LOG
 from shipway.gateway.api import add_routes
-from shipway.gateway.asking import Asker
+from shipway.gateway.asking import Asker, starting
 from shipway.gateway.featuretable import FeatureTable
 from shipway.gateway.groups import Groups
 from shipway.gateway.infer import InferApp
 from shipway.gateway.later import Later
-from shipway.gateway.predict import PREFIX, PredictApp, refusing
+from shipway.gateway.predict import PREFIX, PredictApp
 from shipway.gateway.registry import Registry
 from shipway.gateway.results import Results
 from shipway.gateway.settings import GatewaySettings
@@ -22,6 +22,7 @@ from shipway.gateway.together import SeveralApp
 from shipway.gateway.upstream import Upstream
 from shipway.runtime.announcing import Announcer
 from shipway.runtime.direct import Direct
+from shipway.runtime.early import refusing
 from shipway.runtime.guard import Guard, open_guard
 from shipway.runtime.kafka import Producer, connected_producer, stop_bounded
 from shipway.runtime.lifecycle import Body, Life
@@ -41,7 +42,7 @@ def body(settings: GatewaySettings) -> Body:
 
     async def run(life: Life) -> None:
         guard = open_guard(life, settings.auth)
-        life.asgi = guard.around(refusing(life.app))
+        life.asgi = guard.around(refusing(life.app, starting))
         await provisioned(life, settings.kafka)
         report = lambda reason: life.readiness.report("kafka", reason)  # noqa: E731
         async with connected_producer(settings.kafka, "shipway-gateway", report) as producer:

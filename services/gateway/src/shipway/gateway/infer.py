@@ -14,6 +14,7 @@ from shipway.gateway.asking import Asker
 from shipway.gateway.registry import Registry
 from shipway.gateway.requests import TIMEOUT, shorten, wrong_rows
 from shipway.runtime.http import (
+    Asgi,
     ClientGone,
     Headers,
     Problem,
@@ -25,7 +26,6 @@ from shipway.runtime.http import (
     respond_problem,
     while_wanted,
 )
-from shipway.runtime.lifecycle import Asgi
 
 _LENGTH = LENGTH_HEADER.encode()
 

@@ -5,10 +5,11 @@ import asyncio
 from shipway.contract.rowencoding import InvalidRows
 from shipway.contract.rows import as_bytes
 from shipway.gateway.asked import Asked
-from shipway.gateway.asking import Asker, starting
+from shipway.gateway.asking import Asker
 from shipway.gateway.requests import TIMEOUT, checked_rows, named, parse_request, shorten, wrong_rows
 from shipway.runtime.direct import Exchange
 from shipway.runtime.http import (
+    Asgi,
     ClientGone,
     Problem,
     Receive,
@@ -19,8 +20,6 @@ from shipway.runtime.http import (
     respond_problem,
     while_wanted,
 )
-from shipway.runtime.lifecycle import Asgi
-from shipway.runtime.ops import OPS_PATHS
 
 PREFIX = "/predict/"
 
@@ -140,15 +139,3 @@ class PredictApp:
 def _rendered(asked: Asked, scores: list[list[float]]) -> bytes:
     assert asked.route is not None, "a request is routed before it is answered"
     return asked.route.rendering.answer(asked.ids, scores, explain=asked.explain, looked_up=asked.looked_up)
-
-
-def refusing(rest: Asgi) -> Asgi:
-    """The application until the gateway has its parts: ``rest`` says how it is, all else comes too early."""
-
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] not in OPS_PATHS:
-            await respond_problem(send, starting(), path=scope["path"])
-        else:
-            await rest(scope, receive, send)
-
-    return app

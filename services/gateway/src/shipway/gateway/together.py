@@ -7,6 +7,7 @@ from shipway.gateway.requests import TIMEOUT, milliseconds
 from shipway.gateway.settings import LimitSettings
 from shipway.gateway.several import Several
 from shipway.runtime.http import (
+    Asgi,
     ClientGone,
     Headers,
     Problem,
@@ -18,7 +19,6 @@ from shipway.runtime.http import (
     respond_problem,
     while_wanted,
 )
-from shipway.runtime.lifecycle import Asgi
 
 PATH = "/predict"
 _JSON = (b"content-type", b"application/json")

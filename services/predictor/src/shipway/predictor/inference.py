@@ -12,8 +12,7 @@ from shipway.predictor.record import Recorder
 from shipway.predictor.scoring import FAST_ROWS
 from shipway.predictor.threads import ScoringThreads
 from shipway.runtime import trace
-from shipway.runtime.http import ClientGone, Problem, Receive, Scope, Send, read_body, respond, respond_problem
-from shipway.runtime.lifecycle import Asgi
+from shipway.runtime.http import Asgi, ClientGone, Problem, Receive, Scope, Send, read_body, respond, respond_problem
 from shipway.runtime.prediction_ids import as_text, new_ids
 
 _LENGTH, _DEADLINE, _TIMEOUT = LENGTH_HEADER.encode(), DEADLINE_HEADER.encode(), TIMEOUT_HEADER.encode()

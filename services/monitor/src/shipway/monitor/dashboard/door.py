@@ -25,8 +25,7 @@ from shipway.monitor.dashboard.admission import (
 from shipway.runtime.access import Token
 from shipway.runtime.database import Database
 from shipway.runtime.guard import Guard, hardened
-from shipway.runtime.http import Headers, Problem
-from shipway.runtime.lifecycle import Asgi
+from shipway.runtime.http import Asgi, Headers, Problem
 from shipway.runtime.refusals import problem_response
 
 

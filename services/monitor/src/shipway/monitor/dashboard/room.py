@@ -22,7 +22,7 @@ from shipway.monitor.dashboard.stream import Stream
 from shipway.monitor.dashboard.trainerjobs import TrainerJobs
 from shipway.monitor.settings import MonitorSettings
 from shipway.runtime.guard import Guard
-from shipway.runtime.lifecycle import Asgi
+from shipway.runtime.http import Asgi
 from shipway.runtime.objects import ObjectStore
 from shipway.runtime.parts import Parts as ServiceParts
 from shipway.runtime.tableview import TableView
