@@ -45,4 +45,4 @@ def test_a_secret_is_not_shown() -> None:
 
 def test_a_container_that_listens_everywhere_is_known_by_its_host_name() -> None:
     assert HttpSettings(host="10.0.0.7").known_as == "10.0.0.7"
-    assert {HttpSettings(host=host).known_as for host in ("0.0.0.0", "::")} == {socket.gethostname()}
+    assert {HttpSettings(host=host).known_as for host in ("0.0.0.0", "::", "0::0", "")} == {socket.gethostname()}

@@ -2,6 +2,7 @@
 
 import socket
 import sys
+from ipaddress import ip_address
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
@@ -157,7 +158,11 @@ class HttpSettings(_Section):
     @property
     def known_as(self) -> str:
         """The host that others reach it by: of a container that listens everywhere, its host name."""
-        return socket.gethostname() if self.host in ("0.0.0.0", "::") else self.host
+        try:
+            everywhere = ip_address(self.host).is_unspecified
+        except ValueError:  # a name, or nothing, which is everywhere, too
+            everywhere = not self.host
+        return socket.gethostname() if everywhere else self.host
 
 
 class LogSettings(_Section):

@@ -52,9 +52,7 @@ def body(settings: GatewaySettings) -> Body:
 
 
 async def _serve(life: Life, settings: GatewaySettings, producer: Producer, guard: Guard) -> None:
-    number = worker()
-    ours = "" if number is None else f"-{number}"
-    instance = f"gateway-{settings.http.host}-{settings.http.port}{ours}"
+    name = settings.name(worker())
     features = FeatureTable(settings.kafka, settings.features)
     registry, started_at = Registry(settings.kafka, settings.probes, features), datetime.now(UTC)
     upstream = Upstream(registry, settings.limits)
@@ -64,14 +62,14 @@ async def _serve(life: Life, settings: GatewaySettings, producer: Producer, guar
 
     spool = await asyncio.to_thread(open_spool, settings.prediction_log)
     off = settings.prediction_log.off
-    sink = PredictionSink(send, spool, source=f"shipway/gateway/{instance}", instance=instance, off=off)
+    sink = PredictionSink(send, spool, source=f"shipway/gateway/{name}", instance=name, off=off)
     results, groups = Results(settings.kafka, settings.later), Groups(settings.kafka)
     add_routes(life.app, registry, results, producer, "shipway/gateway")
-    asker = Asker(registry, upstream, sink, settings.limits, instance)
+    asker = Asker(registry, upstream, sink, settings.limits, name)
     if settings.tracing.endpoint:
         asker.endings.on_answered = PredictionSpans(settings.tracing.sample, registry.desired.envelopes).answered
     several = Several(asker, groups, settings.limits.models)
-    later = Later(several, results, producer, settings.later, "shipway/gateway", instance, life.fail)
+    later = Later(several, results, producer, settings.later, "shipway/gateway", name, life.fail)
     together = SeveralApp(several, later, settings.limits, InferApp(asker, life.app))
     predict = PredictApp(asker, together)
     life.asgi = guard.around(predict)
@@ -85,8 +83,6 @@ async def _serve(life: Life, settings: GatewaySettings, producer: Producer, guar
     # Once read, the tables stay as they are when Kafka goes: predictions go on.
     life.readiness.check("tables", _unread(registry))
     life.spawn("prediction log", sink.run())
-    # Of many containers each says something else, and all listen on the same address.
-    name = f"gateway-{settings.http.known_as}-{settings.http.port}{ours}"
     announcer = Announcer(
         producer,
         f"shipway/gateway/{name}",

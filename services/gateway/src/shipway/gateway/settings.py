@@ -72,6 +72,9 @@ class GatewaySettings(GuardedSettings):
         env_prefix="SHIPWAY_GATEWAY__", env_nested_delimiter="__", extra="ignore", frozen=True
     )
 
+    instance: str = Field(
+        default="", max_length=100, description="its name in records and presence; default: gateway-host-port"
+    )
     workers: int = Field(
         default=1, ge=1, le=64, description="processes on the port, each with tables and limits of its own"
     )
@@ -82,3 +85,10 @@ class GatewaySettings(GuardedSettings):
     later: LaterSettings = LaterSettings()
     features: FeatureSettings = FeatureSettings()
     http: HttpSettings = HttpSettings(port=8080)
+
+    def name(self, worker: int | None) -> str:
+        """What this gateway, or this worker of it, is called. No other replica is called so, and it is again after a
+        restart.
+        """
+        whole = self.instance or f"gateway-{self.http.known_as}-{self.http.port}"
+        return whole if worker is None else f"{whole}-{worker}"
