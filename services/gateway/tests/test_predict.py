@@ -25,9 +25,11 @@ WRONG: list[tuple[Any, str]] = [
     ({"rows": [ROW | {"sise": 1}]}, "rows[0].sise"),
     ({"rows": [1]}, "rows[0]"),
     ({"rows": []}, "rows"),
+    ({"rows": ROW}, "rows"),
+    ([ROW], "body"),
     ({"rows": [ROW], "row": ROW}, "rows"),
     ({"rows": [ROW], "client_ids": ["a", "b"]}, "client_ids"),
-    ({"lines": [ROW]}, "body"),
+    ({"lines": [ROW]}, "lines"),
     ({"rows": [ROW] * 6}, "rows"),
     ({"columns": ["size", "colour"], "data": [[1, "red"], ["big", "red"]]}, "rows[1].size"),
     ({"columns": ["colour"], "data": [["red"]]}, "rows[0].size"),
@@ -41,7 +43,7 @@ WRONG: list[tuple[Any, str]] = [
     ({"columns": ["size", "colour"], "data": [[1, "red"]], "row": ROW}, "rows"),
     ({"columns": ["size", "colour"]}, "columns"),
     ({"data": [[1, "red"]]}, "columns"),
-    ({"columns": ["size", "colour"], "data": [[1, "red"]], "index": [0]}, "body"),
+    ({"columns": ["size", "colour"], "data": [[1, "red"]], "index": [0]}, "index"),
 ]
 NAMES = [f"c{i}" for i in range(40)]
 TRACE = "00-" + "a" * 32 + "-" + "b" * 16 + "-01"

@@ -137,9 +137,10 @@ WRONG = [
     ({"require": 3}, "require"),
     ({"require": 0}, "require"),
     ({"timeout_ms": {"x": 5}}, "timeout_ms.x"),
-    ({"timeout_ms": 0}, "body"),
-    ({"aggregate": "median"}, "body"),
-    ({"more": 1}, "body"),
+    ({"timeout_ms": 0}, "timeout_ms"),
+    ({"aggregate": "median"}, "aggregate"),
+    ({"models": ["m", 1]}, "models[1]"),
+    ({"more": 1}, "more"),
 ]
 
 
@@ -148,6 +149,14 @@ async def test_what_is_no_question_is_refused_by_its_field(gateway: Any, changes
     answer = await ask(gateway, **changes)
     assert answer.status_code == 422, answer.text
     assert [e["field"] for e in answer.json()["errors"]] == [field] or field == "rows"
+
+
+async def test_a_field_that_is_not_known_is_refused_with_those_that_are(gateway: Any) -> None:
+    (refused,) = (await ask(gateway, modles=["m"])).json()["errors"]
+    assert refused["field"] == "modles"
+    assert {"models", "group", "rows", "columns", "later"} <= set(refused["problem"].split("known are ")[1].split(", "))
+    assert "errors" in (body := (await gateway.http.post("/predict", json=[])).json())
+    assert [e["field"] for e in body["errors"]] == ["body"]
 
 
 async def test_an_unknown_model_is_one_that_fails(gateway: Any) -> None:

@@ -1,6 +1,7 @@
 """Requests for predictions as JSON: read, and what is wrong with them said."""
 
-from typing import Any
+import re
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -18,7 +19,11 @@ _FORMS = (
     'send {"rows": [{feature: value, ...}, ...]}, one {"row": {...}}, '
     'or {"columns": [feature, ...], "data": [[value, ...], ...]}'
 )
-_decode = msgspec.json.Decoder(PredictRequest).decode
+_request = msgspec.json.Decoder(PredictRequest)
+# How msgspec says what does not fit, and where.
+_UNKNOWN = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
+_MISFIT = re.compile(r"(.*) - at `\$\.?(.+)`", re.DOTALL)
+R = TypeVar("R", bound=msgspec.Struct)
 
 
 def parse_request(body: bytes) -> PredictRequest:
@@ -27,10 +32,24 @@ def parse_request(body: bytes) -> PredictRequest:
     Raises:
         Problem: 400 no JSON, 422 not a request.
     """
+    return decoded(_request, body)
+
+
+def decoded(decoder: msgspec.json.Decoder[R], body: bytes) -> R:
+    """What a body says.
+
+    Raises:
+        Problem: 400 no JSON, 422 with the field that is not known, or does not fit.
+    """
     try:
-        return _decode(body)
+        return decoder.decode(body)
     except msgspec.ValidationError as err:
-        raise Problem(422, f"the body does not fit: {err}", errors=[("body", str(err))]) from err
+        said = str(err)
+        if unknown := _UNKNOWN.fullmatch(said):
+            known = ", ".join(decoder.type.__struct_encode_fields__)
+            raise wrong(unknown[1][:100], f"is not a known field; known are {known}") from err
+        misfit = _MISFIT.fullmatch(said)
+        raise (wrong(misfit[2], misfit[1]) if misfit else wrong("body", said)) from err
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as err:
         raise Problem(400, f"the body is not JSON: {err}") from err
 

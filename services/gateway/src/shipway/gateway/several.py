@@ -20,7 +20,7 @@ from shipway.gateway.asked import Asked
 from shipway.gateway.asking import Asker
 from shipway.gateway.ensemble import Aggregate, Answer, Failure, Require, Unanswered, combine
 from shipway.gateway.groups import Groups
-from shipway.gateway.requests import checked_rows, named, wrong, wrong_rows
+from shipway.gateway.requests import checked_rows, decoded, named, wrong, wrong_rows
 from shipway.runtime.http import Problem
 
 SEVERAL = Counter("shipway_gateway_several_total", "Requests to several models, by how they ended.", ["outcome"])
@@ -38,7 +38,7 @@ class SeveralRequest(PredictRequest, frozen=True, forbid_unknown_fields=True):
     later: bool = False
 
 
-_decode = msgspec.json.Decoder(SeveralRequest).decode
+_request = msgspec.json.Decoder(SeveralRequest)
 
 
 @dataclass(frozen=True)
@@ -71,12 +71,7 @@ class Several:
         Raises:
             Problem: 400 no JSON, 404 no such group, 422 what is wrong with which field.
         """
-        try:
-            request = _decode(body)
-        except msgspec.ValidationError as err:
-            raise Problem(422, f"the body does not fit: {err}", errors=[("body", str(err))]) from err
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as err:
-            raise Problem(400, f"the body is not JSON: {err}") from err
+        request = decoded(_request, body)
         sent, client_ids = checked_rows(request, self._asker.limits.rows)
         rows = named(request, sent)
         if request.explain:
