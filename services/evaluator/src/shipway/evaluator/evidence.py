@@ -15,6 +15,7 @@ from shipway.evaluator.facts import Champion, Evidence, Measured, Opened
 from shipway.evaluator.gates.outcome import NOT_JUDGED
 from shipway.evaluator.settings import JudgeSettings
 from shipway.evaluator.store import Candidate, ChampionRow
+from shipway.evaluator.turns import Stopped
 from shipway.runtime.children import ChildEnd, run_child
 from shipway.runtime.objects import ObjectMissing, ObjectStore
 from shipway.runtime.settings import DataSettings, ObjectsSettings
@@ -29,10 +30,6 @@ class ChildCrashed(Exception):  # noqa: N818  neither Permanent nor Transient: t
     def __init__(self, problem: str, evidence: Evidence) -> None:
         super().__init__(problem)
         self.evidence = evidence
-
-
-class Stopped(Exception):  # noqa: N818
-    """The service stops; the candidate is left as it was."""
 
 
 @dataclass(frozen=True)

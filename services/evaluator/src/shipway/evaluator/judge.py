@@ -14,60 +14,38 @@ from shipway.contract.errors import Transient
 from shipway.contract.events import ModelApproved, ModelRejected
 from shipway.contract.signature import to_builtins
 from shipway.evaluator import metrics, store
-from shipway.evaluator.evidence import ChildCrashed, Court, Stopped, gather
+from shipway.evaluator.evidence import ChildCrashed, Court, gather
 from shipway.evaluator.facts import Evidence
 from shipway.evaluator.report.document import document
 from shipway.evaluator.report.page import page
 from shipway.evaluator.store import Candidate, ChampionRow
+from shipway.evaluator.turns import Turns
 from shipway.evaluator.verdict import judge
 from shipway.runtime import delivery, log, trace
 from shipway.runtime.database import Transaction
 from shipway.runtime.objects import ObjectStore
 from shipway.runtime.parts import Parts
-from shipway.runtime.waiting import happens
 
 _log = log.get(__name__)
-STOP_WITHIN_S = 15
 
 
 class Judge:
-    """``step`` is a reconciler's; ``stop`` is awaited before the parts go."""
+    """``step`` and ``stop`` are those of its turns, a version each."""
 
     def __init__(self, parts: Parts, court: Court) -> None:
         self._parts = parts
         self._court = court
-        self._idle = asyncio.Event()
-        self._idle.set()
+        turns = Turns(parts, court.stopping, self._next, "judging")
+        self.step, self.stop = turns.step, turns.stop
         self.problem: str | None = None
 
-    async def stop(self) -> None:
-        """Ends the judging in hand, undecided, and begins no other."""
-        self._court.stopping.set()
-        if not await happens(self._idle, STOP_WITHIN_S):
-            _log.warning("judging did not end in time; it is begun anew at the next start")
-
-    async def step(self) -> bool:
-        """Judges the next version; False where none waits. The candidate's row stays locked meanwhile.
-
-        Raises:
-            Transient: the database is away.
-        """
-        if self._court.stopping.is_set():
+    async def _next(self, tx: Transaction) -> bool:
+        metrics.WAITING.set(await store.waiting(tx))
+        candidate = await store.take_candidate(tx)
+        if candidate is None:
             return False
-        self._idle.clear()
-        try:
-            async with self._parts.database.hold() as tx:
-                metrics.WAITING.set(await store.waiting(tx))
-                candidate = await store.take_candidate(tx)
-                if candidate is None:
-                    return False
-                with trace.within(candidate.traceparent, "judging", model=candidate.model, version=candidate.version):
-                    await self._judge(tx, candidate)
-        except Stopped:
-            return False
-        finally:
-            self._idle.set()
-        self._parts.relay.wake()
+        with trace.within(candidate.traceparent, "judging", model=candidate.model, version=candidate.version):
+            await self._judge(tx, candidate)
         return True
 
     async def _judge(self, tx: Transaction, candidate: Candidate) -> None:

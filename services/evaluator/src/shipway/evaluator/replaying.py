@@ -1,6 +1,5 @@
 """Makes the replays that were asked for, one by one, beside the judging: each in a process of its own, told once."""
 
-import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,55 +12,35 @@ from shipway.evaluator.replays import End, ended, of_unknown
 from shipway.evaluator.replaystore import Replay
 from shipway.evaluator.settings import ReplaySettings
 from shipway.evaluator.store import storable
+from shipway.evaluator.turns import Stopped, Turns
 from shipway.runtime import delivery, log, trace
 from shipway.runtime.children import ChildEnd, run_child
 from shipway.runtime.database import Transaction
 from shipway.runtime.parts import Parts
-from shipway.runtime.waiting import happens
 
 _log = log.get(__name__)
 CHILD = "shipway.evaluator.replaychild"
-STOP_WITHIN_S = 15
 
 
 class Replayer:
-    """``step`` is a reconciler's; ``stop`` is awaited before the parts go."""
+    """``step`` and ``stop`` are those of its turns, a replay each."""
 
     def __init__(self, parts: Parts, court: Court, settings: ReplaySettings, child: str = CHILD) -> None:
         self._parts = parts
         self._court = court
         self._settings = settings
         self._child = child
-        self._idle = asyncio.Event()
-        self._idle.set()
+        turns = Turns(parts, court.stopping, self._next, "replaying")
+        self.step, self.stop = turns.step, turns.stop
 
-    async def stop(self) -> None:
-        """Ends the replay in hand, untold, and begins no other."""
-        self._court.stopping.set()
-        if not await happens(self._idle, STOP_WITHIN_S):
-            _log.warning("a replay did not end in time; it is begun anew at the next start")
-
-    async def step(self) -> bool:
-        """Makes the next replay; False where none waits. Its row stays locked meanwhile.
-
-        Raises:
-            Transient: the database is away.
-        """
-        if self._court.stopping.is_set():
+    async def _next(self, tx: Transaction) -> bool:
+        metrics.REPLAYS_WAITING.set(await replaystore.waiting(tx))
+        replay = await replaystore.take(tx)
+        if replay is None:
             return False
-        self._idle.clear()
-        try:
-            async with self._parts.database.hold() as tx:
-                metrics.REPLAYS_WAITING.set(await replaystore.waiting(tx))
-                replay = await replaystore.take(tx)
-                if replay is None:
-                    return False
-                with trace.within(replay.traceparent, "replaying", model=replay.model, version=replay.version):
-                    await self._make(tx, replay)
-        finally:
-            self._idle.set()
-        self._parts.relay.wake()
-        return not self._court.stopping.is_set()
+        with trace.within(replay.traceparent, "replaying", model=replay.model, version=replay.version):
+            await self._make(tx, replay)
+        return True
 
     async def _make(self, tx: Transaction, replay: Replay) -> None:
         known = await replaystore.digests(tx, replay.model, replay.version)
@@ -70,7 +49,7 @@ class Replayer:
             return
         child = await self._run(replay, known)
         if child.kind == "stopped":
-            return
+            raise Stopped
         end = ended(child.kind, child.reason, replay.crashes, self._settings.crashes_allowed)
         completed = None
         if end.kind == "completed":
