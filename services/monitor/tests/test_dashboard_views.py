@@ -220,17 +220,27 @@ def test_versions_are_compared_where_chance_can_be_told_apart() -> None:
     good, bad = Quality(1000, 100.0, 20.0), Quality(1000, 300.0, 120.0)
     rows = [version(1, "champion", metrics={"auc": 0.8, "log_loss": 0.5}), version(2, "canary", metrics={"auc": 0.7})]
     served = versus.services([row(1, "answered", 90, 1, 900.0), row(1, "failed", 10, 1), row(2, "answered", 5, 1, 1e4)])
-    found = {line.name: line for line in versus.lines(rows, served, {1: good, 2: bad}, {1: counted(_20=100)})}
+    found = {line.name: line for line in versus.lines(rows, served, {1: good, 2: bad}, {1: counted(_20=100)}, {})}
     assert found["p99 latency"].texts == ["1.02 ms", "–"]
     assert found["failed"].texts == ["10 %", "0 %"] and found["failed"].better is None
     assert found["loss by labels"].better == 0
     assert found["auc when judged"].better == 0
     assert found["log_loss when judged"].better is None, "the other has none"
-    same = {line.name: line for line in versus.lines(rows, served, {1: good, 2: good}, {})}
+    same = {line.name: line for line in versus.lines(rows, served, {1: good, 2: good}, {}, {})}
     assert same["loss by labels"].better is None
-    few = {line.name: line for line in versus.lines(rows, served, {1: Quality(5, 1.0, 1.0), 2: bad}, {})}
+    few = {line.name: line for line in versus.lines(rows, served, {1: Quality(5, 1.0, 1.0), 2: bad}, {}, {})}
     assert "p99 latency" not in few
     assert few["loss by labels"].better is None
+
+
+def test_rankings_of_other_numbers_of_best_rows_stand_beside_each_other_and_neither_is_better() -> None:
+    good, bad = Quality(1000, 100.0, 20.0), Quality(1000, 300.0, 120.0)
+    rows = [version(1, "champion", metrics={"ndcg": 0.8}), version(2, "canary", metrics={"ndcg": 0.7})]
+    of = {number: versus.lines(rows, {}, {1: good, 2: bad}, {}, {1: 10, 2: number}) for number in (10, 5)}
+    same, other = ({line.name: line.better for line in lines if "answers" not in line.name} for lines in of.values())
+    assert (same["loss by labels"], same["ndcg when judged"]) == (0, 0)
+    apart = [other[f"{name} (by NDCG@10, NDCG@5)"] for name in ("loss by labels", "ndcg when judged")]
+    assert apart == [None, None]
 
 
 def test_two_versions_are_compared_gate_by_gate_and_slice_by_slice() -> None:

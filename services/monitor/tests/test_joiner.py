@@ -358,6 +358,7 @@ async def test_a_query_of_a_ranking_is_judged_once_all_its_rows_have_a_label(
     found = await quality_of(database)
     assert (found["versions"][0]["queries"], found["counts"]["misfit"], found["counts"]["partial"]) == (0, 1, 1)
     told_last = (await said(e.QualityMeasured))[-2:]
+    assert {one.ndcg_at for one in told_last} == {2}
     assert [(one.labelled, round(one.loss_sum, 9)) for one in told_last] == [
         (1, pytest.approx(1 - (3 + second) / (7 + 3 * second))),
         (0, 0.0),
@@ -403,6 +404,13 @@ async def test_a_ranking_that_orders_worse_than_on_its_holdout_is_an_alarm(
     assert finding.figure is not None
     assert finding.figure == pytest.approx(0.1, abs=0.06)
     assert finding.reason.endswith("of 60 queries with all labels, 180 rows, 100% of all; 0.8 on the holdout")
+    floors = []
+    for cut in (2, 10):
+        spec = parse_spec(ranked | {"gates": ranked.get("gates", {}) | {"floor": 0.79, "ndcg_at": cut}})
+        async with database.begin() as tx:
+            floors += await qualitywatch.found(tx, "m", spec, 1, Summary(), bins, until)
+    assert [one.limit for one in floors] == [pytest.approx(0.79), pytest.approx(0.72)]
+    assert floors[1].reason.endswith("; gates.floor is of NDCG@10, this version's of NDCG@2")
     [version] = (await quality_of(database))["versions"]
     assert version["loss"]["low"] < version["loss"]["mean"] == pytest.approx(1 - finding.figure)
 

@@ -1,5 +1,6 @@
 """Which versions go: never one that is needed, never the last, and every one that the rule names."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from hypothesis import given
@@ -68,6 +69,10 @@ def test_a_version_that_labels_show_to_be_worse_goes_where_that_is_the_rule() ->
     for loss in (None, Estimate(0.9, None, None), Estimate(0.3, 0.215, 0.4)):
         unsure = ServedVersion(1, "standby", ago(days=3), ago(hours=1), NOW, loss=loss)
         assert to_retire([unsure, champion], judged, NOW) == []
+    for own, its in ((5, 10), (10, None)):
+        other = replace(worse, ndcg_at=own), replace(champion, ndcg_at=its)
+        assert to_retire(other, judged, NOW) == [], "losses of another exam say nothing"
+    assert to_retire([replace(v, ndcg_at=5) for v in (worse, champion)], judged, NOW)
     last_good = ServedVersion(1, "last_good", ago(days=3), ago(hours=1), NOW, loss=Estimate(0.9, 0.8, 1.0))
     assert to_retire([last_good, champion], judged, NOW) == [], "it is needed, however bad"
 

@@ -117,8 +117,9 @@ def approval(version: int, model: str = "flights", **changes: Any) -> e.ModelApp
     return e.ModelApproved(**(values | changes))
 
 
-def measured(version: int, labelled: int, loss_sum: float) -> e.QualityMeasured:
+def measured(version: int, labelled: int, loss_sum: float, ndcg_at: int | None = None) -> e.QualityMeasured:
     return e.QualityMeasured(
+        ndcg_at=ndcg_at,
         model="flights",
         version=version,
         labelled=labelled,
@@ -386,6 +387,29 @@ async def test_a_candidate_that_is_wrong_by_its_labels_is_rolled_back(world: Wor
     assert [x.reason for x in back] == [
         "loss by labels 0.400 over 300, 0.150 of the champion 1000; 0.02 more is allowed"
     ]
+
+
+async def test_losses_of_rankings_by_other_numbers_of_best_rows_are_not_compared_and_that_is_told(world: World) -> None:
+    await world.hears(approval(1))
+    world.says("p", 1)
+    await world.rollouts.step()
+    await world.hears(approval(2, release={"canary": [0.2, 0.5], "step": "10s", "min_requests": 4}))
+    world.says("p", 1, 2)
+    await world.rollouts.step()
+    await world.hears(measured(1, 6000, 900.0, ndcg_at=10))
+    await world.hears(measured(2, 6000, 2400.0, ndcg_at=5))
+    world.says("p", 1, 2, answered=10)
+    await world.rollouts.step()
+    world.now += timedelta(seconds=10)
+    world.says("p", 1, 2, answered=10)
+    await world.rollouts.step()
+    moved = [x.payload for x in await world.outbox() if isinstance(x.payload, e.ReleaseProgressed)][-1]
+    assert (moved.version, moved.from_state, moved.to_state) == (2, "canary", "canary")
+    assert moved.reason.endswith("labels are not compared: losses are by NDCG@5, the champion's by NDCG@10")
+    await world.hears(measured(1, 6000, 900.0, ndcg_at=5))
+    await world.rollouts.step()
+    (back,) = [x.payload for x in await world.outbox() if isinstance(x.payload, e.ReleaseRolledBack)]
+    assert back.reason.startswith("loss by labels 0.400 over 6000")
 
 
 async def test_looking_again_writes_nothing(world: World) -> None:

@@ -129,6 +129,8 @@ class Joiner:
             row = await qualities.untold(tx, self._settings.tell_every_s)
             if row is None:
                 return False
+            signatures = await naming.signatures_of(tx, row.model, [row.version])
+            ndcg_at = await naming.ndcg_at(tx, row.model, signatures)
             told = QualityMeasured(
                 model=row.model,
                 version=row.version,
@@ -139,6 +141,7 @@ class Joiner:
                 window_from=row.predicted_from,
                 window_to=row.predicted_to,
                 measured_at=datetime.now(UTC),
+                ndcg_at=ndcg_at.get(row.version),
             )
             await emit(tx, self._parts.source, told)
         self._parts.relay.wake()

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from shipway.contract.signature import OF_NUMBERS
 from shipway.contract.spec import ModelSpec
-from shipway.monitor import partquality, partsums, qualities, worsening
+from shipway.monitor import naming, partquality, partsums, qualities, worsening
 from shipway.monitor.bins import Bins
 from shipway.monitor.judgement import Finding
 from shipway.monitor.summary import Summary
@@ -17,15 +17,18 @@ from shipway.runtime.database import Transaction
 WINDOWS_BEFORE = 4  # of quality_window, that a part's usual is taken from
 
 
-def rule_of(spec: ModelSpec) -> Rule:
-    """When the quality of a model is too bad."""
-    said = spec.monitoring
+def rule_of(spec: ModelSpec, ndcg_at: int | None) -> Rule:
+    """When the quality of a version is too bad; ``ndcg_at``: as it was judged, of a ranking."""
+    said, floor, no_floor = spec.monitoring, spec.gates.floor, ""
+    if floor is not None and ndcg_at not in (None, spec.gates.ndcg_at):
+        floor, no_floor = None, f"gates.floor is of NDCG@{spec.gates.ndcg_at}, this version's of NDCG@{ndcg_at}"
     return Rule(
         drop=said.quality_drop,
         min_labels=said.min_labels,
         max_calibration_error=spec.gates.max_calibration_error or said.max_calibration_error,
         metric=spec.metric,
-        floor=spec.gates.floor,
+        floor=floor,
+        no_floor=no_floor,
     )
 
 
@@ -33,7 +36,8 @@ async def found(
     tx: Transaction, model: str, spec: ModelSpec, version: int, window: Summary, bins: Bins, end: datetime
 ) -> list[Finding]:
     """Quality by labels that had time to come, calibration, and the quality to expect of the window's answers."""
-    rule, said = rule_of(spec), spec.monitoring
+    ndcg_at = await naming.ndcg_at(tx, model, await naming.signatures_of(tx, model, [version]))
+    rule, said = rule_of(spec, ndcg_at.get(version)), spec.monitoring
     holdout = await _holdout(tx, model, version)
     ripe = end - spec.labels.mature_after
     hours, answered = await qualities.hours_between(tx, model, version, ripe - said.quality_window, ripe)

@@ -21,6 +21,7 @@ class ServedVersion:
     """A version as far as its retirement goes. ``left_at``: since when it is champion no more.
 
     ``asked``: its retirement was told already. ``loss``: by all labels of its answers; None where there are none.
+    ``ndcg_at``: of a ranking, by how many of the best rows of each query.
     """
 
     version: int
@@ -31,6 +32,7 @@ class ServedVersion:
     degraded: bool = False
     asked: bool = False
     loss: Estimate | None = None
+    ndcg_at: int | None = None
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,8 @@ def to_retire(versions: Iterable[ServedVersion], policy: Policy, now: datetime) 
 def _worse(version: ServedVersion, champion: ServedVersion, policy: Policy) -> str | None:
     """How labels show a version to be worse than the champion; None: they do not, or are too few to say."""
     ours, theirs = version.loss, champion.loss
+    if version.ndcg_at != champion.ndcg_at:
+        return None  # losses of another exam
     if not policy.when_worse or ours is None or ours.low is None or theirs is None or theirs.high is None:
         return None
     if ours.low <= theirs.high:

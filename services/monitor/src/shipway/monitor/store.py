@@ -15,7 +15,7 @@ from shipway.contract.spec import ModelSpec, recorded_spec
 from shipway.monitor.quality import Quality, watched_loss
 from shipway.monitor.retirement import ServedVersion
 from shipway.monitor.standing import Standing, Told, standing, takes
-from shipway.monitor.tables import events, models, quality_totals, requests, usage, versions
+from shipway.monitor.tables import events, models, quality_totals, requests, signatures, usage, versions
 from shipway.monitor.views import RequestChange, VersionChange, may_become, request_may_become
 from shipway.runtime import trace
 from shipway.runtime.database import Transaction
@@ -208,7 +208,12 @@ async def served_versions(tx: Transaction, model: str) -> list[ServedVersion]:
     """A model's versions that retirement may concern."""
     labelled = sa.select(quality_totals.c.version, quality_totals.c.sums).where(quality_totals.c.model == model)
     losses = {row.version: watched_loss(Quality(**row.sums)) for row in (await tx.execute(labelled)).all()}
-    statement = sa.select(versions).where(versions.c.model == model, versions.c.promoted_at.is_not(None))
+    approvals = (signatures.c.model == versions.c.model) & (signatures.c.version == versions.c.version)
+    statement = (
+        sa.select(versions, signatures.c.ndcg_at)
+        .join(signatures, approvals, isouter=True)
+        .where(versions.c.model == model, versions.c.promoted_at.is_not(None))
+    )
     return [
         ServedVersion(
             version=row.version,
@@ -219,6 +224,7 @@ async def served_versions(tx: Transaction, model: str) -> list[ServedVersion]:
             degraded=row.degraded_at is not None,
             asked=row.retirement_asked_at is not None,
             loss=losses.get(row.version),
+            ndcg_at=row.ndcg_at,
         )
         for row in (await tx.execute(statement)).all()
     ]

@@ -38,13 +38,16 @@ _SUMS: Mapping[str, Callable[[Quality], float]] = {
 
 @dataclass(frozen=True)
 class Rule:
-    """What is too bad. ``drop``: in shares of the holdout's figure; ``floor``: of ``metric``, as the gates have it."""
+    """What is too bad. ``drop``: in shares of the holdout's figure; ``floor``: of ``metric``, as the gates have it, or
+    ``no_floor``: why theirs says nothing of this version.
+    """
 
     drop: float
     min_labels: int
     max_calibration_error: float
     metric: str
     floor: float | None = None
+    no_floor: str = ""
 
 
 @dataclass(frozen=True)
@@ -138,6 +141,8 @@ def _beside(
         return _said(version, QUALITY, metric, "insufficient", None, limit, words)
     worse = found.high < limit if more else found.low > limit
     words = f"{metric} {found.figure:.4g} ({found.low:.4g} to {found.high:.4g}) of {of}; {holdout:.4g} on the holdout"
+    if rule.no_floor and rule.metric == metric:
+        words = f"{words}; {rule.no_floor}"
     return _said(version, QUALITY, metric, "alarm" if worse else "ok", found.figure, limit, words)
 
 

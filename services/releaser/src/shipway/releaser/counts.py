@@ -55,10 +55,14 @@ class Count:
 
 @dataclass(frozen=True)
 class Quality:
-    """What labels say of a version's answers: how many have one, and the sum of their losses, each 0 to 1."""
+    """What labels say of a version's answers: how many have one, and the sum of their losses, each 0 to 1.
+
+    ``ndcg_at``: of a ranking, by how many of the best rows of each query.
+    """
 
     labelled: int = 0
     loss_sum: float = 0.0
+    ndcg_at: int | None = None
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ class Finding:
     """What one comparison shows, in words; ``figures`` are what it is based on, ``needed`` to show no harm."""
 
     name: str
-    shows: Literal["harm", "no harm", "nothing"]
+    shows: Literal["harm", "no harm", "nothing", "not compared"]
     words: str
     figures: dict[str, float]
     needed: bool = True
@@ -47,6 +47,8 @@ def findings(model: Model, release: Release) -> list[Finding]:
     if release.state == "shadow":
         found.append(_apart(Tally(evidence.compared, evidence.distance), policy.max_distance, believed))
     elif champion is not None and champion.number == evidence.against:
+        if (unlike := _other_exam(candidate.quality, champion.quality)) is not None:
+            return [*found, unlike]
         ours = _since(evidence.quality, candidate.quality)
         theirs = _since(evidence.champion_quality, champion.quality)
         found.append(_versus("labels", ours, theirs, policy.loss_worse_by, believed))
@@ -91,6 +93,18 @@ def _versus(name: str, ours: Tally, theirs: Tally, margin: float, believed: floa
         f"{name}_evidence": harm,
     }
     return Finding(name, shows, words, numbers, needed=name != "labels")
+
+
+def _other_exam(ours: Quality, theirs: Quality) -> Finding | None:
+    """Losses of rankings by other numbers of best rows say nothing of each other, however many there are."""
+    if ours.ndcg_at == theirs.ndcg_at or not (ours.labelled and theirs.labelled):
+        return None
+    words = f"labels are not compared: losses are by {_exam(ours)}, the champion's by {_exam(theirs)}"
+    return Finding("labels", "not compared", words, {}, needed=False)
+
+
+def _exam(quality: Quality) -> str:
+    return f"NDCG@{quality.ndcg_at}" if quality.ndcg_at is not None else "another measure"
 
 
 def _slow(arm: Arm, slow_from: int) -> Tally:

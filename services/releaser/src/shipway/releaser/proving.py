@@ -64,6 +64,7 @@ def trial(at: Situation) -> Change | None:
     harm = next((f for f in shown if f.shows == "harm"), None)
     failing = evidence.error_share > policy.max_error_share
     answers = f"{evidence.errors} of {evidence.requests} answers failed ({evidence.error_share:.1%})"
+    judged_by = "; ".join([answers, *(f.words for f in shown if f.shows == "not compared")])
     held = len(found.ready) >= policy.min_instances
     if harm is not None:
         return rolled_back(at, release, Cause(harm.words, f"rule {'shadow ' if shadow else ''}{harm.name}", numbers))
@@ -80,7 +81,7 @@ def trial(at: Situation) -> Change | None:
     enough = evidence.requests >= policy.min_requests and not open_ and not failing
     least = policy.shadow_for if shadow else policy.bake if release.bakes else policy.step
     if held and enough and at.now >= release.since + least:
-        return stepped(at, release, following, Cause(answers, f"rule {release.state}", numbers))
+        return stepped(at, release, following, Cause(judged_by, f"rule {release.state}", numbers))
     if not overdue:
         return None
     little = f"{evidence.requests} of the {policy.min_requests} answers needed to judge by"

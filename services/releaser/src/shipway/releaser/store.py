@@ -96,7 +96,7 @@ async def measured(tx: Transaction, event: e.QualityMeasured) -> None:
     if row is None:
         raise InvalidField("version", f"{event.model} has no approved version {event.version}; nothing to measure")
     if msgspec.convert(row.quality or {}, Quality).labelled <= event.labelled:
-        quality = msgspec.to_builtins(Quality(event.labelled, event.loss_sum))
+        quality = msgspec.to_builtins(Quality(event.labelled, event.loss_sum, event.ndcg_at))
         await tx.execute(sa.update(versions).where(this).values(quality=quality))
 
 

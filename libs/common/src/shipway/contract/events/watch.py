@@ -38,7 +38,8 @@ class QualityMeasured(Event, frozen=True, kw_only=True):
     ``labelled`` of its ``predictions`` answered have a label. The loss of each is 0 to 1: the Brier score of a binary
     target, (p - y)**2, or half of it for several classes; for regression the absolute error over the model's scale,
     at most 1. Of a ranking ``labelled`` are queries whose rows all have a label and differ in it, and the loss is a
-    query's, 1 - NDCG. The labelled ones were predicted within ``window_from`` to ``window_to``.
+    query's, 1 - NDCG of its best ``ndcg_at`` rows: losses of another number are of another exam. The labelled ones were
+    predicted within ``window_from`` to ``window_to``.
     """
 
     type: ClassVar[str] = "shipway.QualityMeasured.v1"
@@ -50,6 +51,7 @@ class QualityMeasured(Event, frozen=True, kw_only=True):
     window_from: datetime
     window_to: datetime
     measured_at: datetime
+    ndcg_at: int | None = None
 
 
 class AlertChanged(Event, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from shipway.contract.spec import ModelSpec
-from shipway.monitor import latencies, measuring, spending, windows
+from shipway.monitor import latencies, measuring, naming, spending, windows
 from shipway.monitor.bins import Counts
 from shipway.monitor.dashboard import charts, drifts, looking, promises, series, sums, versus
 from shipway.runtime.database import Transaction
@@ -24,7 +24,8 @@ async def compared(tx: Transaction, name: str, rows: list[dict[str, Any]], now: 
     took: dict[int, Counts] = {}
     for (version, _), counts in (await latencies.since(tx, name, latencies.FINE, now - COMPARED_OVER)).items():
         took[version] = took[version] + counts if version in took else counts
-    return versus.lines(rows, served, totals, took)
+    signatures = await naming.signatures_of(tx, name, [row["version"] for row in rows])
+    return versus.lines(rows, served, totals, took, await naming.ndcg_at(tx, name, signatures))
 
 
 async def plots(tx: Transaction, name: str, span: str | None, now: datetime) -> dict[str, Any]:

@@ -61,10 +61,12 @@ def lines(
     in_service: Mapping[int, Service],
     totals: Mapping[int, Quality],
     took: Mapping[int, Counts],
+    ndcg_at: Mapping[int, int],
 ) -> list[Line]:
     """The figures of some versions beside each other; in the order of ``versions``, rows of the monitor's table.
 
-    ``took``: of each version how long answers took, as Summary.latencies.
+    ``took``: of each version how long answers took, as Summary.latencies. ``ndcg_at``: of rankings, how many of the
+    best rows of each query count; where that differs, neither is better by it.
     """
     numbers = [int(row["version"]) for row in versions]
     of = [in_service.get(number, Service()) for number in numbers]
@@ -77,6 +79,9 @@ def lines(
     if any(one is not None for one in known):
         slowest = [quantile_us(one, 0.99) if one is not None else None for one in known]
         found.append(Line("p99 latency", [figures.latency(us) for us in slowest]))
+    cuts = [ndcg_at.get(number) for number in numbers]
+    exams = [f"NDCG@{cut}" if cut is not None else "another measure" for cut in cuts]
+    unlike = f" (by {', '.join(exams)})" if len(set(cuts)) > 1 else ""
     losses = [mean_loss(totals[number]) if number in totals else None for number in numbers]
     if any(losses):
         texts = [
@@ -86,12 +91,13 @@ def lines(
             + (f" ({figures.figure(one.low)} to {figures.figure(one.high)})" if one.low is not None else "")
             for one in losses
         ]
-        found.append(Line("loss by labels", texts, _apart(losses)))
+        found.append(Line(f"loss by labels{unlike}", texts, None if unlike else _apart(losses)))
     judged = [row["metrics"] or {} for row in versions]
     for name in dict.fromkeys(metric for one in judged for metric in one):
         values = [one.get(name) for one in judged]
-        better = better_of(values, smaller=name in SMALLER_IS_BETTER)
-        found.append(Line(f"{name} when judged", [figures.figure(v) for v in values], better))
+        other = unlike if name == "ndcg" else ""
+        better = None if other else better_of(values, smaller=name in SMALLER_IS_BETTER)
+        found.append(Line(f"{name} when judged{other}", [figures.figure(v) for v in values], better))
     return found
 
 
