@@ -51,7 +51,7 @@ SIGNATURE = {"features": FEATURES, "output": "binary", "target": "late", "classe
 
 
 async def eventually(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.005)
 

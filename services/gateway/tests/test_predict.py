@@ -289,11 +289,12 @@ async def test_more_than_the_limit_under_way_is_refused_at_once(
 
 
 async def test_out_of_time_and_a_wrong_answer_are_said_and_logged_as_failed(gateways: Any, predictors: Any) -> None:
-    gateway = await gateways(request_timeout_ms=150)
+    gateway = await gateways(request_timeout_ms=60_000)
     gateway.wants((1, "champion", 1.0), generation=4)
     await gateway.knows(predictors[0], 1)
     predictors[0].free.clear()
-    late = await gateway.ask()
+    soon = {"X-Request-Timeout-Ms": "150"}
+    late = await gateway.http.post("/predict/m", json={"row": ROW}, headers=soon)
     predictors[0].free.set()
     predictors[0].refuse = (rows.WRONG, "these are no rows")
     await gateway.knows(predictors[0], 1)

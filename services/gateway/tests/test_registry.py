@@ -34,25 +34,23 @@ def routed(gateway: Any) -> list[str]:
 async def test_a_new_instance_takes_traffic_once_its_probe_passed(
     gateways: Any, predictors: Any, eventually: Any
 ) -> None:
-    gateway = await gateways(probes={"every_s": 30, "every_out_s": 30})
+    gateway = await gateways(probes={"every_s": 600, "every_out_s": 600})
     gateway.wants((1, "champion", 1.0))
     gateway.says("a", predictors[0].url, 1)
     assert routed(gateway) == [], "not before"
-    async with asyncio.timeout(1):
-        await eventually(lambda: routed(gateway) == ["a"])
+    await eventually(lambda: routed(gateway) == ["a"])
 
 
 async def test_an_instance_that_hangs_holds_up_nobody_elses_probe(
     gateways: Any, predictors: Any, eventually: Any
 ) -> None:
-    gateway = await gateways(probes={"timeout_s": 3})
+    gateway = await gateways(probes={"timeout_s": 600})
     with socket.create_server(("127.0.0.1", 0)) as mute:
         gateway.wants((1, "champion", 1.0))
         gateway.says("mute", f"http://127.0.0.1:{mute.getsockname()[1]}", 1)
         await eventually(lambda: not gateway.registry._wake.is_set())
         gateway.says("a", predictors[0].url, 1)
-        async with asyncio.timeout(1):
-            await eventually(lambda: routed(gateway) == ["a"])
+        await eventually(lambda: routed(gateway) == ["a"])
 
 
 async def test_one_that_says_it_is_not_ready_is_out_and_comes_back(
@@ -91,19 +89,18 @@ async def test_one_that_never_answered_is_no_last_resort_and_is_forgotten(gatewa
 async def test_a_lost_connection_to_the_only_instance_is_probed_back_at_once(
     gateways: Any, predictors: Any, eventually: Any
 ) -> None:
-    gateway = await gateways(probes={"every_s": 30, "every_out_s": 30})
+    gateway = await gateways(probes={"every_s": 600, "every_out_s": 600})
     gateway.wants((1, "champion", 1.0))
     await gateway.knows(predictors[0], 1)
     gateway.registry.eject("a", "connection lost")
     assert not gateway.registry.health["a"].well
-    async with asyncio.timeout(1):
-        await eventually(lambda: gateway.registry.health["a"].well)
+    await eventually(lambda: gateway.registry.health["a"].well)
 
 
 async def test_a_probe_from_before_the_ejection_brings_nobody_back(
     gateways: Any, predictors: Any, eventually: Any
 ) -> None:
-    gateway, a = await gateways(probes={"every_s": 30, "every_out_s": 30}), predictors[0]
+    gateway, a = await gateways(probes={"every_s": 600, "every_out_s": 600}), predictors[0]
     gateway.wants((1, "champion", 1.0))
     await gateway.knows(a, 1)
     health = gateway.registry.health["a"]

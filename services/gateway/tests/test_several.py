@@ -21,7 +21,7 @@ TWO = ("m", "n")
 @pytest.fixture
 async def gateway(gateways: Any, predictors: Any) -> Any:
     """A gateway with the models m and n on both instances."""
-    made = await gateways(request_timeout_ms=2000, in_flight=20)
+    made = await gateways(request_timeout_ms=30_000, in_flight=20)
     add_routes(made.rest, made.registry, made.results, made.kafka, "t")
     for model in TWO:
         made.wants((1, "champion", 1.0), model=model)
@@ -71,7 +71,7 @@ async def test_a_slow_model_has_its_own_time_and_costs_the_others_nothing(gatewa
     slow(predictors, "n")
     begun = time.monotonic()
     answer = await ask(gateway, require="any", timeout_ms={"n": 100})
-    assert time.monotonic() - begun < 1
+    assert time.monotonic() - begun < 15, "not the time that a gateway gives by default"
     assert answer.status_code == 200 and answer.json()["partial"]
     assert [(f["model"], f["status"]) for f in answer.json()["failed"]] == [("n", 504)]
     refused = await ask(gateway, timeout_ms=100)
@@ -80,7 +80,9 @@ async def test_a_slow_model_has_its_own_time_and_costs_the_others_nothing(gatewa
     first = await ask(gateway, aggregate="first")
     assert [a["model"] for a in first.json()["answers"]] == ["m"]
     # Many at once for the slow one fill its places and no other's; no instance is taken out for it.
-    waiting = [asyncio.create_task(gateway.http.post("/predict/n", json={"row": ROW})) for _ in range(30)]
+    soon = {"X-Request-Timeout-Ms": "2000"}
+    to_slow = [gateway.http.post("/predict/n", json={"row": ROW}, headers=soon) for _ in range(30)]
+    waiting = [asyncio.create_task(one) for one in to_slow]
     alone = [(await gateway.http.post("/predict/m", json={"row": ROW})).status_code for _ in range(50)]
     assert alone == [200] * 50
     assert {(await one).status_code for one in waiting} == {503, 504}
