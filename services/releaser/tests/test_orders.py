@@ -256,6 +256,20 @@ def test_while_an_error_budget_is_spent_nothing_starts_or_goes_on_but_it_goes_ba
     assert only(look(last_good, BOTH), e.ReleaseRolledBack).champion_version == 1
 
 
+@pytest.mark.parametrize("until", ["promote", "roll_back"])
+def test_what_a_budget_held_has_all_of_its_time_again_once_the_champion_is_degraded(until: Any) -> None:
+    held = in_canary()
+    policy = POLICY.model_copy(update={"on_insufficient": until})
+    releases = {**held.releases, 2: replace(held.releases[2], policy=policy)}
+    model = replace(held, releases=releases, spent=Hold("budget", "spent", after(30)))
+    model = said_of(model, 1, degraded="slow")
+    at_once = look(model, BOTH, 5000)
+    assert told(at_once) == [], "neither promoted nor rolled back by a deadline that passed while it could not go on"
+    assert at_once.model.in_progress is not None and at_once.model.in_progress.deadline == after(5000 + 1800)
+    assert told(look(at_once.model, BOTH, 5000 + 1799)) == [], "once, and not for ever"
+    assert told(look(at_once.model, BOTH, 5000 + 1801)) != []
+
+
 def test_what_takes_the_place_of_a_degraded_champion_is_not_held_by_a_budget() -> None:
     model = said_of(spent(approved(serving(), 2)), 1, degraded="slow")
     assert look(model, BOTH).model.in_progress is not None

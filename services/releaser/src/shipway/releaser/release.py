@@ -26,6 +26,8 @@ from shipway.releaser.steps import (
     Change,
     Situation,
     in_role,
+    on_hold,
+    resumed,
     reverted,
     rolled_back,
     started,
@@ -162,6 +164,17 @@ def _no_way_back(at: Situation, champion: Version) -> str | None:
     return f"and the last good version, {fallback.number}, can't be ready on enough live instances ({found.in_words()})"
 
 
+def _clock_anew(at: Situation) -> Change | None:
+    """A release that a spent budget held, and holds no more as the champion is degraded, has all of its time again."""
+    release, spent = at.model.in_progress, at.model.spent
+    if release is None or spent is None or release.deadline is None or on_hold(at.model, release) is not None:
+        return None
+    anew = resumed(at, release)
+    assert anew.deadline is not None, "a release under way has a deadline"
+    began = release.deadline - (anew.deadline - at.now)
+    return Change(with_release(at.model, anew)) if began < spent.since and anew != release else None
+
+
 def _passed_over(at: Situation) -> Change | None:
     """A waiting release gives way to a newer one that waits for nobody, and to a champion that is newer than it."""
     free = [v.number for v in at.model.with_role("waiting") if at.model.releases[v.number].hold is None]
@@ -186,6 +199,7 @@ RULES: tuple[Callable[[Situation], Change | None], ...] = (
     _degraded_champion,
     _last_good_is_good,
     _replacement,
+    _clock_anew,
     departure.retired_while_waiting,
     _passed_over,
     proving.held_too_long,
