@@ -13,7 +13,6 @@ from shipway.contract.events import ModelApproved, ReleasePromoted
 from shipway.embedded.stack import prepare
 from shipway.embedded.supervisor import Supervisor
 from shipway.runtime.kafka import Producer
-from shipway.runtime.settings import KafkaSettings
 
 
 @asynccontextmanager
@@ -29,7 +28,7 @@ def addresses(supervisor: Supervisor) -> Addresses:
     """Where it is."""
     state = supervisor.state()
     assert state.gateway_url is not None and state.monitor_url is not None
-    return Addresses(state.gateway_url, state.monitor_url, KafkaSettings(bootstrap=state.kafka, idle_fetch_pause_ms=5))
+    return Addresses(state.gateway_url, state.monitor_url, state.kafka_settings)
 
 
 async def train(supervisor: Supervisor, data: Path, name: str = NAME, *, trees: int = 100) -> ModelApproved:

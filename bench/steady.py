@@ -104,7 +104,7 @@ class Load:
     sent: int = 0
     failed: list[str] = field(default_factory=list)
     latencies: list[float] = field(default_factory=list)
-    _idle: list["_Connection"] = field(default_factory=list)
+    _idle: list["Connection"] = field(default_factory=list)
 
     async def run(self) -> None:
         """Sends until cancelled, then waits for what is under way."""
@@ -117,7 +117,7 @@ class Load:
         sending: set[asyncio.Task[None]] = set()
         try:
             while True:
-                task = asyncio.create_task(self._send(at.hostname or "", at.port or 80, next(requests), due))
+                task = asyncio.create_task(self._send(next(requests), due))
                 sending.add(task)
                 task.add_done_callback(sending.discard)
                 due += 1 / self.per_s
@@ -135,14 +135,14 @@ class Load:
         self.sent, self.failed, self.latencies = 0, [], []
         return found
 
-    async def _send(self, host: str, port: int, request: bytes, due: float) -> None:
+    async def _send(self, request: bytes, due: float) -> None:
         self.sent += 1
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(ANSWER_WITHIN_S):
                 connection = self._idle.pop() if self._idle else None
                 if connection is None or connection.lost:
-                    _, connection = await loop.create_connection(_Connection, host, port)
+                    connection = await connected(self.url)
                 status, body = await connection.ask(request)
         except (OSError, TimeoutError) as err:
             self.failed.append(f"{type(err).__name__} {err}")
@@ -153,13 +153,24 @@ class Load:
         self.latencies.append(1000 * (loop.time() - due))
 
 
-class _Connection(asyncio.Protocol):
+async def connected(url: str) -> "Connection":
+    """A connection to a server."""
+    at = urlsplit(url)
+    _, connection = await asyncio.get_running_loop().create_connection(Connection, at.hostname or "", at.port or 80)
+    return connection
+
+
+class Connection(asyncio.Protocol):
     """One request after another."""
 
     def __init__(self) -> None:
         self.lost = False
         self._got = b""
         self._answer: asyncio.Future[tuple[int, bytes]] | None = None
+
+    async def get(self, path: str) -> tuple[int, bytes]:
+        """What is there: status and body."""
+        return await self.ask(f"GET {path} HTTP/1.1\r\nhost: shipway\r\n\r\n".encode())
 
     async def ask(self, request: bytes) -> tuple[int, bytes]:
         """An answer's status and body."""

@@ -17,14 +17,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from typing import Any
 
-import httpx
 import msgspec
 import psutil
 from load import counts, script_of, wrk
 from model import FEATURES, NAME, make_rows, make_spec
 from report import write_section
-from steady import beside
+from steady import Connection, beside, connected
 from targets import named
 
 from shipway.client import Addresses, AsyncShipway
@@ -32,7 +32,6 @@ from shipway.contract.events import ModelApproved, ReleasePromoted
 from shipway.embedded.stack import prepare
 from shipway.embedded.supervisor import Supervisor
 from shipway.runtime.kafka import Producer
-from shipway.runtime.settings import KafkaSettings
 
 INSTANCES = 2
 LOOK_S = 0.02
@@ -69,7 +68,7 @@ async def main() -> None:
 async def _measure(supervisor: Supervisor, folder: Path, options: argparse.Namespace) -> list[str]:
     state = supervisor.state()
     assert state.gateway_url is not None and state.monitor_url is not None
-    kafka = KafkaSettings(bootstrap=state.kafka, idle_fetch_pause_ms=5)
+    kafka = state.kafka_settings
     approvals: list[ModelApproved] = []
     promoted: dict[int, asyncio.Event] = {}
     async with AsyncShipway(Addresses(state.gateway_url, state.monitor_url, kafka)) as shipway:
@@ -86,7 +85,7 @@ async def _measure(supervisor: Supervisor, folder: Path, options: argparse.Names
         pids = [supervisor.pid(f"predictor-{i + 1}") or 0 for i in range(INSTANCES)]
         producer = Producer(kafka, "swaps")
         await producer.start()
-        client = httpx.AsyncClient(base_url=state.gateway_url, timeout=10, trust_env=False)
+        looks = await connected(state.gateway_url)
         try:
             async with beside(url, bodies, options.per_s) as load:
                 with full as busy:
@@ -94,12 +93,12 @@ async def _measure(supervisor: Supervisor, folder: Path, options: argparse.Names
                     await load.measured()
                     begun = time.monotonic()
                     # With the looks at the gateway's table that there are during swaps.
-                    await _looking(client, max(10.0, options.swaps * 0.1))
+                    await _looking(looks, max(10.0, options.swaps * 0.1))
                     without = await load.measured()
                     swaps, memory = [], [_memory_mb(pids)]
                     for number in range(3, 3 + options.swaps):
                         promoted[number] = asyncio.Event()
-                        swaps.append(await _swap(client, producer, approvals[number % 2], number, promoted))
+                        swaps.append(await _swap(looks, producer, approvals[number % 2], number, promoted))
                         memory.append(_memory_mb(pids))
                         print(f"version {number}: {swaps[-1]}, {memory[-1]:.0f} MB", file=sys.stderr, flush=True)
                     during = await load.end()
@@ -107,7 +106,7 @@ async def _measure(supervisor: Supervisor, folder: Path, options: argparse.Names
         finally:
             watching.cancel()
             await producer.stop()
-            await client.aclose()
+            looks.close()
     failed = without.failed + during.failed
     routed = sorted(swap.routed_everywhere for swap in swaps)
     late = len(memory) // 2
@@ -127,10 +126,10 @@ async def _measure(supervisor: Supervisor, folder: Path, options: argparse.Names
     ]
 
 
-async def _looking(client: httpx.AsyncClient, for_s: float) -> None:
+async def _looking(looks: Connection, for_s: float) -> None:
     until = time.monotonic() + for_s
     while time.monotonic() < until:
-        await client.get(f"/models/{NAME}")
+        await _versions(looks)
         await asyncio.sleep(LOOK_S)
 
 
@@ -145,7 +144,7 @@ async def _watch(shipway: AsyncShipway, approvals: list[ModelApproved], promoted
 
 
 async def _swap(
-    client: httpx.AsyncClient,
+    looks: Connection,
     producer: Producer,
     approval: ModelApproved,
     number: int,
@@ -155,16 +154,25 @@ async def _swap(
     event = msgspec.structs.replace(approval, version=number, request_id=uuid.uuid4().hex)
     await producer.publish("shipway/evaluator", event)
     async with asyncio.timeout(60):
-        while not _routed(await client.get(f"/models/{NAME}"), number):
+        while not _routed(await _versions(looks), number):
             await asyncio.sleep(LOOK_S)
         routed = 1000 * (time.perf_counter() - begun)
         await promoted[number].wait()
     return Swap(routed, 1000 * (time.perf_counter() - begun))
 
 
-def _routed(answer: httpx.Response, number: int) -> bool:
+async def _versions(looks: Connection) -> list[dict[str, Any]]:
+    """What the gateway's table has of the model, by plain HTTP as well: it is looked at fifty times a second."""
+    status, body = await looks.get(f"/models/{NAME}")
+    if status != 200:
+        raise RuntimeError(f"GET /models/{NAME}: {status} {body[:200]!r}")
+    versions: list[dict[str, Any]] = msgspec.json.decode(body)["versions"]
+    return versions
+
+
+def _routed(versions: list[dict[str, Any]], number: int) -> bool:
     """Whether every instance answers by the version, and all requests go to it."""
-    for version in answer.json()["versions"]:
+    for version in versions:
         if version["version"] == number:
             return bool(version["effective_share"] == 1.0 and len(version["instances"]) == INSTANCES)
     return False

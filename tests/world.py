@@ -266,8 +266,7 @@ async def world(folder: Path, predictors: int = 2, env: Mapping[str, str] = QUIC
         )
         async with Supervisor(plan) as supervisor:
             await supervisor.wait_ready()
-            kafka = KafkaSettings(bootstrap=plan.kafka, idle_fetch_pause_ms=0 if parts else 20)
-            async with used(supervisor, folder, kafka, parts) as running:
+            async with used(supervisor, folder, plan.kafka_settings, parts) as running:
                 yield running
 
 

@@ -15,7 +15,6 @@ from chaos.proxy import Proxy
 from shipway.embedded.ports import HOST, choose_ports
 from shipway.embedded.stack import ProcessSpec, StackPlan, prepare
 from shipway.embedded.supervisor import Supervisor
-from shipway.runtime.settings import KafkaSettings
 
 DISK_MB = 64
 BESIDE = "127.0.0.2"
@@ -54,8 +53,7 @@ async def stand(folder: Path) -> AsyncIterator[Stand]:
         try:
             async with Supervisor(through) as supervisor:
                 await supervisor.wait_ready()
-                kafka = KafkaSettings(bootstrap=plan.kafka, idle_fetch_pause_ms=20)
-                async with used(supervisor, plan.data_folder, kafka) as world:
+                async with used(supervisor, plan.data_folder, plan.kafka_settings) as world:
                     yield Stand(world, proxies, objects, disk, clocks)
                 for proxy in every:
                     await proxy.set("pass")

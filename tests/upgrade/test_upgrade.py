@@ -19,7 +19,6 @@ from shipway.embedded.ports import choose_ports
 from shipway.embedded.stack import ProcessSpec, StackPlan, prepare
 from shipway.embedded.supervisor import Supervisor
 from shipway.runtime.schema import OWNERS
-from shipway.runtime.settings import KafkaSettings
 from upgrade.previous import NoPrevious, Previous, previous
 
 MODEL = "upgraded"
@@ -159,8 +158,7 @@ async def before(folder: Path, release: Previous) -> AsyncIterator[Rollout]:
     plan = replace(plan, processes=tuple(old.get(spec.name, spec) for spec in plan.processes))
     async with Supervisor(plan) as supervisor:
         await supervisor.wait_ready()
-        kafka = KafkaSettings(bootstrap=plan.kafka, idle_fetch_pause_ms=20)
-        async with used(supervisor, folder, kafka) as world:
+        async with used(supervisor, folder, plan.kafka_settings) as world:
             balancer = Balancer({name: str(new[name].url) for name in GATEWAYS})
             rollout = Rollout(world, old, new, dict(release.heads()), balancer)
             try:

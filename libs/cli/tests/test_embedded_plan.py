@@ -54,6 +54,7 @@ def test_the_whole_stack_has_every_service_after_its_database_and_broker() -> No
         "PYTHONUNBUFFERED": "1",
         "SHIPWAY__KAFKA__BOOTSTRAP": "127.0.0.1:1002",
         "SHIPWAY__KAFKA__IDLE_FETCH_PAUSE_MS": "20",
+        "SHIPWAY__KAFKA__DOORBELL": "/data/doorbell",
         "SHIPWAY__KAFKA__GROUP_INSTANCE": "embedded",
         "SHIPWAY__DATABASE__URL": "postgresql://shipway:geheim@127.0.0.1:1001/shipway",
         "SHIPWAY__OBJECTS__URL": "file:///data/objects",
@@ -90,15 +91,18 @@ def test_external_parts_are_left_out_and_their_addresses_used() -> None:
     assert gateway.after == ()
     assert gateway.env["SHIPWAY__KAFKA__BOOTSTRAP"] == plan.kafka == "kafka:9092"
     assert gateway.env["SHIPWAY__KAFKA__IDLE_FETCH_PAUSE_MS"] == "0"
+    assert gateway.env["SHIPWAY__KAFKA__DOORBELL"] == plan.kafka_settings.doorbell == ""
     assert gateway.env["SHIPWAY__DATABASE__URL"] == plan.database_url == "postgresql://u@db/x"
     assert gateway.env["SHIPWAY__OBJECTS__URL"] == plan.objects_url == "s3://models"
     assert gateway.env["SHIPWAY__OBJECTS__ENDPOINT"] == "http://s3:9000"
     assert gateway.env["SHIPWAY_X"] == "1"
 
 
-def test_who_neither_answers_nor_releases_gives_way() -> None:
+def test_releases_give_way_to_predictions_and_all_else_to_both() -> None:
     plan = build(Path("/data"), PORTS, predictors=2)
-    assert {p.name for p in plan.processes if p.niceness} == {"trainer", "evaluator", "monitor"}
+    nice = {p.name: p.niceness for p in plan.processes}
+    assert nice["gateway"] == nice["predictor-1"] == nice["predictor-2"] == 0
+    assert 0 < nice["releaser"] == nice["broker"] < min(nice[name] for name in ("trainer", "evaluator", "monitor"))
 
 
 def test_durability_is_given_up_only_when_asked() -> None:

@@ -34,11 +34,11 @@ GIVEN = list(filter(None, os.environ.get("SHIPWAY_TEST_KAFKA", "").split(",")))
 async def bus(request: pytest.FixtureRequest, tmp_path: Any) -> AsyncIterator[KafkaSettings]:
     """How a running broker is reached."""
     if request.param != "embedded":
-        idle_fetch.set_pause(0)
+        idle_fetch.use(KafkaSettings())
         yield KafkaSettings(bootstrap=request.param)
         return
     running = Broker(tmp_path / "broker")
-    idle_fetch.set_pause(running.settings.idle_fetch_pause_ms)
+    idle_fetch.use(running.settings)
     await running.start()
     yield running.settings
     running.kill_and_wipe()

@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,10 +22,10 @@ from shipway.runtime.consumer import Consumer
 from shipway.runtime.database import Database, is_transient
 from shipway.runtime.delivery import Outgoing, emit, metadata, outbox, put
 from shipway.runtime.handling import Handler
-from shipway.runtime.kafka import Producer, client_arguments
+from shipway.runtime.kafka import Producer, client_arguments, connected_producer
 from shipway.runtime.provision import provision
 from shipway.runtime.relay import Relay
-from shipway.runtime.settings import DatabaseSettings
+from shipway.runtime.settings import DatabaseSettings, KafkaSettings
 from shipway.runtime.tableview import TableView
 
 
@@ -424,7 +425,7 @@ async def test_the_idle_pause_bites(kafka: Any) -> None:
     from aiokafka.consumer.fetcher import Fetcher
 
     async def fetches_in_half_a_second(pause_ms: int) -> int:
-        idle_fetch.set_pause(pause_ms)
+        idle_fetch.use(kafka.settings.model_copy(update={"idle_fetch_pause_ms": pause_ms}))
         hooked = Fetcher._proc_fetch_request
         fetches = 0
 
@@ -447,22 +448,35 @@ async def test_the_idle_pause_bites(kafka: Any) -> None:
         assert await fetches_in_half_a_second(50) <= 12
         assert await fetches_in_half_a_second(0) > 100
     finally:
-        idle_fetch.set_pause(0)
+        idle_fetch.use(KafkaSettings())
 
 
-async def test_who_follows_a_table_asks_again_soon_after_a_message_and_seldom_in_the_end(kafka: Any) -> None:
-    patient, prompt = ([idle_fetch._longer(empty, who) for empty in range(1, 200)] for who in (False, True))
-    assert patient == sorted(patient) and (patient[0], patient[-1]) == (1, idle_fetch.MOST)
-    assert prompt == [idle_fetch.QUICK] * idle_fetch.MOMENT + patient[idle_fetch.MOMENT :]
-    before = set(idle_fetch._prompt)
-    view = TableView(kafka.settings, topics.PRESENCE, e.Presence)
+def test_the_longer_nothing_comes_the_longer_is_the_pause() -> None:
+    pauses = [idle_fetch._longer(empty) for empty in range(1, 200)]
+    assert pauses == sorted(pauses) and (pauses[0], pauses[-1]) == (1, idle_fetch.MOST)
+
+
+async def test_who_publishes_wakes_who_reads_by_the_doorbell(
+    kafka: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With pauses that no test would wait for: what is read in time was rung for."""
+    monkeypatch.setattr(idle_fetch, "RUNG_S", 600.0)
+    settings = kafka.settings.model_copy(update={"doorbell": str(tmp_path / "doorbell")})
+    await provision(settings)
+    view = TableView(settings, topics.DESIRED_STATE, e.DesiredState)
     following = asyncio.create_task(view.run())
     try:
-        await until(view.caught_up.is_set)
-        assert set(idle_fetch._prompt) - before
+        async with connected_producer(settings, "ringing") as producer:
+            await until(view.caught_up.is_set)
+            for generation in (1, 2, 3):
+                await producer.publish(
+                    "test", e.DesiredState(model="m", generation=generation, versions=[], traffic=[])
+                )
+                await until(lambda: "m" in view.values and view.values["m"].generation == generation)  # noqa: B023
     finally:
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
+        idle_fetch.use(KafkaSettings())
 
 
 async def test_a_topic_that_came_back_too_small_grows(kafka: Any) -> None:

@@ -23,7 +23,7 @@ from shipway.embedded.stack import StackPlan, prepare
 from shipway.embedded.state import StackRunning, read_state
 from shipway.runtime.lean import spare_pandas
 from shipway.runtime.objects import open_store
-from shipway.runtime.settings import KafkaSettings, ObjectsSettings
+from shipway.runtime.settings import ObjectsSettings
 
 EXAMPLE = Path(__file__).resolve().parents[5] / "examples" / "flights"
 
@@ -83,7 +83,7 @@ async def _embedded(plan: StackPlan, show: Show, *, keep: bool) -> bool:
         where = Addresses(
             gateway=state.gateway_url,
             monitor=state.monitor_url,
-            kafka=KafkaSettings(bootstrap=state.kafka, idle_fetch_pause_ms=20),
+            kafka=state.kafka_settings,
         )
 
         async def spec() -> ModelSpec:

@@ -97,8 +97,7 @@ def addresses(
     if kafka is not None:
         kafka_settings = kafka_settings.model_copy(update={"bootstrap": kafka})
     elif state is not None:
-        # The embedded broker does not long-poll (see runtime.idle_fetch).
-        kafka_settings = KafkaSettings(bootstrap=state.kafka, idle_fetch_pause_ms=20)
+        kafka_settings = state.kafka_settings
     return Addresses(
         gateway=(gateway or (state.gateway_url if state else None) or default.gateway).rstrip("/"),
         monitor=(monitor or (state.monitor_url if state else None) or default.monitor).rstrip("/"),

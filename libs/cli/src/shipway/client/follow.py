@@ -58,7 +58,7 @@ async def following(
     Raises:
         Unreachable: the broker does not answer, or lacks the topics.
     """
-    idle_fetch.set_pause(settings.idle_fetch_pause_ms)
+    idle_fetch.use(settings)
     consumer = AIOKafkaConsumer(**client_arguments(settings), enable_auto_commit=False, auto_offset_reset="earliest")
     try:
         try:

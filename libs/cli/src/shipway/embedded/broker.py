@@ -7,9 +7,6 @@ from shipway.embedded.wheels import folder_of
 from shipway.runtime import kafka
 from shipway.runtime.settings import KafkaSettings
 
-# It answers an empty fetch at once instead of waiting; consumers must pause themselves (see runtime.idle_fetch).
-IDLE_FETCH_PAUSE_MS = 20
-
 
 def command(folder: Path, port: int) -> list[str]:
     """The arguments that run the broker with its state in a folder.

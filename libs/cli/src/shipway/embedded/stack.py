@@ -14,12 +14,13 @@ from shipway.contract.errors import InvalidField
 from shipway.contract.topics import SERVICES
 from shipway.embedded import broker, postgres
 from shipway.embedded.ports import HOST, USUAL, choose_ports
-from shipway.embedded.state import BROKER_ENDS_WITHIN_S
+from shipway.embedded.state import BROKER_ENDS_WITHIN_S, kafka_settings
+from shipway.runtime.settings import KafkaSettings
 
 Kind = Literal["postgres", "broker", "service"]
-# Where they share cores, trainings, judgements and the log's reader are not to slow predictions and releases.
-YIELDS = 10
-_YIELDING = ("trainer", "evaluator", "monitor")
+# How far each gives way where all share cores: releases to predictions, and to both of them trainings, judgements and
+# the log's reader.
+NICENESS = {"broker": 3, "releaser": 3, "trainer": 15, "evaluator": 15, "monitor": 15}
 _ANSWERING = ("predictor", "gateway")
 
 
@@ -77,6 +78,7 @@ class StackPlan:
     objects_url: str
     secret: str = ""
     durable: bool = True
+    doorbell: str = ""
 
     def __post_init__(self) -> None:
         """Holds that every process comes after earlier ones only, so that starting and stopping end."""
@@ -85,6 +87,11 @@ class StackPlan:
             if spec.name in earlier or not earlier.issuperset(spec.after):
                 raise ValueError(f"{spec.name} is there twice, or comes after what is not before it: {spec.after}")
             earlier.add(spec.name)
+
+    @property
+    def kafka_settings(self) -> KafkaSettings:
+        """How this stack's broker is used."""
+        return kafka_settings(self.kafka, self.doorbell)
 
     def process(self, name: str) -> ProcessSpec:
         """The process of that name.
@@ -149,11 +156,13 @@ def build(
     names = process_names(services, predictors, external)
     kafka = external.kafka or broker.bootstrap(ports["broker"])
     database_url = external.database_url or postgres.url(ports["postgres"], secret)
+    used = kafka_settings(kafka, "" if external.kafka else str(data_folder / "doorbell"))
     objects = external.objects or {"URL": (data_folder / "objects").as_uri()}
     shared = {
         "PYTHONUNBUFFERED": "1",
         "SHIPWAY__KAFKA__BOOTSTRAP": kafka,
-        "SHIPWAY__KAFKA__IDLE_FETCH_PAUSE_MS": "0" if external.kafka else str(broker.IDLE_FETCH_PAUSE_MS),
+        "SHIPWAY__KAFKA__IDLE_FETCH_PAUSE_MS": str(used.idle_fetch_pause_ms),
+        "SHIPWAY__KAFKA__DOORBELL": used.doorbell,
         # This broker never gives up a member that was killed; only one of the same name takes its place.
         "SHIPWAY__KAFKA__GROUP_INSTANCE": "" if external.kafka else "embedded",
         "SHIPWAY__DATABASE__URL": database_url,
@@ -165,7 +174,7 @@ def build(
     parts = tuple(name for name in names if name in ("postgres", "broker"))
     specs = [_part(name, data_folder, ports[name], durable) for name in parts]
     specs += [_service(name, data_folder, ports, shared, parts) for name in names if name not in parts]
-    return StackPlan(data_folder, tuple(specs), kafka, database_url, objects["URL"], secret, durable)
+    return StackPlan(data_folder, tuple(specs), kafka, database_url, objects["URL"], secret, durable, used.doorbell)
 
 
 def prepare(
@@ -217,6 +226,7 @@ def _part(name: str, data_folder: Path, port: int, durable: bool) -> ProcessSpec
             port=port,
             folder=folder,
             death_signal=signal.SIGTERM,
+            niceness=NICENESS[name],
             stop_within_s=BROKER_ENDS_WITHIN_S,
         )
     # SIGINT is PostgreSQL's fast shutdown; SIGTERM would wait for clients to leave.
@@ -245,5 +255,5 @@ def _service(
         env[f"{prefix}INSTANCE"] = name
     if service == "monitor" and "trainer" in ports:
         env[f"{prefix}DASHBOARD__TRAINER_URL"] = f"http://{HOST}:{ports['trainer']}"
-    niceness = YIELDS if service in _YIELDING else 0
+    niceness = NICENESS.get(service, 0)
     return ProcessSpec(name, (sys.executable, "-m", f"shipway.{service}"), env, after, port=port, niceness=niceness)

@@ -14,6 +14,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from shipway.contract.errors import Permanent
+from shipway.runtime.settings import KafkaSettings
 
 SCHEMA: Literal[1] = 1
 _STATE = "stack.json"
@@ -22,6 +23,15 @@ BROKER_ENDS_WITHIN_S = 120.0
 """The embedded broker writes all that it holds when it ends, as JSON: 100 MB take 13 s on busy cores, 400 MB 108 s."""
 # How long other leftovers are asked, and then given to vanish when killed.
 _ASKED_S, _KILLED_S = 15.0, 2.0
+
+# The embedded broker answers an empty fetch at once instead of waiting; consumers pause themselves (idle_fetch.py).
+_IDLE_FETCH_PAUSE_MS = 20
+
+
+def kafka_settings(bootstrap: str, doorbell: str) -> KafkaSettings:
+    """How a stack's broker is used: the embedded one with pauses and a doorbell, any other (which has none) without."""
+    pause_ms = _IDLE_FETCH_PAUSE_MS if doorbell else 0
+    return KafkaSettings(bootstrap=bootstrap, idle_fetch_pause_ms=pause_ms, doorbell=doorbell)
 
 
 class StackRunning(Permanent):
@@ -58,6 +68,12 @@ class StackState(_Part):
     database_url: str
     objects_url: str
     processes: tuple[RunningProcess, ...]
+    doorbell: str = ""
+
+    @property
+    def kafka_settings(self) -> KafkaSettings:
+        """How its broker is used, which may be the embedded one of a release without a doorbell."""
+        return KafkaSettings(bootstrap=self.kafka, idle_fetch_pause_ms=_IDLE_FETCH_PAUSE_MS, doorbell=self.doorbell)
 
     @property
     def service_urls(self) -> dict[str, str]:

@@ -188,6 +188,7 @@ class Supervisor:
             database_url=self.plan.database_url,
             objects_url=self.plan.objects_url,
             processes=processes,
+            doorbell=self.plan.doorbell,
         )
 
     def _make_folders(self) -> None:

@@ -44,7 +44,7 @@ class Compacted:
         silence_s: float = 30.0,
         resume: bool = False,
     ) -> None:
-        idle_fetch.set_pause(settings.idle_fetch_pause_ms)
+        idle_fetch.use(settings)
         self._settings = settings
         self._topic = topic
         self._put = put
@@ -74,7 +74,6 @@ class Compacted:
         try:
             async with asyncio.timeout(10):
                 await consumer.start()
-            idle_fetch.prompt(consumer)
             places = await partitions_of(self._settings, [self._topic])
             if not places:
                 raise UnknownTopicOrPartitionError(self._topic.name)

@@ -23,7 +23,7 @@ from shipway.runtime import idle_fetch, log, trace
 from shipway.runtime.database import Database
 from shipway.runtime.failpoints import reached
 from shipway.runtime.faststream_edge import safe_headers, security, undecoded
-from shipway.runtime.handling import Admission, Handler, Handling, RawHandler
+from shipway.runtime.handling import Admission, Ended, Handler, Handling, RawHandler
 from shipway.runtime.relay import Relay
 from shipway.runtime.settings import KafkaSettings
 
@@ -49,7 +49,7 @@ class Consumer:
     ``handlers`` maps each type of event to its handler ``(transaction, payload, envelope)``; events of other
     types, and those of a newer release, are passed over. ``raw`` handles whole messages of topics that carry no
     events (the prediction log). ``admit`` is asked before an event is handled. Handlers do database work only; long
-    work is a row that a reconciler picks up.
+    work is a row that a reconciler picks up, which ``after_commit`` wakes where an event had an effect.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Consumer:
         after_commit: Callable[[], None] = lambda: None,
         on_bug: Callable[[BaseException], None],
     ) -> None:
-        idle_fetch.set_pause(settings.idle_fetch_pause_ms)
+        idle_fetch.use(settings)
         self._relay = relay
         self._handling = Handling(service, database, handlers, raw or {}, admit)
         self._after_commit = after_commit
@@ -151,13 +151,14 @@ class Consumer:
         about = {"messaging.system": "kafka", "messaging.destination.name": record.topic}
         with trace.within(traceparent, name, "consumer", **about):
             try:
-                await self._until_settled(record)
+                ended = await self._until_settled(record)
             except Exception as bug:  # noqa: BLE001  FastStream would log it and go on: it must stop the service
                 self._subscriber.running = False  # fetches no more, and waits for no one: the process is ending
                 self._on_bug(bug)
                 return  # not acknowledged
         reached("effect committed")
-        self._after_commit()
+        if ended.new:
+            self._after_commit()
         try:
             await message.ack()
             reached("offset committed")
@@ -165,11 +166,11 @@ class Consumer:
             # It comes again, and the inbox knows it.
             _log.warning("offset not committed", reason=str(err) or type(err).__name__)
 
-    async def _until_settled(self, record: ConsumerRecord) -> None:
+    async def _until_settled(self, record: ConsumerRecord) -> Ended:
         pause_s = 0.1
         while True:
             try:
-                told = await self._handling.settle(record)
+                ended = await self._handling.settle(record)
             except Transient as err:
                 self.problem = f"waiting to handle an event of {record.topic}: {err}"
                 _log.warning("waiting", reason=str(err), topic=record.topic, offset=record.offset)
@@ -177,6 +178,6 @@ class Consumer:
                 pause_s = min(2 * pause_s, 5.0)
             else:
                 self.problem = None
-                if told:
+                if ended.told:
                     self._relay.wake()
-                return
+                return ended

@@ -29,11 +29,14 @@ CRASHES_ALLOWED = 3
 
 
 @dataclass(frozen=True)
-class _Ended:
-    """How a message's transaction ended: whether it had an effect, and whether it wrote to the outbox."""
+class Ended:
+    """What came of a message: whether it had an effect, and whether there is something new in the outbox."""
 
     new: bool
     told: bool
+
+
+PASSED_OVER, _REFUSED = Ended(new=False, told=False), Ended(new=False, told=True)
 
 
 class Handling:
@@ -54,8 +57,8 @@ class Handling:
         self._admit = admit
         self._passed_over = PassedOver()
 
-    async def settle(self, record: ConsumerRecord) -> bool:
-        """Handles the message, passes it over, or refuses it. True: there is something new in the outbox.
+    async def settle(self, record: ConsumerRecord) -> Ended:
+        """Handles the message, passes it over, or refuses it.
 
         Raises:
             Transient: not now; it is to be tried again. Any other error is a bug.
@@ -66,12 +69,12 @@ class Handling:
             return await self._handle(record)
         except NewerType as newer:
             self._passed_over.note(record.topic, newer)
-            return False
+            return PASSED_OVER
         except Permanent as err:
             await self._refuse(record, dead_letter(self._service, record, err))
-            return True
+            return _REFUSED
 
-    async def _handle_raw(self, record: ConsumerRecord) -> bool:
+    async def _handle_raw(self, record: ConsumerRecord) -> Ended:
         headers = text_headers(record.headers)
         check_not_newer(headers.get("ce_type", ""))
         source, event_id = attribute(headers, "ce_source"), attribute(headers, "ce_id")
@@ -79,9 +82,9 @@ class Handling:
         async def effect(tx: Transaction) -> None:
             await self._raw[record.topic](tx, record)
 
-        return (await self._once(record, record.topic, source, event_id, effect)).told
+        return await self._once(record, record.topic, source, event_id, effect)
 
-    async def _handle(self, record: ConsumerRecord) -> bool:
+    async def _handle(self, record: ConsumerRecord) -> Ended:
         event = decode(record.value, record.headers, record.timestamp)
         if (proper := topic_of(event.payload).name) != record.topic:
             # Who may write to one topic must not thereby say what belongs on another.
@@ -89,7 +92,7 @@ class Handling:
         handler = self._handlers.get(event.payload.type)
         if handler is None:
             metrics.CONSUMED.labels(event.payload.type, "passed over").inc()
-            return False
+            return PASSED_OVER
         self._admit(record, event)
 
         async def effect(tx: Transaction) -> None:
@@ -98,7 +101,7 @@ class Handling:
         ended = await self._once(record, event.payload.type, event.source, event.id, effect)
         if ended.new:
             _log.info("event handled", type=event.payload.type, event_id=event.id)
-        return ended.told
+        return ended
 
     async def _once(
         self,
@@ -107,7 +110,7 @@ class Handling:
         source: str,
         event_id: str,
         effect: Callable[[Transaction], Awaitable[None]],
-    ) -> _Ended:
+    ) -> Ended:
         """Inbox and effect in one transaction. Nothing new where it was there already, or crashed too often."""
         try:
             async with self._database.begin() as tx:
@@ -124,10 +127,10 @@ class Handling:
                 why = "".join(traceback.format_exception(bug))[-2000:]
                 reason = Permanent(f"handling it crashed {CRASHES_ALLOWED} times: {why}")
                 await self._refuse(record, dead_letter(self._service, record, reason))
-                return _Ended(new=False, told=True)
+                return _REFUSED
             raise
         metrics.CONSUMED.labels(kind, "handled" if new else "repeated").inc()
-        return _Ended(new, told)
+        return Ended(new, told)
 
     async def _crashed_too_often(self, source: str, event_id: str) -> bool:
         async with self._database.begin() as tx:

@@ -16,7 +16,7 @@ from shipway.contract.envelope import Envelope, Headers, encode
 from shipway.contract.errors import InvalidField, Permanent, Transient
 from shipway.contract.events import Payload
 from shipway.contract.topics import TOPICS, Topic, topic_of
-from shipway.runtime import trace
+from shipway.runtime import doorbell, trace
 from shipway.runtime.settings import KafkaSettings
 from shipway.runtime.tls import tls_context
 from shipway.runtime.waiting import until_reachable
@@ -160,6 +160,8 @@ class Producer:
             raise Permanent(f"a message of {len(value or b'')} bytes is too large for {topic}") from err
         except (KafkaError, OSError, TimeoutError) as err:
             raise Transient(f"Kafka did not take a message for {topic}: {err or type(err).__name__}") from err
+        if self._settings.doorbell:
+            doorbell.ring(self._settings.doorbell, topic)
         return Position(sent.partition, sent.offset)
 
     async def publish(

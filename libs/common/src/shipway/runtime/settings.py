@@ -42,6 +42,10 @@ class KafkaSettings(_Section):
         le=1000,
         description="pause after an empty fetch, for a broker that does not long-poll",
     )
+    doorbell: str = Field(
+        default="",
+        description="a folder by which those who publish on this machine wake those who read, for such a broker",
+    )
     group_instance: str = Field(
         default="",
         description="a name that this process keeps over restarts, unique in its consumer group (static membership): "

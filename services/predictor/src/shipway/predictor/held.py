@@ -1,10 +1,14 @@
 """The versions of this instance: brings them in line with the desired state, step by step, and tells of each change."""
 
 import asyncio
+import contextvars
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
+from typing import TypeVar
 
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -16,9 +20,11 @@ from shipway.predictor.holding import Held, Key, Wanted, after_outage, idle, nex
 from shipway.predictor.loading import LoadedModel, library_versions, load
 from shipway.predictor.settings import LimitSettings
 from shipway.predictor.sources import Sources
+from shipway.predictor.threads import loading_threads
 from shipway.runtime import log, trace
 from shipway.runtime.waiting import happens
 
+T = TypeVar("T")
 _log = log.get(__name__)
 LOADS = Counter("shipway_predictor_loads_total", "Loads of versions, by how they ended.", ["outcome"])
 LOAD_S = Histogram("shipway_predictor_load_seconds", "Seconds from the wish to a version that is ready.")
@@ -56,6 +62,7 @@ class Versions:
     _loads: set[asyncio.Task[None]] = field(default_factory=set)
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
     _idle: bool = False
+    _threads: Executor = field(default_factory=loading_threads)
     bug: Callable[[BaseException], None] = lambda _bug: None
     traced: Callable[[str], str | None] = lambda _model: None
 
@@ -74,6 +81,7 @@ class Versions:
             for task in self._loads:
                 task.cancel()
             await asyncio.gather(*self._loads, return_exceptions=True)
+            self._threads.shutdown(wait=False, cancel_futures=True)
 
     def problems(self) -> list[str]:
         """Why the instance can't do its work."""
@@ -164,7 +172,7 @@ class Versions:
     async def _load_now(self, wish: Wanted) -> None:
         begun = time.monotonic()
         try:
-            loaded = await asyncio.to_thread(load, self.sources.of(wish.digest), wish.digest, self.trials)
+            loaded = await self._aside(partial(load, self.sources.of(wish.digest), wish.digest, self.trials))
         except Transient as err:
             self._held[wish.key] = after_outage(self._held[wish.key], str(err), time.monotonic())
             LOADS.labels("outage").inc()
@@ -180,10 +188,15 @@ class Versions:
             self.serving[wish.key] = Serving(wish.model, loaded, version)
             self._held[wish.key] = Held(wish.digest, "ready")
             if before is not None:
-                await asyncio.to_thread(before.loaded.scorer.close)
+                await self._aside(before.loaded.scorer.close)
             LOADS.labels("ready").inc()
             LOAD_S.observe(time.monotonic() - begun)
             _log.info("version ready", model=wish.model, version=wish.version, seconds=time.monotonic() - begun)
+
+    async def _aside(self, call: Callable[[], T]) -> T:
+        """What a call gives, in a thread that gives way to those that answer."""
+        with_context = partial(contextvars.copy_context().run, call)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, with_context)
 
     def _loaded(self, task: asyncio.Task[None]) -> None:
         self._loads.discard(task)
@@ -197,6 +210,6 @@ class Versions:
         serving = self.serving.pop(key, None)
         if serving is not None:
             _log.info("version unloaded", model=key[0], version=key[1])
-            closing = asyncio.create_task(asyncio.to_thread(serving.loaded.scorer.close))
+            closing = asyncio.create_task(self._aside(serving.loaded.scorer.close))
             self._loads.add(closing)
             closing.add_done_callback(self._loaded)

@@ -1,6 +1,9 @@
 """The threads in which rows are scored that would keep the event loop: all versions share them, none takes them all."""
 
 import asyncio
+import os
+import sys
+import threading
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +18,21 @@ from shipway.predictor.holding import Key
 
 T = TypeVar("T")
 THREADS = 3
+LOADING_THREADS = 64
+"""More than versions that are loaded at once, as one that waits to be unloaded has a thread meanwhile."""
+# Of 19. Loading holds the interpreter only for moments, so that nobody waits for long for a thread that waits.
+_NICENESS = 5
+
+
+def loading_threads() -> ThreadPoolExecutor:
+    """Threads for loading and unloading, which give way to those that answer on the same cores (on Linux)."""
+    return ThreadPoolExecutor(LOADING_THREADS, thread_name_prefix="loading", initializer=_give_way)
+
+
+def _give_way() -> None:
+    if sys.platform == "linux":  # where a thread may have a niceness of its own
+        thread = threading.get_native_id()
+        os.setpriority(os.PRIO_PROCESS, thread, min(19, os.getpriority(os.PRIO_PROCESS, thread) + _NICENESS))
 
 
 class ScoringThreads:
