@@ -25,6 +25,7 @@ CONNECTIONS = 32
 TREES = (10, 100, 500)
 ROWS = (1, 10, 100, 1000)
 MODELS = (1, 10, 100)
+RESTING_SHARE = 0.2  # of a core
 RELEASES = 20
 
 
@@ -123,6 +124,7 @@ class Growth:
     async def _releases(self, approval: ModelApproved) -> list[str]:
         """One version after another takes over; what that costs each process, without any prediction."""
         names = [spec.name for spec in self.supervisor.plan.processes if spec.name != "predictor-2"]
+        await _at_rest(self.supervisor.pid("monitor"))
         before = {name: _cpu_s(self.supervisor.pid(name)) for name in names}
         begun = asyncio.get_running_loop().time()
         for number in range(2, 2 + RELEASES):
@@ -191,6 +193,20 @@ def _figures(first: str, found: dict[str, list[Figure]]) -> list[str]:
         )
         assert not sum(f.errors for f in figures), f"{first} {name}: requests failed"
     return [*lines, ""]
+
+
+async def _at_rest(reader: int | None) -> None:
+    """Waits until the log's reader has read what the load before has left.
+
+    Raises:
+        TimeoutError: it has not within ten minutes.
+    """
+    async with asyncio.timeout(600):
+        used_s = RESTING_SHARE
+        while used_s >= RESTING_SHARE:
+            before = _cpu_s(reader)
+            await asyncio.sleep(1)
+            used_s = _cpu_s(reader) - before
 
 
 def _cpu_s(pid: int | None) -> float:
