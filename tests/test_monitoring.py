@@ -5,6 +5,7 @@ import random
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import asyncpg
 import httpx
 import pytest
 from world import World, eventually
@@ -61,6 +62,21 @@ async def order_of(world: World, model: str) -> list[str]:
     return [feature["name"] for feature in served["signature"]["features"]]
 
 
+async def counts_by_reference(world: World, model: str) -> None:
+    """Waits until the monitor knows the reference of a version: what it reads before the approval counts without its
+    features, and the topic of events and the prediction log have no order between them.
+    """
+    database = await asyncpg.connect(world.supervisor.state().database_url)
+    try:
+
+        async def known() -> bool:
+            return bool(await database.fetchval("select count(*) from monitor.reference_bins where model = $1", model))
+
+        await eventually(known, "the reference is known")
+    finally:
+        await database.close()
+
+
 def days_of(order: list[str]) -> Days:
     """Three days up to yesterday; from the second on the unit of size is another."""
     rng = random.Random(3)
@@ -80,6 +96,7 @@ async def test_a_feature_whose_unit_changed_is_found_and_the_others_are_not(ship
     levels = {"latency_p99": "1ms", "on_budget_spent": "hold"}
     await shipway_world.declare(model, monitoring={"lateness": "1s"}, service_levels=levels)
     assert (await shipway_world.train(model)).succeeded
+    await counts_by_reference(shipway_world, model)
     await logged(shipway_world, model, days_of(await order_of(shipway_world, model)))
 
     async def alarm() -> dict[str, Any] | None:
@@ -124,6 +141,7 @@ async def drift_ends_in_a_champion(world: World, model: str, kind: str) -> None:
     assert (await world.train(model)).succeeded
     order = await order_of(world, model)
     days, size, age = days_of(order), order.index("size"), order.index("age")
+    await counts_by_reference(world, model)
     await logged(world, model, days)
     numbered = [(day, n, row) for day, rows in days.items() for n, row in enumerate(rows)]
     relevant = [(name_of(model, day, n), row[size] + 6 * row[age] > 12) for day, n, row in numbered]
