@@ -83,8 +83,8 @@ class Trials:
 
         def work(origin: Origin, folder: Path) -> Scored:
             origin.run(folder, outputs, self._timeout_s, self._memory_mb, timed=timed)
-            scores = read_scores(folder / "scores.npy", (len(rows), outputs))
-            return Scored(scores, read_scores(folder / "seconds.npy", (timed,)) if timed else np.empty(0))
+            scores = read_scores(folder / "scores.f64", (len(rows), outputs))
+            return Scored(scores, read_scores(folder / "seconds.f64", (timed,)) if timed else np.empty(0))
 
         return self._with_origin(work, model_text, rows)
 
@@ -167,4 +167,4 @@ def score_in_child(
 
 
 def _hold(folder: Path, golden_scores: Matrix) -> None:
-    compare(read_scores(folder / "scores.npy", golden_scores.shape), golden_scores)
+    compare(read_scores(folder / "scores.f64", golden_scores.shape), golden_scores)
