@@ -24,6 +24,7 @@ from shipway.embedded.state import (
     remove_state,
     write_state,
 )
+from shipway.embedded.trimming import trim
 from shipway.runtime import log
 
 __all__ = ["NotReady", "Progress", "Restart", "State", "Supervisor", "read_state"]
@@ -53,6 +54,7 @@ class Supervisor:
         self._news = asyncio.Event()
         self._held = ExitStack()
         self._running = False
+        self._trimming: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -83,6 +85,8 @@ class Supervisor:
         self._running = True
         for child in self._children.values():
             child.start(self._needs_of(child))
+        if any(spec.kind == "broker" for spec in self.plan.processes):
+            self._trimming = asyncio.create_task(trim(self.plan.kafka_settings), name="trimming")
         self._write()
 
     async def wait_ready(self, names: Iterable[str] | None = None, timeout_s: float = 120.0) -> None:
@@ -141,6 +145,9 @@ class Supervisor:
         """Ends everything, each after all that come after it, then removes the state and frees the data folder."""
         if not self._running:
             return
+        if self._trimming is not None:
+            self._trimming.cancel()
+            await asyncio.wait({self._trimming})
         left = dict(self._children)
         while left:
             needed = {name for child in left.values() for name in child.spec.after}
