@@ -20,7 +20,7 @@ from shipway.contract.errors import Permanent, Transient
 from shipway.runtime import consumer, idle_fetch, metrics
 from shipway.runtime.consumer import Consumer
 from shipway.runtime.database import Database, is_transient
-from shipway.runtime.delivery import Outgoing, emit, metadata, outbox, put
+from shipway.runtime.delivery import Outgoing, emit, metadata, outbox, outbox_written, put
 from shipway.runtime.handling import Handler
 from shipway.runtime.kafka import Producer, client_arguments, connected_producer
 from shipway.runtime.provision import provision
@@ -325,6 +325,49 @@ async def test_a_broker_that_takes_nothing_keeps_no_connection_from_others(
     await publishing
     await producer.stop()
     await few.close()
+
+
+async def test_one_relay_at_a_time_publishes_and_the_order_is_kept(kafka: Any, database: Database) -> None:
+    producer = Producer(kafka.settings, "test")
+    await producer.start()
+    relays = [Relay(database, producer, kafka.settings) for _ in range(2)]
+
+    async def tell(number: int) -> None:
+        async with database.begin() as tx:
+            await emit(tx, "test", progressed(number))
+
+    async def taken() -> bool:
+        async with database.begin() as tx:
+            return bool((await tx.execute(sa.text("select 1 from pg_locks where locktype = 'advisory'"))).all())
+
+    async def places() -> list[int | None]:
+        async with database.begin() as tx:
+            return list((await tx.execute(sa.select(outbox.c.broker_offset).order_by(outbox.c.seq))).scalars())
+
+    await tell(1)
+    kafka.pause()
+    first = asyncio.create_task(relays[0].drain())
+    await until(taken)
+    await tell(2)
+    await relays[1].drain()
+    assert await places() == [None, None], "the other one has them in hand, and what comes after"
+    kafka.resume()
+    await first
+    await asyncio.gather(*(relay.drain() for relay in relays))
+    before, after = await places()
+    assert before is not None and after == before + 1
+    await producer.stop()
+
+
+async def test_an_event_marks_its_own_transaction_as_one_with_work_for_the_relay(database: Database) -> None:
+    one = Database(database._settings.model_copy(update={"pool_size": 1}), "evaluator")
+    async with one.begin() as tx:
+        assert not outbox_written(tx)
+        await emit(tx, "test", progressed(1))
+        assert outbox_written(tx)
+    async with one.begin() as tx:  # on the same connection
+        assert not outbox_written(tx)
+    await one.close()
 
 
 async def test_what_a_broker_forgot_is_published_again(service: Service, kafka: Any) -> None:

@@ -5,6 +5,7 @@ that tell of it. Consumer offsets are committed after that.
 """
 
 import uuid
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -56,6 +57,12 @@ outbox = sa.Table(
     sa.Index("outbox_placed", "topic", "partition", "broker_offset"),
 )
 
+# Made once, as SQLAlchemy knows again what it has compiled by the statement's parts, which it takes long to go through.
+_INTO_INBOX = (
+    insert(inbox).values(source=sa.bindparam("source"), event_id=sa.bindparam("event_id")).on_conflict_do_nothing()
+)
+_INTO_OUTBOX = sa.insert(outbox).inline()
+
 
 def create_tables_v1() -> None:
     """For a service's first migration: the delivery tables as they were first."""
@@ -78,8 +85,7 @@ def drop_tables_v1() -> None:
 
 async def first_time(tx: Transaction, source: str, event_id: str) -> bool:
     """Records the event in the inbox; False where it is there already, so that its effect has happened."""
-    statement = insert(inbox).values(source=source, event_id=event_id).on_conflict_do_nothing()
-    return (await tx.execute(statement)).rowcount == 1
+    return (await tx.execute(_INTO_INBOX, {"source": source, "event_id": event_id})).rowcount == 1
 
 
 async def count_crash(tx: Transaction, source: str, event_id: str) -> int:
@@ -136,14 +142,12 @@ async def put(tx: Transaction, messages: Sequence[Outgoing]) -> None:
         }
         for event in messages
     ]
-    await tx.execute(sa.insert(outbox), rows)
-    tx.info[_WRITTEN] = True
+    await tx.execute(_INTO_OUTBOX, rows)
+    tx.info[_WRITTEN] = weakref.ref(tx)
     reached("outbox written")
 
 
 def outbox_written(tx: Transaction) -> bool:
-    """Whether ``tx`` has put anything into the outbox, so that a relay has work; asked once, before the end of ``tx``.
-
-    The mark is the pooled connection's, so it may be that of an earlier transaction: then a relay looks in vain.
-    """
-    return bool(tx.info.pop(_WRITTEN, False))
+    """Whether ``tx`` has put anything into the outbox, so that a relay has work; asked before the end of ``tx``."""
+    written_by = tx.info.get(_WRITTEN)  # the pooled connection's, so it may be of an earlier transaction
+    return written_by is not None and written_by() is tx

@@ -21,7 +21,7 @@ from sqlalchemy.dialects.postgresql import distinct_on
 
 from shipway.contract.errors import Permanent, Transient
 from shipway.runtime import log, metrics
-from shipway.runtime.database import Database, Transaction
+from shipway.runtime.database import Database
 from shipway.runtime.delivery import inbox, outbox
 from shipway.runtime.failpoints import reached
 from shipway.runtime.kafka import Producer, client_arguments, stop_bounded
@@ -38,6 +38,16 @@ _PLACED = (
     .values(published_at=sa.func.now(), partition=sa.bindparam("at_partition"), broker_offset=sa.bindparam("at_offset"))
 )
 _RELAY_LOCK = 0x5245_4C59  # "RELY": one relay a schema at a time, so that a key's events keep their order
+# The schema's relay lock is taken first, until the end of the transaction; where another process has it, no row comes.
+# A row that it published meanwhile does not come either: what is locked is looked at anew.
+_ALONE = sa.select(sa.func.pg_try_advisory_xact_lock(_RELAY_LOCK, sa.func.hashtext(sa.func.current_schema())))
+_WAITING = (
+    sa.select(outbox.c.seq, outbox.c.topic, outbox.c.key, outbox.c.value, outbox.c.headers)
+    .where(outbox.c.published_at.is_(None), _ALONE.scalar_subquery())
+    .order_by(outbox.c.seq)
+    .limit(BATCH)
+    .with_for_update(of=outbox, skip_locked=True)
+)
 
 
 class Relay:
@@ -94,11 +104,8 @@ class Relay:
     async def _publish_batch(self) -> int:
         placed: list[dict[str, int]] = []
         async with self._database.hold() as tx:
-            if not await _alone(tx):
-                return 0
-            statement = sa.select(outbox).where(outbox.c.published_at.is_(None)).order_by(outbox.c.seq).limit(BATCH)
             by_topic: defaultdict[str, list[Any]] = defaultdict(list)
-            for row in (await tx.execute(statement.with_for_update(skip_locked=True))).all():
+            for row in (await tx.execute(_WAITING)).all():
                 by_topic[row.topic].append(row)
             ends = await asyncio.gather(
                 *(self._publish(of, placed) for of in by_topic.values()), return_exceptions=True
@@ -218,9 +225,3 @@ def _id_in(headers: bytes) -> bytes | None:
 
 def _headers(packed: bytes) -> list[tuple[str, bytes]]:
     return msgspec.msgpack.decode(packed, type=list[tuple[str, bytes]])
-
-
-async def _alone(tx: Transaction) -> bool:
-    """Takes the schema's relay lock until the end of the transaction; False where another process has it."""
-    statement = sa.text("select pg_try_advisory_xact_lock(:key, hashtext(current_schema()))")
-    return bool((await tx.execute(statement, {"key": _RELAY_LOCK})).scalar())
