@@ -253,8 +253,11 @@ async def test_a_torn_batch_is_counted_as_dropped(root: Path) -> None:
     torn, _whole = sorted(root.glob("*/*.batch"))
     torn.write_bytes(torn.read_bytes()[:-1])
     broker.mood = "send"
-    await a_sink(broker, Spool(root, **MEMORY)).close()
+    successor = a_sink(broker, Spool(root, **MEMORY))
+    await successor.close()
     assert (count(INHERITED, "torn"), count(LOGGED, "torn"), count(DROPPED, "torn")) == (6, 3, 3)
+    assert sink.totals == {"answered": 6, "inherited": 0, "logged": 0, "dropped": 0}
+    assert successor.totals == {"answered": 0, "inherited": 6, "logged": 3, "dropped": 3}
 
 
 async def test_two_processes_of_one_folder_leave_each_other_alone(root: Path) -> None:

@@ -22,12 +22,3 @@ SPOOLED = Gauge(
     "Batches of records that wait for Kafka, on disk and in memory.",
     multiprocess_mode="livesum",
 )
-
-
-def totals() -> dict[str, int]:
-    """What this process has answered, inherited, logged and dropped, over all models."""
-    counted = {"answered": ANSWERED, "inherited": INHERITED, "logged": LOGGED, "dropped": DROPPED}
-    return {
-        name: int(sum(s.value for family in counter.collect() for s in family.samples if s.name.endswith("_total")))
-        for name, counter in counted.items()
-    }

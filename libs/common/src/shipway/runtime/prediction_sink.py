@@ -33,6 +33,7 @@ EVERY_S = 0.25
 MEMORY_RECORDS = 200_000
 # What a batch holds, in numbers of 8 bytes: a message stays below the megabyte that its topic takes.
 BATCH_NUMBERS = 100_000
+_ACCOUNT = {"answered": ANSWERED, "inherited": INHERITED, "logged": LOGGED, "dropped": DROPPED}
 _IDS, _CLIENT_ID = 9, 25
 """Of a row: prediction id and trace with what is told of every row, and a client's name for it, in such numbers."""
 
@@ -69,10 +70,12 @@ class PredictionSink:
         self._counters: dict[Version, Counter] = {}
         self._full, self._spooled = asyncio.Event(), asyncio.Event()
         self._writing, self._delivering = asyncio.Lock(), asyncio.Lock()
+        self.totals = dict.fromkeys(_ACCOUNT, 0)
+        """What this process answered, inherited, logged and dropped, of all models."""
         for version, count in spool.inherited.items():
-            INHERITED.labels(*version).inc(count)
+            self._told("inherited", version, count)
         for version, count in spool.lost.items():
-            DROPPED.labels(*version).inc(count)
+            self._told("dropped", version, count)
         WAITING.set_function(self._answers_waiting)
         SPOOLED.set_function(lambda: spool.bytes)
 
@@ -88,6 +91,7 @@ class PredictionSink:
         answered = _answered(part)
         if answered is not None:
             self._answered_by(answered[0]).inc(answered[1])
+            self.totals["answered"] += answered[1]
             if self._spool.home is not None:
                 self._spool.home.ledger.answered(*answered)
         if self._off:
@@ -129,7 +133,7 @@ class PredictionSink:
         except TimeoutError:
             _log.warning("prediction records not sent at the stop", batches=len(self._spool))
         for place in self._spool.in_memory():
-            self._count(DROPPED, "dropped", place)
+            self._settled("dropped", place)
         self._drop(self._waiting)
         self._waiting.clear()
         self._rows = 0
@@ -173,7 +177,7 @@ class PredictionSink:
             self._spool.push(place)
             self._spooled.set()
             for old in self._spool.overflow(self._in_hand):
-                self._count(DROPPED, "dropped", old)
+                self._settled("dropped", old)
 
     def _next_parts(self) -> list[Part]:
         """What goes into the next batch, whole parts; one that is too large by itself is divided first."""
@@ -204,26 +208,30 @@ class PredictionSink:
             place = self._in_hand = self._spool.oldest()
             if place is None:
                 return
-            counter, kept = LOGGED, "logged"
+            kept = "logged"
             try:
                 await self._send((await asyncio.to_thread(place.read)).message)
             except Permanent as err:
                 _log.error("prediction batch refused", reason=str(err), records=place.answered.total() + place.others)
-                counter, kept = DROPPED, "dropped"
+                kept = "dropped"
             finally:
                 self._in_hand = None
             self._spool.pop(place)
-            self._count(counter, kept, place)
+            self._settled(kept, place)
 
-    def _count(self, counter: Counter, kept: str, place: Place) -> None:
+    def _told(self, what: str, version: Version, count: int) -> None:
+        _ACCOUNT[what].labels(*version).inc(count)
+        self.totals[what] += count
+
+    def _settled(self, kept: str, place: Place) -> None:
         place.settle()
         for version, count in place.answered.items():
-            counter.labels(*version).inc(count)
+            self._told(kept, version, count)
         REFUSALS.labels(kept).inc(place.others)
 
     def _drop(self, parts: Iterable[Part]) -> None:
         for version, count in _by_version(parts).items():
-            DROPPED.labels(*version).inc(count)
+            self._told("dropped", version, count)
             if self._spool.home is not None:
                 self._spool.home.ledger.settled(version, count)
         REFUSALS.labels("dropped").inc(_others(parts))

@@ -21,7 +21,6 @@ from shipway.runtime import log
 from shipway.runtime.announcing import Announcer
 from shipway.runtime.kafka import Producer, connected_producer
 from shipway.runtime.lifecycle import Body, Life
-from shipway.runtime.prediction_metrics import totals
 from shipway.runtime.prediction_sink import PredictionSink, open_spool
 from shipway.runtime.starting import provisioned, reachable_store
 from shipway.runtime.tableview import TableView
@@ -71,7 +70,7 @@ async def _serve(life: Life, settings: PredictorSettings, producer: Producer, so
         PRESENCE,
         settings.name,
         lambda: msgspec.structs.replace(
-            versions.presence(settings.name, settings.url, started_at), rows=address, **totals()
+            versions.presence(settings.name, settings.url, started_at), rows=address, **sink.totals
         ),
         settings.heartbeat_s,
     )

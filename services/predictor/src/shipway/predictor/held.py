@@ -146,7 +146,7 @@ class Versions:
             self._unload(key)
         for key, serving in self.serving.items():  # role and log rules may change without a load
             serving.version = self._version(key) or serving.version
-        if steps.load or steps.unload:
+        if steps.unload:  # that a load has begun the next heartbeat says: nearly all are over before
             self.changed()
 
     def _tell(self, nothing: bool) -> None:
