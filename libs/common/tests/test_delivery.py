@@ -81,7 +81,8 @@ class Service:
         """The dead letters in the outbox."""
         import msgspec
 
-        statement = sa.select(outbox.c.value).where(outbox.c.topic == topics.DEAD_LETTERS["evaluator"].name)
+        of_letters = outbox.c.topic == topics.DEAD_LETTERS["evaluator"].name
+        statement = sa.select(outbox.c.value).where(of_letters).order_by(outbox.c.seq)
         async with self.database.begin() as tx:
             return [msgspec.json.decode(v, type=e.DeadLettered) for v in (await tx.execute(statement)).scalars()]
 
@@ -168,7 +169,7 @@ async def test_what_a_newer_release_says_is_passed_over_and_counted(service: Ser
     async def handle(tx: Any, payload: e.TrainingProgressed, _event: Any) -> None:
         seen.append(payload.request_id)
 
-    async def take(tx: Any, record: Any) -> None:
+    async def take(tx: Any, _records: Any) -> None:
         seen.append("batch")
 
     topic = topics.TRAINING_EVENTS.name
@@ -190,8 +191,8 @@ async def test_what_a_newer_release_says_is_passed_over_and_counted(service: Ser
 async def test_ids_that_no_inbox_can_hold_stop_nobody(service: Service) -> None:
     seen: list[bytes] = []
 
-    async def take(_tx: Any, record: Any) -> None:
-        seen.append(record.value)
+    async def take(_tx: Any, records: Any) -> None:
+        seen.extend(record.value for record in records)
 
     async def unheard(_tx: Any, _payload: Any, _event: Any) -> None:
         pytest.fail("what is taken raw is not decoded")
@@ -203,6 +204,75 @@ async def test_ids_that_no_inbox_can_hold_stop_nobody(service: Service) -> None:
         await until(lambda: seen == [b"good"])
     assert not service.bugs
     assert len(await service.letters()) == 3
+
+
+def raw(event_id: str, value: bytes) -> tuple[str, bytes, bytes, list[tuple[str, bytes]]]:
+    """A message that is taken as it is."""
+    return topics.RELEASE_EVENTS.name, b"m", value, [("ce_id", event_id.encode()), ("ce_source", b"s")]
+
+
+async def unheard(_tx: Any, payload: e.TrainingProgressed, _event: Any) -> None:
+    """A handler of events that do nothing."""
+
+
+async def test_raw_messages_that_wait_are_handled_together_each_once(service: Service) -> None:
+    steps: list[list[bytes]] = []
+
+    async def take(_tx: Any, records: Any) -> None:
+        steps.append([record.value for record in records])
+
+    for number in (1, 2, 2, 3):
+        await service.producer.send(*raw(f"id-{number}", b"%d" % number))
+    async with service.consuming(unheard, raw={topics.RELEASE_EVENTS.name: take}) as consumer:
+
+        async def committed(number: int) -> bool:
+            found = await consumer.progress(topics.RELEASE_EVENTS)
+            return sum(p.committed for p in found.values()) == number
+
+        await until(lambda: committed(4))
+        for number in (3, 4):
+            await service.producer.send(*raw(f"id-{number}", b"%d" % number))
+        await until(lambda: committed(6))
+    assert steps == [[b"1", b"2", b"3"], [b"4"]]
+
+
+async def test_an_event_is_not_held_up_by_what_is_gathered_nor_commits_it(service: Service) -> None:
+    seen: list[str] = []
+
+    async def handle(_tx: Any, payload: e.TrainingProgressed, _event: Any) -> None:
+        seen.append(payload.request_id)
+
+    async def take(_tx: Any, records: Any) -> None:
+        seen.extend(record.value.decode() for record in records)
+
+    await service.producer.send(*raw("id-1", b"of the log"))
+    async with service.consuming(handle, raw={topics.RELEASE_EVENTS.name: take}) as consumer:
+
+        async def gathered() -> bool:
+            return len(consumer._gathered) == 1
+
+        await until(gathered)
+        await service.producer.publish("test", progressed(1))
+        await until(lambda: "1" in seen)
+        assert seen == ["1"]
+    seen.clear()
+    async with service.consuming(handle, raw={topics.RELEASE_EVENTS.name: take}):
+        await until(lambda: seen == ["of the log"])
+
+
+async def test_of_messages_that_are_handled_together_the_bad_ones_are_refused(service: Service) -> None:
+    seen: list[bytes] = []
+
+    async def take(_tx: Any, records: Any) -> None:
+        if any(record.value == b"bad" for record in records):
+            raise Permanent("no batch")
+        seen.extend(record.value for record in records)
+
+    for number, value in enumerate((b"1", b"bad", b"2", b"bad")):
+        await service.producer.send(*raw(f"id-{number}", value))
+    async with service.consuming(unheard, raw={topics.RELEASE_EVENTS.name: take}):
+        await until(lambda: seen == [b"1", b"2"])
+    assert [letter.offset for letter in await service.letters()] == [1, 3]
 
 
 async def test_an_outage_is_waited_out_in_order(service: Service) -> None:

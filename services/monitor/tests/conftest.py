@@ -105,7 +105,7 @@ def log(database: Database) -> Callable[..., Awaitable[None]]:
         message = encode_batch(list(records), "tests", "i")
         async with database.begin() as tx:
             await handlers.on_predictions(
-                tx, SimpleNamespace(value=message.value), room=Room(1_000_000, every_s=0), known=KnownBins(0)
+                tx, [SimpleNamespace(value=message.value)], room=Room(1_000_000, every_s=0), known=KnownBins(0)
             )
 
     return handle

@@ -71,7 +71,7 @@ async def test_a_huge_or_mangled_batch_is_refused_and_a_good_one_taken(
             await log([record(**odd)])
     async with database.begin() as tx:
         with pytest.raises(Permanent):
-            await handlers.on_predictions(tx, SimpleNamespace(value=b"\xff" * 100), room=Room(1), known=KnownBins())
+            await handlers.on_predictions(tx, [SimpleNamespace(value=b"\xff" * 100)], room=Room(1), known=KnownBins())
     await log([record(at=datetime(1970, 1, 1, tzinfo=UTC)), record(model="m" * 256, latency_us=0)])
 
 

@@ -35,7 +35,7 @@ def log(database: Database, record: Record) -> Put:
     async def handle(known: KnownBins, version: int = 1) -> None:
         message = encode_batch([record(version=version, features=[0.5], scores=[0.6])], "tests", "i")
         async with database.begin() as tx:
-            await handlers.on_predictions(tx, SimpleNamespace(value=message.value), room=Room(10**6), known=known)
+            await handlers.on_predictions(tx, [SimpleNamespace(value=message.value)], room=Room(10**6), known=known)
 
     return handle
 

@@ -1,13 +1,17 @@
 """Consuming events: inbox and effect in one transaction, the offset after it, and the error's type decides.
 
+Messages of topics that carry no events are gathered for a moment, and handled together (see gathering).
+
 FastStream carries the messages; what could lose one is taken into our own hands: acknowledgement is manual,
 headers are made safe before FastStream decodes them (its issue 2458), and no exception reaches its loop,
 which would log it and move on.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
@@ -23,6 +27,7 @@ from shipway.runtime import idle_fetch, log, trace
 from shipway.runtime.database import Database
 from shipway.runtime.failpoints import reached
 from shipway.runtime.faststream_edge import safe_headers, security, undecoded
+from shipway.runtime.gathering import Gathered
 from shipway.runtime.handling import Admission, Ended, Handler, Handling, RawHandler
 from shipway.runtime.relay import Relay
 from shipway.runtime.settings import KafkaSettings
@@ -33,6 +38,8 @@ LOOK_WITHIN_S = 10.0
 FINISH_WITHIN_S = 6.0
 """What the event in hand has when the consumer stops; then it is cancelled, to come again."""
 STOP_WITHIN_S = 10.0
+GRACE_S = 0.25
+"""What is gathered is left so long to the next message, by which all partitions' offsets are committed."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +55,9 @@ class Consumer:
 
     ``handlers`` maps each type of event to its handler ``(transaction, payload, envelope)``; events of other
     types, and those of a newer release, are passed over. ``raw`` handles whole messages of topics that carry no
-    events (the prediction log). ``admit`` is asked before an event is handled. Handlers do database work only; long
-    work is a row that a reconciler picks up, which ``after_commit`` wakes where an event had an effect.
+    events (the prediction log), those of about a second together. ``admit`` is asked before an event is handled.
+    Handlers do database work only; long work is a row that a reconciler picks up, which ``after_commit`` wakes where
+    an event had an effect.
     """
 
     def __init__(
@@ -68,6 +76,10 @@ class Consumer:
         idle_fetch.use(settings)
         self._relay = relay
         self._handling = Handling(service, database, handlers, raw or {}, admit)
+        self._raw = frozenset(raw or ())
+        self._gathered = Gathered()
+        self._last: asyncio.Task[None] | None = None
+        self._one_at_a_time = asyncio.Lock()
         self._after_commit = after_commit
         self._on_bug = on_bug
         self.problem: str | None = "not started"
@@ -117,6 +129,8 @@ class Consumer:
         Whoever is given up half-way stays a member, and its partitions wait for it: so the event is given up first.
         """
         self.problem = "stopped"
+        if self._last is not None:
+            self._last.cancel()  # what it was to handle comes again
         try:
             await asyncio.wait_for(self.broker.stop(), STOP_WITHIN_S)
         except* (KafkaError, OSError, TimeoutError) as errors:  # FastStream gives a group
@@ -145,35 +159,81 @@ class Consumer:
     async def _on_message(self, message: KafkaMessage) -> None:
         record = message.raw_message
         assert isinstance(record, ConsumerRecord)
+        async with self._one_at_a_time:
+            if record.topic in self._raw:
+                self._gathered.add(record, time.monotonic())
+                if self._last is None:
+                    self._last = asyncio.create_task(self._handle_last())
+            elif not await self._ended_well(self._handle_event(record)):
+                return
+            if self._gathered.due(time.monotonic()) and not await self._ended_well(self._handle_gathered()):
+                return
+            if not self._gathered:
+                await self._commit(message.ack())  # it is of all messages that came, in every partition
+
+    async def _handle_event(self, record: ConsumerRecord) -> None:
         headers = text_headers(record.headers)
         traceparent = headers.get("traceparent")
         name = f"process {headers.get('ce_type', '')}" if traceparent else ""
         about = {"messaging.system": "kafka", "messaging.destination.name": record.topic}
         with trace.within(traceparent, name, "consumer", **about):
-            try:
-                ended = await self._until_settled(record)
-            except Exception as bug:  # noqa: BLE001  FastStream would log it and go on: it must stop the service
-                self._subscriber.running = False  # fetches no more, and waits for no one: the process is ending
-                self._on_bug(bug)
-                return  # not acknowledged
+            ended = await self._until_settled(record.topic, lambda: self._handling.settle(record))
         reached("effect committed")
         if ended.new:
             self._after_commit()
+
+    async def _handle_gathered(self) -> None:
+        for topic, records in self._gathered.by_topic().items():
+            settle = partial(self._handling.settle_together, topic, records)
+            with trace.within(None):
+                ended = await self._until_settled(topic, settle)
+            reached("effect committed")
+            if ended.new:
+                self._after_commit()
+        self._gathered.clear()
+
+    async def _handle_last(self) -> None:
+        """Handles what is gathered where no message comes that would have it handled."""
         try:
-            await message.ack()
+            while self._gathered:
+                await asyncio.sleep(self._gathered.due_in(time.monotonic()) + GRACE_S)
+                async with self._one_at_a_time:
+                    if self._gathered.due(time.monotonic()):
+                        ends = self._gathered.ends()
+                        if not await self._ended_well(self._handle_gathered()):
+                            return
+                        assert self._subscriber.consumer is not None
+                        # Of these alone: another message may be on its way into our hands.
+                        await self._commit(self._subscriber.consumer.commit(ends))
+        finally:
+            self._last = None
+
+    async def _ended_well(self, handling: Awaitable[None]) -> bool:
+        """False where it ended with a bug, which ends the service: nothing is acknowledged."""
+        try:
+            await handling
+        except Exception as bug:  # noqa: BLE001  FastStream would log it and go on: it must stop the service
+            self._subscriber.running = False  # fetches no more, and waits for no one: the process is ending
+            self._on_bug(bug)
+            return False
+        return True
+
+    async def _commit(self, committing: Awaitable[None]) -> None:
+        try:
+            await committing
             reached("offset committed")
         except KafkaError as err:
             # It comes again, and the inbox knows it.
             _log.warning("offset not committed", reason=str(err) or type(err).__name__)
 
-    async def _until_settled(self, record: ConsumerRecord) -> Ended:
+    async def _until_settled(self, topic: str, settle: Callable[[], Awaitable[Ended]]) -> Ended:
         pause_s = 0.1
         while True:
             try:
-                ended = await self._handling.settle(record)
+                ended = await settle()
             except Transient as err:
-                self.problem = f"waiting to handle an event of {record.topic}: {err}"
-                _log.warning("waiting", reason=str(err), topic=record.topic, offset=record.offset)
+                self.problem = f"waiting to handle a message of {topic}: {err}"
+                _log.warning("waiting", reason=str(err), topic=topic)
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, 5.0)
             else:

@@ -6,13 +6,14 @@ that tell of it. Consumer offsets are committed after that.
 
 import uuid
 import weakref
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Executable
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from shipway.contract.envelope import Envelope, WireMessage, encode
 from shipway.contract.events import Payload
@@ -86,6 +87,23 @@ def drop_tables_v1() -> None:
 async def first_time(tx: Transaction, source: str, event_id: str) -> bool:
     """Records the event in the inbox; False where it is there already, so that its effect has happened."""
     return (await tx.execute(_INTO_INBOX, {"source": source, "event_id": event_id})).rowcount == 1
+
+
+async def first_times(tx: Transaction, events: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Records events, by source and id, in the inbox; gives those that were not there."""
+    ordered = sorted(set(events))  # in one order for all, so that no two processes wait for each other
+    named = {"sources": [source for source, _ in ordered], "event_ids": [event_id for _, event_id in ordered]}
+    return {(row.source, row.event_id) for row in (await tx.execute(_ALL_INTO_INBOX, named)).all()}
+
+
+def _all_into_inbox() -> Executable:
+    """Of two arrays, so that it is one statement for however many there are."""
+    columns = [sa.func.unnest(sa.bindparam(name, type_=ARRAY(sa.Text))) for name in ("sources", "event_ids")]
+    statement = insert(inbox).from_select(["source", "event_id"], sa.select(*columns))
+    return statement.on_conflict_do_nothing().returning(inbox.c.source, inbox.c.event_id)
+
+
+_ALL_INTO_INBOX = _all_into_inbox()
 
 
 async def count_crash(tx: Transaction, source: str, event_id: str) -> int:

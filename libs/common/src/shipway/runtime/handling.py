@@ -2,7 +2,7 @@
 
 import asyncio
 import traceback
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,13 +16,13 @@ from shipway.contract.versions import NewerType, check_not_newer
 from shipway.runtime import log, metrics
 from shipway.runtime.database import Database, Transaction
 from shipway.runtime.deadletters import dead_letter
-from shipway.runtime.delivery import count_crash, emit, first_time, outbox_written
+from shipway.runtime.delivery import count_crash, emit, first_time, first_times, outbox_written
 from shipway.runtime.failpoints import reached
 from shipway.runtime.newer import PassedOver
 
 _log = log.get(__name__)
 Handler = Callable[[Transaction, Any, Envelope], Awaitable[None]]
-RawHandler = Callable[[Transaction, ConsumerRecord], Awaitable[None]]
+RawHandler = Callable[[Transaction, Sequence[ConsumerRecord]], Awaitable[None]]
 # Raises Permanent for an event that is not to be handled, whatever it says.
 Admission = Callable[[ConsumerRecord, Envelope], None]
 CRASHES_ALLOWED = 3
@@ -74,13 +74,44 @@ class Handling:
             await self._refuse(record, dead_letter(self._service, record, err))
             return _REFUSED
 
+    async def settle_together(self, topic: str, records: Sequence[ConsumerRecord]) -> Ended:
+        """Handles messages of a topic of ``raw`` in one transaction; where one of them is at fault, each by itself.
+
+        Raises:
+            Transient: as of settle.
+        """
+        if len(records) > 1:
+            try:
+                return await self._handle_together(topic, records)
+            except Transient:
+                raise
+            except Exception as err:  # noqa: BLE001  by itself it is passed over, refused, or counted as a crash
+                _log.warning(
+                    "messages are handled one by one", topic=topic, reason=f"{type(err).__name__}: {err}"[:300]
+                )
+        ended = [await self.settle(record) for record in records]
+        return Ended(any(one.new for one in ended), any(one.told for one in ended))
+
+    async def _handle_together(self, topic: str, records: Sequence[ConsumerRecord]) -> Ended:
+        by_event: dict[tuple[str, str], ConsumerRecord] = {}
+        for record in records:
+            by_event.setdefault(_identity(record), record)
+        async with self._database.begin() as tx:
+            new = await first_times(tx, by_event)
+            if new:
+                reached("inbox recorded")
+                await self._raw[topic](tx, [record for event, record in by_event.items() if event in new])
+                reached("effect done")
+            told = outbox_written(tx)
+        metrics.CONSUMED.labels(topic, "handled").inc(len(new))
+        metrics.CONSUMED.labels(topic, "repeated").inc(len(records) - len(new))
+        return Ended(bool(new), told)
+
     async def _handle_raw(self, record: ConsumerRecord) -> Ended:
-        headers = text_headers(record.headers)
-        check_not_newer(headers.get("ce_type", ""))
-        source, event_id = attribute(headers, "ce_source"), attribute(headers, "ce_id")
+        source, event_id = _identity(record)
 
         async def effect(tx: Transaction) -> None:
-            await self._raw[record.topic](tx, record)
+            await self._raw[record.topic](tx, [record])
 
         return await self._once(record, record.topic, source, event_id, effect)
 
@@ -145,3 +176,14 @@ class Handling:
         reached("refusal committed")
         _log.warning("event refused", topic=record.topic, offset=record.offset, reason=letter.reason)
         metrics.DEAD_LETTERED.labels(record.topic).inc()
+
+
+def _identity(record: ConsumerRecord) -> tuple[str, str]:
+    """Source and id of the event that a message is by its headers.
+
+    Raises:
+        Permanent: it has none, or is of a newer release.
+    """
+    headers = text_headers(record.headers)
+    check_not_newer(headers.get("ce_type", ""))
+    return attribute(headers, "ce_source"), attribute(headers, "ce_id")

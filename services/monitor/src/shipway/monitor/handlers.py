@@ -94,13 +94,21 @@ async def _take(tx: Transaction, model: str, came: Sequence[e.FeedbackReceived |
 
 
 async def on_predictions(
-    tx: Transaction, record: ConsumerRecord, *, room: staging.Room, known: KnownBins, bounds: Bounds = BOUNDS
+    tx: Transaction,
+    records: Sequence[ConsumerRecord],
+    *,
+    room: staging.Room,
+    known: KnownBins,
+    bounds: Bounds = BOUNDS,
 ) -> None:
-    """A batch of the prediction log: counted, and staged for the history where there is room.
+    """Batches of the prediction log: counted, and staged for the history where there is room.
 
     What a shadow answered is in the history only: nobody asked for it.
+
+    Raises:
+        Permanent: one is not such a batch, or together they are more than one may be.
     """
-    batch = decode_batch(record.value, bounds)
+    batch = _together(records, bounds)
     outcomes = {row["values"]: row["counts"] for row in pc.value_counts(batch["outcome"]).to_pylist()}
     if unknown := set(outcomes) - {"answered", "refused", "failed"}:
         raise Permanent(f"outcome: {min(unknown)[:100]!r} is not answered, refused or failed")
@@ -117,6 +125,16 @@ async def on_predictions(
     if batch.num_rows:
         behind_s = (datetime.now(UTC) - pc.max(batch["at"]).as_py()).total_seconds()
         metrics.BEHIND_SECONDS.set(max(0.0, behind_s))
+
+
+def _together(records: Sequence[ConsumerRecord], bounds: Bounds) -> pa.Table:
+    """The predictions of all the batches."""
+    batches: list[pa.Table] = []
+    for record in records:
+        batches.append(decode_batch(record.value, bounds))
+        if len(batches) > 1 and sum(batch.nbytes for batch in batches) > bounds.bytes:
+            raise Permanent(f"batches of more than {bounds.bytes} bytes together")
+    return pa.concat_tables(batches).combine_chunks() if len(batches) > 1 else batches[0]
 
 
 def _versions_of(batch: pa.Table) -> set[tuple[str, int]]:

@@ -1,0 +1,53 @@
+"""Messages of a log that wait to be handled together: for a reader a message costs more than what is in it. Pure."""
+
+from collections.abc import Mapping
+
+from aiokafka import ConsumerRecord, TopicPartition
+
+EVERY_S = 1.0
+"""So long a message waits for others."""
+MOST_BYTES, MOST_MESSAGES = 1_000_000, 100
+"""As many are held in memory, and are one transaction; of compressed ones it takes a multiple to look into them."""
+
+
+class Gathered:
+    """What waits, in the order in which it came. Times are seconds of a clock that is never set."""
+
+    def __init__(self) -> None:
+        self._records: list[ConsumerRecord] = []
+        self._bytes = 0
+        self._since = 0.0
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def add(self, record: ConsumerRecord, now: float) -> None:
+        """One more."""
+        if not self._records:
+            self._since = now
+        self._records.append(record)
+        self._bytes += len(record.value or b"")
+
+    def due(self, now: float) -> bool:
+        """Whether it is time to handle them: the first has waited enough, or they are many."""
+        full = self._bytes >= MOST_BYTES or len(self._records) >= MOST_MESSAGES
+        return bool(self._records) and (full or now >= self._since + EVERY_S)
+
+    def due_in(self, now: float) -> float:
+        """Seconds until the first has waited enough."""
+        return max(0.0, self._since + EVERY_S - now)
+
+    def by_topic(self) -> Mapping[str, list[ConsumerRecord]]:
+        """All of them."""
+        found: dict[str, list[ConsumerRecord]] = {}
+        for record in self._records:
+            found.setdefault(record.topic, []).append(record)
+        return found
+
+    def ends(self) -> dict[TopicPartition, int]:
+        """The offset of the next message to handle in each of their partitions, once they are handled."""
+        return {TopicPartition(record.topic, record.partition): record.offset + 1 for record in self._records}
+
+    def clear(self) -> None:
+        """They are handled."""
+        self._records, self._bytes = [], 0
