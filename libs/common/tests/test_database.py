@@ -21,6 +21,7 @@ class Line:
 
     def __init__(self, port: int) -> None:
         self._server_port = port
+        self.asked = 0
         self._lives: list[dict[str, bool]] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -45,6 +46,7 @@ class Line:
 
         async def forward(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
             while chunk := await source.read(65_536):
+                self.asked += source is reader
                 if not life["cut"]:
                     sink.write(chunk)
             sink.close()
@@ -94,3 +96,24 @@ async def test_a_silent_connection_is_not_asked_to_roll_back(line: tuple[Line, D
                 await tx.execute(sa.text("select 1"))
     await database.probe()
     assert time.monotonic() - begun < 20, "that is a command's timeout"
+
+
+async def test_a_transaction_asks_for_its_begin_and_its_end_besides_what_it_is_for(line: tuple[Line, Database]) -> None:
+    """And BEGIN is the sign of life of a connection out of the pool: that it is needs SQLAlchemy's private parts."""
+    cable, database = line
+    await database.probe()
+    before = cable.asked
+    await database.probe()
+    assert cable.asked - before == 3
+
+
+async def test_a_connection_that_was_ended_is_made_anew(line: tuple[Line, Database], database_url: str) -> None:
+    _, database = line
+    for _ in range(3):
+        async with database.begin() as tx:
+            ended = (await tx.execute(sa.text("select pg_backend_pid()"))).scalar_one()
+        other = Database(DatabaseSettings(url=SecretStr(database_url)), "evaluator")
+        async with other.begin() as tx:
+            await tx.execute(sa.text("select pg_terminate_backend(:pid, 10000)"), {"pid": ended})
+        await other.close()
+        await database.probe()

@@ -12,11 +12,12 @@ import sqlalchemy as sa
 
 from shipway.contract import events as e
 from shipway.contract.envelope import Envelope, decode
-from shipway.contract.errors import Permanent
+from shipway.contract.errors import Permanent, Transient
 from shipway.releaser import handlers
 from shipway.releaser.republish import republish
 from shipway.releaser.rollouts import READ_ANEW, Rollouts
 from shipway.releaser.saving import save
+from shipway.releaser.serving import Serving
 from shipway.releaser.settings import RolloutSettings
 from shipway.releaser.stored import load, take
 from shipway.releaser.tables import metadata, releases
@@ -204,6 +205,57 @@ async def test_what_instances_say_is_held_against_what_was_read(world: World) ->
     world.says("p", 1)
     await world.rollouts.step()
     assert (await world.desired()).traffic == [e.Traffic(version=1, share=1.0)]
+
+
+async def test_what_was_written_is_known_without_reading_it(world: World) -> None:
+    async def steps() -> None:
+        await world.rollouts.step()
+        async with world.database.begin() as tx:
+            assert list(world.rollouts._read.values()) == await load(tx)
+        statements = statements_of(world)
+        await world.rollouts.step()
+        assert not statements
+
+    for version in (1, 2, 3):
+        await world.hears(approval(version))
+        await steps()
+        world.says("p", *range(1, version + 1))
+        await steps()
+        world.now += timedelta(seconds=10)
+        world.says("p", *range(1, version + 1), answered=5)
+        await steps()
+        world.now += timedelta(seconds=10)
+        world.says("p", *range(1, version + 1), answered=10)
+        await steps()
+    for order in (command("freeze"), command("retire", 1), command("pin", 2), command("unfreeze", 2)):
+        await world.hears(order)
+        world.now += timedelta(seconds=1)
+        world.says("p", 1, 2, 3, answered=10)
+        await steps()
+    await world.hears(e.ModelDegraded(model="flights", version=3, figure="x", value=1, limit=0, reason="y"))
+    await steps()
+    for version in (1, 2):
+        await world.hears(command("restore", version, command_id=f"restore-{version}"))
+        await steps()
+    assert len(world.rollouts._read["flights"].model.versions) == 3
+
+
+async def test_what_may_have_been_written_is_read_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    await world.hears(approval(1))
+    await world.rollouts.step()
+    world.says("p", 1)
+
+    def lost() -> None:
+        raise Transient("it is committed, and the answer does not come")
+
+    with monkeypatch.context() as patched, pytest.raises(Transient):
+        patched.setattr(world, "wake", lost)
+        await world.rollouts.step()
+    statements = statements_of(world)
+    await world.rollouts.step()
+    assert statements
+    assert not [statement for statement in statements if "FOR UPDATE" in statement], "nothing is due any more"
+    assert len(await world.outbox()) == 6
 
 
 async def test_what_another_releaser_wrote_is_seen_after_a_moment(world: World) -> None:
@@ -525,6 +577,6 @@ async def test_a_model_comes_back_from_the_tables_as_it_was_saved(world: World) 
     await world.rollouts.step()
     async with world.database.begin() as tx:
         (stored,) = await load(tx)
-        assert await save(tx, stored.model, stored.model, None, START) is None
+        assert await save(tx, Serving(), stored.model, stored.model, None, START) is None
     assert stored.model.desired.traffic == ((1, 1.0),)
     assert stored.approved_at == {1: START}

@@ -16,12 +16,13 @@ from shipway.releaser.counts import Instance
 from shipway.releaser.evidence import live_instances
 from shipway.releaser.release import Decision, decide
 from shipway.releaser.saving import save
+from shipway.releaser.serving import Serving
 from shipway.releaser.settings import RolloutSettings
 from shipway.releaser.state import ENDED, IN_PROGRESS, Limits, Model
-from shipway.releaser.stored import Stored, load, take
+from shipway.releaser.stored import Stored, load, saved, take
 from shipway.runtime import log, trace
 from shipway.runtime.database import Transaction
-from shipway.runtime.delivery import Outgoing, outgoing, put
+from shipway.runtime.delivery import Outgoing, outbox_written, outgoing, put
 from shipway.runtime.parts import Parts
 from shipway.runtime.tableview import TableView
 
@@ -58,7 +59,8 @@ class Rollouts:
             standby=settings.standby_limit,
             replacement_pause=timedelta(seconds=settings.replacement_pause_s),
         )
-        self._read: Sequence[Stored] = ()
+        self._serving = Serving()
+        self._read: dict[str, Stored] = {}
         self._read_at: datetime | None = None
 
     def changed(self) -> None:
@@ -77,25 +79,56 @@ class Rollouts:
             # Before it is read: what changes meanwhile is read once more.
             self._read_at = self._clock()
             async with self._parts.database.begin() as tx:
-                self._read = await load(tx)
-        for seen in self._read:
+                self._read = {stored.model.name: stored for stored in await load(tx)}
+        for name, seen in tuple(self._read.items()):
             _show(seen.model)
-            now = self._clock()
-            if self._decided(seen.model, now).model != seen.model:
-                self.changed()
-                await self._carry_out(seen.model.name)
+            if self._decided(seen.model, self._clock()).model != seen.model:
+                await self._carry_out(name)
         return False
 
     async def _carry_out(self, name: str) -> None:
+        written: Stored | None = None
+        try:
+            written = await self._written(name)
+        finally:
+            if written is None:  # what the tables have now is not known
+                self.changed()
+            else:
+                self._read[name] = written
+
+    async def _written(self, name: str) -> Stored | None:
+        """Decides under the lock, and writes and tells what is decided; None where somebody else has the model."""
         async with self._parts.database.begin() as tx:
             stored = await take(tx, name)
             if stored is None:
-                return
+                return None
             now = self._clock()
             decision = self._decided(stored.model, now)
-            await _write(tx, self._parts.source, stored, decision, now)
-        self._parts.relay.wake()
+            await self._write(tx, stored, decision, now)
+            told = outbox_written(tx)
+        if told:
+            self._parts.relay.wake()
         _tell(stored, decision, now)
+        return saved(stored, decision.model)
+
+    async def _write(self, tx: Transaction, stored: Stored, decision: Decision, now: datetime) -> None:
+        last: str | None = None
+        told: list[Outgoing] = []
+        source = self._parts.source
+        for event in decision.events:
+            if isinstance(event, e.CommandAnswered):
+                last = stored.order_traces.get(event.command_id)
+            elif isinstance(event, e.TrainingRequested):
+                last = None  # what is asked for begins a trace of its own
+            else:
+                last = stored.traceparents.get(event.version)
+            with trace.within(last, _step_of(event)):
+                told.append(outgoing(source, event))
+        desired = await save(tx, self._serving, stored.model, decision.model, last, now)
+        if desired is not None:
+            with trace.within(last, f"generation {desired.generation}"):
+                told.append(outgoing(source, desired, event_id=event_id_of(desired)))
+        await put(tx, told)
 
     def _decided(self, model: Model, now: datetime) -> Decision:
         return decide(model, self._instances(model.name, now), now, self._limits)
@@ -104,25 +137,6 @@ class Rollouts:
         envelopes: Mapping[str, Envelope] = self._presence.envelopes
         reports = [(self._presence.values[key], envelope.time) for key, envelope in envelopes.items()]
         return live_instances(reports, model, now, self._dead_after)
-
-
-async def _write(tx: Transaction, source: str, stored: Stored, decision: Decision, now: datetime) -> None:
-    last: str | None = None
-    told: list[Outgoing] = []
-    for event in decision.events:
-        if isinstance(event, e.CommandAnswered):
-            last = stored.order_traces.get(event.command_id)
-        elif isinstance(event, e.TrainingRequested):
-            last = None  # what is asked for begins a trace of its own
-        else:
-            last = stored.traceparents.get(event.version)
-        with trace.within(last, _step_of(event)):
-            told.append(outgoing(source, event))
-    desired = await save(tx, stored.model, decision.model, last, now)
-    if desired is not None:
-        with trace.within(last, f"generation {desired.generation}"):
-            told.append(outgoing(source, desired, event_id=event_id_of(desired)))
-    await put(tx, told)
 
 
 def _step_of(event: e.Event) -> str:

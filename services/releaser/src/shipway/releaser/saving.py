@@ -6,8 +6,10 @@ from typing import Any
 
 import msgspec
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import JSONB
 
 from shipway.contract import events as e
+from shipway.releaser.serving import Serving
 from shipway.releaser.state import IN_PROGRESS, Hold, Model, Release, Version
 from shipway.releaser.tables import models, orders, releases, versions
 from shipway.runtime.database import Transaction
@@ -28,8 +30,19 @@ _SAVE_RELEASE = (
 )
 
 
+_THIS_MODEL = sa.update(models).where(models.c.model == sa.bindparam("of"))
+_SAVE_DESIRED = _THIS_MODEL.values(
+    generation=sa.bindparam("new_generation"),
+    # As text: it is as long as all signatures of what is held.
+    published=sa.cast(sa.bindparam("new_published", type_=sa.Text), JSONB),
+    desired=sa.cast(sa.bindparam("new_desired", type_=sa.Text), JSONB),
+    traceparent=sa.func.coalesce(sa.bindparam("new_traceparent", type_=sa.Text), models.c.traceparent),
+    updated_at=sa.func.now(),
+)
+
+
 async def save(
-    tx: Transaction, before: Model, after: Model, traceparent: str | None, now: datetime
+    tx: Transaction, serving: Serving, before: Model, after: Model, traceparent: str | None, now: datetime
 ) -> e.DesiredState | None:
     """Writes what differs, as of ``now``; gives the desired state to publish where its generation grew."""
     if changed := [v for number, v in after.versions.items() if v != before.versions.get(number)]:
@@ -41,24 +54,22 @@ async def save(
     if settled := {o.id for o in before.orders} - {o.id for o in after.orders}:
         await tx.execute(sa.delete(orders).where(orders.c.command_id.in_(settled)))
     if after.spent is None and before.spent is not None:
-        await tx.execute(sa.update(models).where(models.c.model == after.name).values(spent=None))
+        await tx.execute(_THIS_MODEL.values(spent=None), {"of": after.name})
     if after.replacement_asked_at != before.replacement_asked_at:
-        asked_at = {"replacement_asked_at": after.replacement_asked_at}
-        await tx.execute(sa.update(models).where(models.c.model == after.name).values(asked_at))
+        await tx.execute(_THIS_MODEL.values(replacement_asked_at=after.replacement_asked_at), {"of": after.name})
     if after.frozen != before.frozen:
-        frozen = _as_json(after.frozen)
-        await tx.execute(sa.update(models).where(models.c.model == after.name).values(frozen=frozen))
+        await tx.execute(_THIS_MODEL.values(frozen=_as_json(after.frozen)), {"of": after.name})
     if after.generation == before.generation:
         return None
-    state = await _desired_state(tx, after)
+    state = _desired_state(after, await serving.held(tx, after))
     head = {
-        "generation": after.generation,
-        "desired": msgspec.to_builtins(after.desired),
-        "published": msgspec.to_builtins(state),
-        "traceparent": sa.func.coalesce(traceparent, models.c.traceparent),
-        "updated_at": sa.func.now(),
+        "of": after.name,
+        "new_generation": after.generation,
+        "new_desired": msgspec.json.encode(after.desired).decode(),
+        "new_published": msgspec.json.encode(state).decode(),
+        "new_traceparent": traceparent,
     }
-    await tx.execute(sa.update(models).where(models.c.model == after.name).values(head))
+    await tx.execute(_SAVE_DESIRED, head)
     return state
 
 
@@ -83,21 +94,7 @@ def _as_json(hold: Hold | None) -> Any:
     return None if hold is None else msgspec.to_builtins(hold)
 
 
-async def _desired_state(tx: Transaction, model: Model) -> e.DesiredState:
-    numbers = [number for number, _ in model.desired.held]
-    columns = (versions.c.version, versions.c.digest, versions.c.signature, versions.c.prediction_log)
-    statement = sa.select(*columns).where(versions.c.model == model.name, versions.c.version.in_(numbers))
-    rows = {row.version: row for row in (await tx.execute(statement)).all()}
-    held = [
-        e.HeldVersion(
-            version=number,
-            digest=rows[number].digest,
-            role=role,
-            signature=rows[number].signature,
-            prediction_log=rows[number].prediction_log,
-        )
-        for number, role in model.desired.held
-    ]
+def _desired_state(model: Model, held: list[e.HeldVersion]) -> e.DesiredState:
     traffic = [e.Traffic(version=number, share=share) for number, share in model.desired.traffic]
     shadow = e.Traffic(version=model.desired.shadow[0], share=model.desired.shadow[1]) if model.desired.shadow else None
     return e.DesiredState(

@@ -14,6 +14,10 @@ from shipway.releaser.state import Desired, Hold
 from shipway.releaser.tables import models, orders, releases, versions
 from shipway.runtime.database import Transaction
 
+_LOCK = sa.select(models.c.model).where(models.c.model == sa.bindparam("of")).with_for_update()
+_NEW_VERSION = insert(versions).on_conflict_do_nothing()
+_NEW_RELEASE = insert(releases)
+
 
 async def approve(
     tx: Transaction,
@@ -34,39 +38,36 @@ async def approve(
         new = insert(models).values(model=event.model, desired=msgspec.to_builtins(Desired()))
         await tx.execute(new.on_conflict_do_nothing())
         await _lock(tx, event.model)
-    known = sa.select(versions.c.digest).where(versions.c.model == event.model, versions.c.version == event.version)
-    digest = (await tx.execute(known)).scalar()
-    if digest is not None:
+    version = {
+        "model": event.model,
+        "version": event.version,
+        "digest": event.digest,
+        "signature": event.signature,
+        "prediction_log": event.prediction_log,
+        "role": "waiting",
+        "keep_bundle_s": keep_bundle_s,
+    }
+    if (await tx.execute(_NEW_VERSION, version)).rowcount == 0:
+        this = (versions.c.model == event.model, versions.c.version == event.version)
+        digest = (await tx.execute(sa.select(versions.c.digest).where(*this))).scalar_one()
         if digest != event.digest:
             raise InvalidField("digest", f"version {event.version} of {event.model} is known with digest {digest}")
         return False
-    await tx.execute(
-        sa.insert(versions).values(
-            model=event.model,
-            version=event.version,
-            digest=event.digest,
-            signature=event.signature,
-            prediction_log=event.prediction_log,
-            role="waiting",
-            keep_bundle_s=keep_bundle_s,
-        )
-    )
     why = event.hold or ("release.approval is manual" if policy.approval == "manual" else "")
     hold = msgspec.to_builtins(Hold("approval", why, at)) if why else None
-    await tx.execute(
-        sa.insert(releases).values(
-            id=f"{event.model}-{event.version}",
-            model=event.model,
-            version=event.version,
-            policy=policy.model_dump(mode="json"),
-            state="approved",
-            since=at,
-            evidence=msgspec.to_builtins(Evidence()),
-            hold=hold,
-            traceparent=traceparent,
-            approved_at=at,
-        )
-    )
+    release = {
+        "id": f"{event.model}-{event.version}",
+        "model": event.model,
+        "version": event.version,
+        "policy": policy.model_dump(mode="json"),
+        "state": "approved",
+        "since": at,
+        "evidence": msgspec.to_builtins(Evidence()),
+        "hold": hold,
+        "traceparent": traceparent,
+        "approved_at": at,
+    }
+    await tx.execute(_NEW_RELEASE, release)
     return True
 
 
@@ -140,6 +141,4 @@ async def order(tx: Transaction, command: e.OperatorCommand, traceparent: str | 
 
 async def _lock(tx: Transaction, model: str) -> bool:
     """Waits for the model's row and holds it; False: there is none."""
-    return (
-        await tx.execute(sa.select(models.c.model).where(models.c.model == model).with_for_update())
-    ).scalar() is not None
+    return (await tx.execute(_LOCK, {"of": model})).scalar() is not None
