@@ -47,7 +47,8 @@ class Serving:
 
 @dataclass
 class Versions:
-    """Everything that the instance holds. ``changed`` is called at each change; it publishes the presence.
+    """Everything that the instance holds. ``changed`` is called when a load has ended and when a version goes; it
+    publishes the presence.
 
     ``traced`` gives the trace that a model's desired state belongs to.
     """
