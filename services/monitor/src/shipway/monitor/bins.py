@@ -169,8 +169,9 @@ def _category(feature: Feature, values: Matrix, of_day: Counts) -> Column:
 
 def _counted(column: Column, values: Matrix, of_day: Counts) -> Column:
     cells, spread = len(column.reference), None
+    places = places_of(column, values).astype(np.int64)
     if len(of_day):
-        places = of_day * cells + places_of(column, values).astype(np.int64)
         days = int(of_day[-1]) + 1
-        spread = spread_of(np.bincount(places, minlength=days * cells).reshape(days, cells).astype(float))
-    return replace(column, reference=cells_of(column, values), spread=spread)
+        by_day = np.bincount(of_day * cells + places, minlength=days * cells).reshape(days, cells)
+        spread = spread_of(by_day.astype(float))
+    return replace(column, reference=np.bincount(places, minlength=cells).astype(np.int64), spread=spread)

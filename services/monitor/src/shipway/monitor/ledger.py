@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import Insert, insert
 
 from shipway.monitor.budgets import Counts
 from shipway.monitor.phases import Mark, Overdue, Phase
@@ -20,21 +20,35 @@ _LAST = {"rejected", "rolled_back", "superseded", "retired"}
 
 async def mark(tx: Transaction, model: str, found: Iterable[Mark], at: datetime) -> None:
     """Leaves an event's marks; of several of a kind the earliest holds."""
-    for one in found:
-        values: dict[str, Any] = {"generation": one.generation}
-        if one.what in ("begun", "ended"):
-            values[f"{one.what}_at"] = at
-        else:
-            values["outcome"] = one.what
-        statement = insert(phases).values(model=model, phase=one.phase, subject=one.subject, **values)
-        new, old = statement.excluded, phases.c
-        kept = {
-            "begun_at": sa.func.least(old.begun_at, new.begun_at),
-            "ended_at": sa.func.least(old.ended_at, new.ended_at),
-            "outcome": sa.case((sa.or_(new.outcome == "", old.outcome == "never"), old.outcome), else_=new.outcome),
-            "generation": sa.func.greatest(old.generation, new.generation),
+    rows = [
+        {
+            "model": model,
+            "phase": one.phase,
+            "subject": one.subject,
+            "begun_at": at if one.what == "begun" else None,
+            "ended_at": at if one.what == "ended" else None,
+            "outcome": one.what if one.what not in ("begun", "ended") else "",
+            "generation": one.generation,
         }
-        await tx.execute(statement.on_conflict_do_update(index_elements=["model", "phase", "subject"], set_=kept))
+        for one in found
+    ]
+    if rows:
+        await tx.execute(_MARK, rows)
+
+
+def _mark() -> Insert:
+    statement = insert(phases)
+    new, old = statement.excluded, phases.c
+    kept = {
+        "begun_at": sa.func.least(old.begun_at, new.begun_at),
+        "ended_at": sa.func.least(old.ended_at, new.ended_at),
+        "outcome": sa.case((sa.or_(new.outcome == "", old.outcome == "never"), old.outcome), else_=new.outcome),
+        "generation": sa.func.greatest(old.generation, new.generation),
+    }
+    return statement.on_conflict_do_update(index_elements=["model", "phase", "subject"], set_=kept)
+
+
+_MARK = _mark()  # made once: making it takes as long as the database takes to carry it out
 
 
 async def count(tx: Transaction, found: Mapping[tuple[str, str, datetime], Counts]) -> None:

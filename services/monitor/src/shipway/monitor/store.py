@@ -7,6 +7,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
+from sqlalchemy import Select
 from sqlalchemy.dialects.postgresql import Insert, insert
 
 from shipway.contract import events as e
@@ -32,17 +33,17 @@ async def record(tx: Transaction, event: Envelope) -> bool:
         # The type as text, not as a parameter: so that the partial index serves.
         progress = sa.text(f"type = '{e.TrainingProgressed.type}'")
         await tx.execute(sa.delete(events).where(progress, same, events.c.model == model, events.c.at <= event.time))
-    statement = insert(events).values(
-        event_id=event.id,
-        source=event.source,
-        type=payload.type,
-        model=model,
-        version=getattr(payload, "version", None),
-        at=event.time,
-        trace_id=trace.trace_id(event.traceparent),
-        payload=msgspec.to_builtins(payload),
-    )
-    return (await tx.execute(statement.on_conflict_do_nothing())).rowcount == 1
+    row = {
+        "event_id": event.id,
+        "source": event.source,
+        "type": payload.type,
+        "model": model,
+        "version": getattr(payload, "version", None),
+        "at": event.time,
+        "trace_id": trace.trace_id(event.traceparent),
+        "payload": msgspec.to_builtins(payload),
+    }
+    return (await tx.execute(_RECORD, row)).rowcount == 1
 
 
 async def declare(tx: Transaction, name: str, spec: dict[str, Any], at: datetime) -> None:
@@ -91,12 +92,12 @@ async def change_version(
 
 async def stand(tx: Transaction, model: str) -> Standing:
     """Gives the model its champion, and each version its place, by all that the releaser told."""
-    await tx.execute(insert(models).values(name=model).on_conflict_do_nothing())
-    (await tx.execute(sa.select(models.c.name).where(models.c.name == model).with_for_update())).one()
+    if (await tx.execute(_LOCK_MODEL, {"of_model": model})).one_or_none() is None:
+        await tx.execute(_ADD_MODEL, {"name": model})
+        (await tx.execute(_LOCK_MODEL, {"of_model": model})).one()
     found = standing(await _told(tx, model))
     # Of all that ever served, without what is told of each: hardly any changes.
-    of_states = sa.select(versions.c.version, versions.c.state, versions.c.changed_at).where(versions.c.model == model)
-    known = {row.version: row for row in (await tx.execute(of_states)).all()}
+    known = {row.version: row for row in (await tx.execute(_STATES, {"of_model": model})).all()}
     for version, place in sorted(found.places.items()):
         row = known.get(version)
         if row is not None and not takes(row.state, row.changed_at, place):
@@ -114,14 +115,11 @@ async def stand(tx: Transaction, model: str) -> Standing:
 
 
 async def _told(tx: Transaction, model: str) -> list[Told]:
-    columns = (events.c.type, events.c.version, events.c.at, events.c.payload)
-    of_champions = (events.c.model == model) & events.c.type.in_(_OF_CHAMPIONS)
-    rows = (await tx.execute(sa.select(*columns).where(of_champions))).all()
     return [
-        Told(row.payload["generation"], row.at, "promoted", row.version, row.payload["previous_version"])
+        Told(row.generation, row.at, "promoted", row.version, row.previous)
         if row.type == e.ReleasePromoted.type
-        else Told(row.payload["generation"], row.at, "rolled back", row.version, row.payload["champion_version"])
-        for row in rows
+        else Told(row.generation, row.at, "rolled back", row.version, row.champion)
+        for row in (await tx.execute(_TOLD, {"of_model": model})).all()
     ]
 
 
@@ -261,11 +259,39 @@ async def forget_before(tx: Transaction, now: datetime, keep: timedelta = timede
 
 
 async def _version_for_update(tx: Transaction, model: str, version: int) -> Any:
-    await tx.execute(insert(versions).values(model=model, version=version).on_conflict_do_nothing())
-    this = (versions.c.model == model) & (versions.c.version == version)
-    return (await tx.execute(sa.select(versions).where(this).with_for_update())).one()
+    this = {"of_model": model, "of_version": version}
+    row = (await tx.execute(_LOCK_VERSION, this)).one_or_none()
+    if row is None:
+        await tx.execute(_ADD_VERSION, {"model": model, "version": version})
+        row = (await tx.execute(_LOCK_VERSION, this)).one()
+    return row
 
 
 async def _set_version(tx: Transaction, model: str, version: int, columns: dict[str, Any]) -> None:
-    this = (versions.c.model == model) & (versions.c.version == version)
-    await tx.execute(sa.update(versions).where(this).values(**columns))
+    await tx.execute(_SET_VERSION, {"of_model": model, "of_version": version} | columns)
+
+
+def _told_of_champions() -> Select[Any]:
+    told = events.c.payload
+    columns: list[sa.ColumnElement[Any]] = [events.c.type, events.c.version, events.c.at]
+    named = (
+        ("generation", "generation", sa.BigInteger),
+        ("previous", "previous_version", sa.Integer),
+        ("champion", "champion_version", sa.Integer),
+    )
+    columns += [sa.cast(told[field].astext, kind).label(name) for name, field, kind in named]
+    of_champions = events.c.type.in_([sa.literal_column(f"'{kind}'") for kind in _OF_CHAMPIONS])
+    return sa.select(*columns).where(events.c.model == sa.bindparam("of_model"), of_champions)
+
+
+# Made once, as those of usage.
+_RECORD = insert(events).inline().on_conflict_do_nothing()
+_ADD_MODEL, _ADD_VERSION = insert(models).on_conflict_do_nothing(), insert(versions).on_conflict_do_nothing()
+_LOCK_MODEL = sa.select(models.c.name).where(models.c.name == sa.bindparam("of_model")).with_for_update()
+_STATES = sa.select(versions.c.version, versions.c.state, versions.c.changed_at).where(
+    versions.c.model == sa.bindparam("of_model")
+)
+_THIS_VERSION = (versions.c.model == sa.bindparam("of_model")) & (versions.c.version == sa.bindparam("of_version"))
+_LOCK_VERSION = sa.select(versions).where(_THIS_VERSION).with_for_update()
+_SET_VERSION = sa.update(versions).where(_THIS_VERSION)
+_TOLD = _told_of_champions()
