@@ -271,8 +271,12 @@ async def test_of_messages_that_are_handled_together_the_bad_ones_are_refused(se
     for number, value in enumerate((b"1", b"bad", b"2", b"bad")):
         await service.producer.send(*raw(f"id-{number}", value))
     async with service.consuming(unheard, raw={topics.RELEASE_EVENTS.name: take}):
-        await until(lambda: seen == [b"1", b"2"])
-    assert [letter.offset for letter in await service.letters()] == [1, 3]
+
+        async def both() -> bool:
+            return [letter.offset for letter in await service.letters()] == [1, 3]
+
+        await until(both)
+    assert seen == [b"1", b"2"]
 
 
 async def test_an_outage_is_waited_out_in_order(service: Service) -> None:
@@ -589,6 +593,25 @@ async def test_who_publishes_wakes_who_reads_by_the_doorbell(
     finally:
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
+        idle_fetch.use(KafkaSettings())
+
+
+async def test_nobody_is_woken_for_what_is_gathered_anyway(service: Service, tmp_path: Path) -> None:
+    service.kafka.settings = service.kafka.settings.model_copy(update={"doorbell": str(tmp_path / "doorbell")})
+    steps: list[int] = []
+
+    async def take(_tx: Any, records: Any) -> None:
+        steps.append(len(records))
+
+    try:
+        async with service.consuming(unheard, raw={topics.RELEASE_EVENTS.name: take}):
+            await service.producer.publish("test", progressed(1))
+            await until((tmp_path / "doorbell" / topics.TRAINING_EVENTS.name).exists)
+            await service.producer.send(*raw("id-1", b"1"))
+            await until(lambda: steps == [1])
+            assert not (tmp_path / "doorbell" / topics.RELEASE_EVENTS.name).exists()
+    finally:
+        idle_fetch.not_awaited(())
         idle_fetch.use(KafkaSettings())
 
 

@@ -74,6 +74,7 @@ class Consumer:
         on_bug: Callable[[BaseException], None],
     ) -> None:
         idle_fetch.use(settings)
+        idle_fetch.not_awaited(raw or ())
         self._relay = relay
         self._handling = Handling(service, database, handlers, raw or {}, admit)
         self._raw = frozenset(raw or ())

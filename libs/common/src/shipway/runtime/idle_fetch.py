@@ -7,6 +7,7 @@ aiokafka (pinned to 0.14.0); a test fails when the hook no longer bites.
 """
 
 import asyncio
+from collections.abc import Iterable
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -31,7 +32,7 @@ class _Pause:
         self._empty = 0
         self._rung = asyncio.Event()
         if _doorbell:
-            doorbell.listen(_doorbell, topics, self.ring)
+            doorbell.listen(_doorbell, topics - _not_awaited, self.ring)
 
     def ring(self) -> None:
         self._rung.set()
@@ -50,6 +51,7 @@ class _Pause:
 
 _pause_s = 0.0
 _doorbell = ""
+_not_awaited: frozenset[str] = frozenset()
 _pauses: WeakKeyDictionary[Any, _Pause] = WeakKeyDictionary()
 _original = Fetcher._proc_fetch_request
 
@@ -81,3 +83,9 @@ def use(settings: KafkaSettings) -> None:
     global _pause_s, _doorbell
     _pause_s, _doorbell = settings.idle_fetch_pause_ms / 1000, settings.doorbell
     Fetcher._proc_fetch_request = _paused if _pause_s else _original
+
+
+def not_awaited(topics: Iterable[str]) -> None:
+    """Has no consumer of this process woken for these topics: it finds them by its own looks."""
+    global _not_awaited
+    _not_awaited = frozenset(topics)
