@@ -576,20 +576,30 @@ def test_the_longer_nothing_comes_the_longer_is_the_pause() -> None:
 async def test_who_publishes_wakes_who_reads_by_the_doorbell(
     kafka: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With pauses that no test would wait for: what is read in time was rung for."""
+    """With pauses that no test would wait for: what is read in time was rung for, and asked for once."""
     monkeypatch.setattr(idle_fetch, "RUNG_S", 600.0)
     settings = kafka.settings.model_copy(update={"doorbell": str(tmp_path / "doorbell")})
     await provision(settings)
+    asked: list[Any] = []
+    original = idle_fetch._original
+
+    async def counted(fetcher: Any, *others: Any) -> Any:
+        asked.append(others)
+        return await original(fetcher, *others)
+
+    monkeypatch.setattr(idle_fetch, "_original", counted)
     view = TableView(settings, topics.DESIRED_STATE, e.DesiredState)
     following = asyncio.create_task(view.run())
     try:
         async with connected_producer(settings, "ringing") as producer:
             await until(view.caught_up.is_set)
+            asked.clear()
             for generation in (1, 2, 3):
                 await producer.publish(
                     "test", e.DesiredState(model="m", generation=generation, versions=[], traffic=[])
                 )
                 await until(lambda: "m" in view.values and view.values["m"].generation == generation)  # noqa: B023
+            assert len(asked) == 3
     finally:
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)

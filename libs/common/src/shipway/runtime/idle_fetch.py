@@ -1,9 +1,10 @@
-"""A pause after an empty fetch, for brokers that answer at once instead of long-polling.
+"""A pause before a fetch of which nothing is known that it would bring, for brokers that answer at once.
 
-Without it an idle consumer on such a broker asks thousands of times a second. The pause grows while nothing comes, up
-to MOST times what it is after a message, so that an idle stack costs little and a busy one waits little. With a
-doorbell it is RUNG_S, and ends when somebody rings for a topic of the consumer's. It wraps a private coroutine of
-aiokafka (pinned to 0.14.0); a test fails when the hook no longer bites.
+Without it an idle consumer on a broker that does not long-poll asks thousands of times a second; and after each message
+it would ask once more, in vain. The pause grows while nothing comes, up to MOST times what it is after a message, so
+that an idle stack costs little and a busy one waits little. With a doorbell it is RUNG_S, and ends when somebody rings
+for a topic of the consumer's. It wraps a private coroutine of aiokafka (pinned to 0.14.0); a test fails when the hook
+no longer bites.
 """
 
 import asyncio
@@ -29,7 +30,8 @@ class _Pause:
 
     def __init__(self, topics: frozenset[str]) -> None:
         self.topics = topics
-        self._empty = 0
+        self.empty = 0
+        """So many fetches in a row have brought nothing."""
         self._rung = asyncio.Event()
         if _doorbell:
             doorbell.listen(_doorbell, topics - _not_awaited, self.ring)
@@ -41,12 +43,11 @@ class _Pause:
         """What is rung for from here on, the answer may lack."""
         self._rung.clear()
 
-    def woken(self) -> None:
-        self._empty = 0
+    def fetched(self, something: bool) -> None:
+        self.empty = 0 if something else self.empty + 1
 
     async def wait(self) -> None:
-        self._empty += 1
-        await happens(self._rung, RUNG_S if _doorbell else _pause_s * _longer(self._empty))
+        await happens(self._rung, RUNG_S if _doorbell else _pause_s * _longer(self.empty))
 
 
 _pause_s = 0.0
@@ -61,16 +62,22 @@ async def _paused(self: Any, assignment: Any, node_id: Any, request: Any) -> boo
     pause = _pauses.get(self)
     if pause is None or pause.topics != topics:
         pause = _pauses[self] = _Pause(topics)
-    pause.about_to_fetch()
-    woken = bool(await _original(self, assignment, node_id, request))
-    if woken:
-        pause.woken()
-    else:
+    if pause.empty or _all_read(assignment, request):
         try:
             await pause.wait()
         except asyncio.CancelledError:
             return False  # as the original does: the fetcher that closes awaits this
+    pause.about_to_fetch()
+    woken = bool(await _original(self, assignment, node_id, request))
+    pause.fetched(woken)
     return woken
+
+
+def _all_read(assignment: Any, request: Any) -> bool:
+    """Whether the fetches before have brought all that there was, of every partition."""
+    asked = {(topic, place): offset for topic, places in request.topics for place, offset, _ in places}
+    ends = {(place.topic, place.partition): assignment.state_value(place).highwater for place in assignment.tps}
+    return asked.keys() == ends.keys() and all(end is not None and asked[at] >= end for at, end in ends.items())
 
 
 def _longer(empty: int) -> int:
@@ -79,7 +86,7 @@ def _longer(empty: int) -> int:
 
 
 def use(settings: KafkaSettings) -> None:
-    """Makes every consumer of this process pause after an empty fetch as the settings say."""
+    """Makes every consumer of this process pause before a fetch as the settings say."""
     global _pause_s, _doorbell
     _pause_s, _doorbell = settings.idle_fetch_pause_ms / 1000, settings.doorbell
     Fetcher._proc_fetch_request = _paused if _pause_s else _original
