@@ -17,7 +17,7 @@ from shipway.contract import events as e
 from shipway.contract import topics
 from shipway.contract.envelope import Envelope, WireMessage, encode
 from shipway.contract.errors import Permanent, Transient
-from shipway.runtime import consumer, idle_fetch, metrics
+from shipway.runtime import consumer, doorbell, idle_fetch, metrics
 from shipway.runtime.consumer import Consumer
 from shipway.runtime.database import Database, is_transient
 from shipway.runtime.delivery import Outgoing, emit, metadata, outbox, outbox_written, put
@@ -430,6 +430,28 @@ async def test_one_relay_at_a_time_publishes_and_the_order_is_kept(kafka: Any, d
     await asyncio.gather(*(relay.drain() for relay in relays))
     before, after = await places()
     assert before is not None and after == before + 1
+    await producer.stop()
+
+
+async def test_readers_are_rung_for_once_for_what_is_published_together(
+    kafka: Any, database: Database, tmp_path: Path
+) -> None:
+    rung: list[int] = []
+
+    class Reader:
+        def hear(self) -> None:
+            rung.append(1)
+
+    reader, settings = Reader(), kafka.settings.model_copy(update={"doorbell": str(tmp_path / "bell")})
+    doorbell.listen(settings.doorbell, [topics.TRAINING_EVENTS.name], reader.hear)
+    producer = Producer(settings, "test")
+    await producer.start()
+    for together in (3, 1):
+        async with database.begin() as tx:
+            for number in range(together):
+                await emit(tx, "test", progressed(number))
+        await Relay(database, producer, settings).drain()
+    await until(lambda: len(rung) == 2)
     await producer.stop()
 
 

@@ -124,7 +124,9 @@ class Room:
             origin=origin,
         )
         async with self.database.begin() as tx:
-            await handlers.on_training_completed(tx, told, Envelope("e", "shipway/trainer", T0, told))
+            await handlers.on_training_completed(
+                tx, told, Envelope("e", "shipway/trainer", T0, told), asked=lambda: None
+            )
 
     def judge(self) -> Judge:
         """The judge, with real parts but for the broker."""

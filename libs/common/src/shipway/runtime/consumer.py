@@ -17,7 +17,6 @@ from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
-from faststream.kafka.annotations import KafkaMessage
 
 from shipway.contract.envelope import text_headers
 from shipway.contract.errors import Transient
@@ -26,7 +25,7 @@ from shipway.contract.topics import Service, Topic, consumed_by
 from shipway.runtime import idle_fetch, log, trace
 from shipway.runtime.database import Database
 from shipway.runtime.failpoints import reached
-from shipway.runtime.faststream_edge import safe_headers, security, undecoded
+from shipway.runtime.faststream_edge import Taken, safe_headers, security, undecoded
 from shipway.runtime.gathering import Gathered
 from shipway.runtime.handling import Admission, Ended, Handler, Handling, RawHandler
 from shipway.runtime.relay import Relay
@@ -95,6 +94,8 @@ class Consumer:
             # A broker that came back empty has no partitions to assign until its topics are made again.
             metadata_max_age_ms=3_000,
             graceful_timeout=FINISH_WITHIN_S,
+            apply_types=False,  # see undecoded
+            serializer=None,
             logger=None,
         )
         self._subscriber = self.broker.subscriber(
@@ -157,9 +158,8 @@ class Consumer:
             raise Transient(f"Kafka: {err or type(err).__name__}") from err
         return {p.partition: Progress(committed[p] or 0, ends[p]) for p in partitions}
 
-    async def _on_message(self, message: KafkaMessage) -> None:
-        record = message.raw_message
-        assert isinstance(record, ConsumerRecord)
+    async def _on_message(self, taken: Taken) -> None:
+        record = taken.record
         async with self._one_at_a_time:
             if record.topic in self._raw:
                 self._gathered.add(record, time.monotonic())
@@ -170,7 +170,7 @@ class Consumer:
             if self._gathered.due(time.monotonic()) and not await self._ended_well(self._handle_gathered()):
                 return
             if not self._gathered:
-                await self._commit(message.ack())  # it is of all messages that came, in every partition
+                await self._commit(taken.consumer.commit())  # it is of all messages that came, in every partition
 
     async def _handle_event(self, record: ConsumerRecord) -> None:
         headers = text_headers(record.headers)

@@ -1,10 +1,11 @@
-"""What FastStream is told so that it loses nothing: security in its words, safe headers, bodies left as they are."""
+"""What FastStream is told so that it loses nothing: security in its words, safe headers, messages left as they are."""
 
 import dataclasses
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiokafka import ConsumerRecord
+from faststream.kafka.message import ConsumerProtocol, KafkaMessage
 from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
 
 from shipway.contract.envelope import text_headers
@@ -35,6 +36,18 @@ async def safe_headers(record: ConsumerRecord, parse: Callable[[Any], Awaitable[
     return message
 
 
-async def undecoded(message: Any) -> Any:
-    """A decoder that gives the body as it came."""
-    return message.body
+@dataclasses.dataclass(frozen=True, slots=True)
+class Taken:
+    """A message as it came, and the consumer whose offset goes past it."""
+
+    record: ConsumerRecord
+    consumer: ConsumerProtocol
+
+
+async def undecoded(message: KafkaMessage) -> Taken:
+    """A decoder that gives the message as it came.
+
+    So a handler has all of it without FastStream's look at its parameters, which takes a turn in a thread each time.
+    """
+    assert isinstance(message.raw_message, ConsumerRecord)
+    return Taken(message.raw_message, message.consumer)

@@ -144,8 +144,12 @@ class Producer:
         if self._producer is not None:
             await stop_bounded(self._producer.stop(), self._settings.request_timeout_ms / 1000 + 1)
 
-    async def send(self, topic: str, key: bytes | None, value: bytes | None, headers: Headers) -> Position:
+    async def send(
+        self, topic: str, key: bytes | None, value: bytes | None, headers: Headers, *, more: bool = False
+    ) -> Position:
         """Sends one message and waits for its acknowledgement. A None value is a tombstone.
+
+        ``more``: another follows at once, and the doorbell is left to that.
 
         Raises:
             Transient: no acknowledgement in time; the message may or may not be there.
@@ -160,7 +164,7 @@ class Producer:
             raise Permanent(f"a message of {len(value or b'')} bytes is too large for {topic}") from err
         except (KafkaError, OSError, TimeoutError) as err:
             raise Transient(f"Kafka did not take a message for {topic}: {err or type(err).__name__}") from err
-        if self._settings.doorbell:
+        if self._settings.doorbell and not more:
             doorbell.ring(self._settings.doorbell, topic)
         return Position(sent.partition, sent.offset)
 

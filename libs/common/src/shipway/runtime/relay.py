@@ -125,7 +125,8 @@ class Relay:
         """One after another, to the first that is not taken; each that was, with its place, goes to ``placed``."""
         for row in rows:
             reached("publishing")
-            position = await self._producer.send(row.topic, row.key, row.value, _headers(row.headers))
+            more = row is not rows[-1]
+            position = await self._producer.send(row.topic, row.key, row.value, _headers(row.headers), more=more)
             reached("published")
             placed.append({"row": row.seq, "at_partition": position.partition, "at_offset": position.offset})
 

@@ -30,12 +30,16 @@ def body(settings: EvaluatorSettings) -> Body:
             life.spawn("replays", replaying.run())
             life.readiness.check("judge", lambda: judging.problem or judge.problem)
 
-            def wake() -> None:
-                judging.wake()
-                replaying.wake()
+            asked = asyncio.Event()
 
-            obeyed, admit = handlers(settings.replay.limits), command_admission(settings.auth)
-            async with consuming(life, parts, settings.kafka, obeyed, admit=admit, after_commit=wake):
+            def after_commit() -> None:
+                if asked.is_set():  # not for each promotion
+                    asked.clear()
+                    judging.wake()
+                    replaying.wake()
+
+            obeyed, admit = handlers(settings.replay.limits, asked.set), command_admission(settings.auth)
+            async with consuming(life, parts, settings.kafka, obeyed, admit=admit, after_commit=after_commit):
                 life.ready()
                 await life.stopped()
             await asyncio.gather(judge.stop(), replayer.stop())

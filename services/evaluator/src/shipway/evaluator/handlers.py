@@ -1,5 +1,6 @@
 """What the evaluator does with each event: it writes a row; the judge, or the replayer, does the rest."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 
@@ -20,8 +21,10 @@ EARLIEST, LATEST = datetime(1971, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo
 _log = log.get(__name__)
 
 
-async def on_training_completed(tx: Transaction, completed: TrainingCompleted, _envelope: Envelope) -> None:
-    """Writes the version down to be judged. The same version again changes nothing."""
+async def on_training_completed(
+    tx: Transaction, completed: TrainingCompleted, _envelope: Envelope, *, asked: Callable[[], None]
+) -> None:
+    """Writes the version down to be judged, and says so to ``asked``. The same version again changes nothing."""
     check_digest(completed.digest)
     if not NAME.fullmatch(completed.model):
         raise InvalidField("model", "is not a model's name")
@@ -30,6 +33,7 @@ async def on_training_completed(tx: Transaction, completed: TrainingCompleted, _
     if not NAME.fullmatch(completed.origin):
         raise InvalidField("origin", "must be a word such as training, search or import")
     await store.note_candidate(tx, completed, trace.current())
+    asked()
 
 
 async def on_promoted(tx: Transaction, promoted: ReleasePromoted, _envelope: Envelope) -> None:
@@ -44,17 +48,21 @@ async def on_rolled_back(tx: Transaction, rolled: ReleaseRolledBack, _envelope: 
     await store.note_champion(tx, rolled.model, version, digest, rolled.generation)
 
 
-async def on_replay_requested(tx: Transaction, asked: ReplayRequested, _envelope: Envelope, *, limits: Limits) -> None:
-    """Writes the replay down to be made, or tells why it is not taken. The same command again changes nothing.
+async def on_replay_requested(
+    tx: Transaction, request: ReplayRequested, _envelope: Envelope, *, limits: Limits, asked: Callable[[], None]
+) -> None:
+    """Writes the replay down to be made, and says so to ``asked``, or tells why it is not taken. The same command again
+    changes nothing.
 
     Raises:
         InvalidField: it is no command that could be obeyed.
     """
-    _check_replay(asked)
-    why_not = refusal(asked, await replaystore.waiting(tx), limits)
-    if await replaystore.note(tx, asked, trace.current(), why_not) and why_not:
-        await delivery.emit(tx, SOURCE, failed(asked, why_not))
-        _log.info("replay refused", model=asked.model, version=asked.version, reason=why_not)
+    _check_replay(request)
+    why_not = refusal(request, await replaystore.waiting(tx), limits)
+    if await replaystore.note(tx, request, trace.current(), why_not) and why_not:
+        await delivery.emit(tx, SOURCE, failed(request, why_not))
+        _log.info("replay refused", model=request.model, version=request.version, reason=why_not)
+    asked()
 
 
 def _check_replay(asked: ReplayRequested) -> None:
@@ -79,11 +87,14 @@ def _check_replay(asked: ReplayRequested) -> None:
         raise InvalidField("start", "must be before end")
 
 
-def handlers(limits: Limits) -> dict[type, Handler]:
-    """A handler for every type of event that the evaluator obeys; ``limits`` are those of replays."""
+def handlers(limits: Limits, asked: Callable[[], None] = lambda: None) -> dict[type, Handler]:
+    """A handler for every type of event that the evaluator obeys; ``limits`` are those of replays.
+
+    ``asked`` is called, before the commit, where there is a version to judge or a replay to make.
+    """
     return {
-        TrainingCompleted: on_training_completed,
+        TrainingCompleted: partial(on_training_completed, asked=asked),
         ReleasePromoted: on_promoted,
         ReleaseRolledBack: on_rolled_back,
-        ReplayRequested: partial(on_replay_requested, limits=limits),
+        ReplayRequested: partial(on_replay_requested, limits=limits, asked=asked),
     }
