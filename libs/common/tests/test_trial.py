@@ -205,11 +205,12 @@ os.kill(os.getpid(), signal.SIGKILL)
         lambda path: None,
         lambda path: path.mkdir(),
         lambda path: path.symlink_to("/dev/zero"),
+        lambda path: os.mkfifo(path),
         lambda path: path.write_bytes(SCORES[:-1].tobytes()),
         lambda path: path.write_bytes(SCORES.tobytes() + b"0"),
         lambda path: path.write_bytes(SCORES.astype(np.float32).tobytes()),
     ],
-    ids=["junk", "empty", "no file", "a folder", "without an end", "a row less", "a byte more", "float32"],
+    ids=["junk", "empty", "no file", "a folder", "without an end", "a pipe", "a row less", "a byte more", "float32"],
 )
 def test_what_a_child_that_was_taken_over_may_write_is_refused(forge: Callable[[Path], object], tmp_path: Path) -> None:
     forge(tmp_path / "scores.f64")

@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from shipway.bundle.modelfile import ModelFacts
+from shipway.bundle.trial_scores import open_left
 from shipway.contract.errors import InvalidField, Permanent
 
 # No passwords or keys of the service's go to the child.
@@ -104,11 +105,12 @@ class Origin:
 
 
 def _tail(path: Path) -> str:
-    if not path.exists():
+    try:
+        with open_left(path) as told:
+            told.seek(max(0, os.fstat(told.fileno()).st_size - _TOLD_BYTES))
+            return told.read(_TOLD_BYTES).decode("utf-8", "replace")
+    except OSError:
         return ""
-    with path.open("rb") as told:
-        told.seek(max(0, path.stat().st_size - _TOLD_BYTES))
-        return told.read(_TOLD_BYTES).decode("utf-8", "replace")
 
 
 def _signal_name(number: int) -> str:

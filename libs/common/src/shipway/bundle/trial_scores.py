@@ -1,7 +1,10 @@
 """What a model gave in its trial: read without trust in who wrote it, and held against the golden scores."""
 
 import math
+import os
+import stat
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +15,19 @@ Matrix = npt.NDArray[np.float64]
 RTOL, ATOL = 1e-6, 1e-9
 
 
+def open_left(path: Path) -> BinaryIO:
+    """Opens a file that the child left; nothing else that it may have put there, of which a pipe would never end.
+
+    Raises:
+        OSError: it is none, or can't be read.
+    """
+    file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+    if not stat.S_ISREG(os.fstat(file).st_mode):
+        os.close(file)
+        raise OSError(f"{path.name} is no file")
+    return os.fdopen(file, "rb")
+
+
 def read_scores(path: Path, shape: tuple[int, ...]) -> Matrix:
     """What the child wrote, the bytes of float64 numbers, if they are as many as an array of this shape has.
 
@@ -20,7 +36,7 @@ def read_scores(path: Path, shape: tuple[int, ...]) -> Matrix:
     """
     size = 8 * math.prod(shape)
     try:
-        with path.open("rb") as file:
+        with open_left(path) as file:
             written = file.read(size + 1)
     except OSError as err:
         raise Permanent("trial: the model left no readable scores") from err
