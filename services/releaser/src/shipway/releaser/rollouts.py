@@ -1,8 +1,8 @@
 """The loop that carries the decisions out: looks at every model, and where something is due, decides under its lock.
 
 A model that somebody else has locked is left for the next look, so that none waits for another's. What instances say
-comes often, and changes no table: it is held against the tables as they were last read (see ``changed``), as a decision
-is made anew, from what is true then, before it is carried out.
+comes often, and changes no table: it is held against the tables as they were last read or written (see ``changed``), as
+a decision is made anew, from what is true then, before it is carried out.
 """
 
 from collections.abc import Callable, Mapping, Sequence
