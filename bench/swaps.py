@@ -53,6 +53,7 @@ async def main() -> None:
     parser = argparse.ArgumentParser(prog="make swaps", description=__doc__)
     parser.add_argument("--swaps", type=int, default=100)
     parser.add_argument("--per-s", type=float, default=200.0, help="requests a second")
+    parser.add_argument("--every", type=float, default=0.0, help="seconds from one approval to the next; 0: at once")
     parser.add_argument("--full", action="store_true", help="wrk on 16 connections besides: full load")
     parser.add_argument("--trees", type=int, default=300, help="of the model: 300 are 1 MB")
     parser.add_argument("--write", action="store_true", help="renew the section in docs/performance.md")
@@ -65,7 +66,13 @@ async def main() -> None:
             lines = await _measure(supervisor, folder, options)
     print("\n".join(lines))
     if options.write:
-        write_section("swaps under full load" if options.full else "swaps", lines)
+        write_section(_section(options), lines)
+
+
+def _section(options: argparse.Namespace) -> str:
+    if options.full:
+        return "swaps under full load"
+    return "swaps with time between" if options.every else "swaps"
 
 
 async def _measure(supervisor: Supervisor, folder: Path, options: argparse.Namespace) -> list[str]:
@@ -99,10 +106,12 @@ async def _measure(supervisor: Supervisor, folder: Path, options: argparse.Names
                     without = await load.measured()
                     swaps, memory = [], [_memory_mb(pids)]
                     for number in range(3, 3 + options.swaps):
+                        due = time.monotonic() + options.every
                         promoted[number] = asyncio.Event()
                         swaps.append(await _swap(looks, producer, approvals[number % 2], number, promoted))
                         memory.append(_memory_mb(pids))
                         print(f"version {number}: {swaps[-1]}, {memory[-1]:.0f} MB", file=sys.stderr, flush=True)
+                        await asyncio.sleep(max(0.0, due - time.monotonic()))
                     during = await load.end()
                     seconds = time.monotonic() - begun
         finally:
@@ -114,7 +123,8 @@ async def _measure(supervisor: Supervisor, folder: Path, options: argparse.Names
     late = len(memory) // 2
     return [
         f"| {options.swaps} swaps of a model of {options.trees} trees, {options.per_s:g} requests/s"
-        f"{' besides wrk on 16 connections' if options.full else ''} | |",
+        f"{' besides wrk on 16 connections' if options.full else ''}"
+        f"{f', one every {options.every:g} s' if options.every else ''} | |",
         "|---|---:|",
         f"| requests in {seconds:.0f} s | {without.sent + during.sent:,} |",
         f"| failed | {len(failed)}{' (' + failed[0] + ')' if failed else ''} |",
