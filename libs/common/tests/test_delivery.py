@@ -260,6 +260,31 @@ async def test_an_event_is_not_held_up_by_what_is_gathered_nor_commits_it(servic
         await until(lambda: seen == ["of the log"])
 
 
+async def test_an_event_that_was_handled_beside_what_is_gathered_is_committed_with_it(service: Service) -> None:
+    seen: list[str] = []
+
+    async def handle(_tx: Any, payload: e.TrainingProgressed, _event: Any) -> None:
+        seen.append(payload.request_id)
+
+    async def take(_tx: Any, records: Any) -> None:
+        seen.extend(record.value.decode() for record in records)
+
+    await service.producer.send(*raw("id-1", b"of the log"))
+    async with service.consuming(handle, raw={topics.RELEASE_EVENTS.name: take}) as consumer:
+        await until(lambda: len(consumer._gathered) == 1)
+        await service.producer.publish("test", progressed(1))
+
+        async def committed() -> list[int]:
+            found = [await consumer.progress(topic) for topic in (topics.RELEASE_EVENTS, topics.TRAINING_EVENTS)]
+            return [sum(place.committed for place in places.values()) for places in found]
+
+        async def both() -> bool:
+            return await committed() == [1, 1]
+
+        await until(both)
+    assert seen == ["1", "of the log"]
+
+
 async def test_of_messages_that_are_handled_together_the_bad_ones_are_refused(service: Service) -> None:
     seen: list[bytes] = []
 

@@ -165,11 +165,14 @@ class Consumer:
                 self._gathered.add(record, time.monotonic())
                 if self._last is None:
                     self._last = asyncio.create_task(self._handle_last())
-            elif not await self._ended_well(self._handle_event(record)):
+            elif await self._ended_well(self._handle_event(record)):
+                self._gathered.handled(record)
+            else:
                 return
             if self._gathered.due(time.monotonic()) and not await self._ended_well(self._handle_gathered()):
                 return
             if not self._gathered:
+                self._gathered.clear()  # of what was handled beside it
                 await self._commit(taken.consumer.commit())  # it is of all messages that came, in every partition
 
     async def _handle_event(self, record: ConsumerRecord) -> None:
@@ -204,7 +207,7 @@ class Consumer:
                         if not await self._ended_well(self._handle_gathered()):
                             return
                         assert self._subscriber.consumer is not None
-                        # Of these alone: another message may be on its way into our hands.
+                        # Of what was handled alone: another message may be on its way into our hands.
                         await self._commit(self._subscriber.consumer.commit(ends))
         finally:
             self._last = None

@@ -15,6 +15,7 @@ class Gathered:
 
     def __init__(self) -> None:
         self._records: list[ConsumerRecord] = []
+        self._ends: dict[TopicPartition, int] = {}
         self._bytes = 0
         self._since = 0.0
 
@@ -26,6 +27,7 @@ class Gathered:
         if not self._records:
             self._since = now
         self._records.append(record)
+        self.handled(record)
         self._bytes += len(record.value or b"")
 
     def due(self, now: float) -> bool:
@@ -44,10 +46,14 @@ class Gathered:
             found.setdefault(record.topic, []).append(record)
         return found
 
-    def ends(self) -> dict[TopicPartition, int]:
-        """The offset of the next message to handle in each of their partitions, once they are handled."""
-        return {TopicPartition(record.topic, record.partition): record.offset + 1 for record in self._records}
+    def handled(self, record: ConsumerRecord) -> None:
+        """Another message was, while these wait: its offset is committed with theirs."""
+        self._ends[TopicPartition(record.topic, record.partition)] = record.offset + 1
+
+    def ends(self) -> Mapping[TopicPartition, int]:
+        """The offset of the next message to handle in each partition, once these are handled."""
+        return dict(self._ends)
 
     def clear(self) -> None:
         """They are handled."""
-        self._records, self._bytes = [], 0
+        self._records, self._bytes, self._ends = [], 0, {}
