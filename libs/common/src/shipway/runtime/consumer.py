@@ -54,9 +54,9 @@ class Consumer:
 
     ``handlers`` maps each type of event to its handler ``(transaction, payload, envelope)``; events of other
     types, and those of a newer release, are passed over. ``raw`` handles whole messages of topics that carry no
-    events (the prediction log), those of about a second together. ``admit`` is asked before an event is handled.
-    Handlers do database work only; long work is a row that a reconciler picks up, which ``after_commit`` wakes where
-    an event had an effect.
+    events (the prediction log): one after silence at once, then those of about a second together. ``admit`` is asked
+    before an event is handled. Handlers do database work only; long work is a row that a reconciler picks up, which
+    ``after_commit`` wakes where an event had an effect.
     """
 
     def __init__(
@@ -162,9 +162,7 @@ class Consumer:
         record = taken.record
         async with self._one_at_a_time:
             if record.topic in self._raw:
-                self._gathered.add(record, time.monotonic())
-                if self._last is None:
-                    self._last = asyncio.create_task(self._handle_last())
+                self._gathered.add(record)
             elif await self._ended_well(self._handle_event(record)):
                 self._gathered.handled(record)
             else:
@@ -172,8 +170,9 @@ class Consumer:
             if self._gathered.due(time.monotonic()) and not await self._ended_well(self._handle_gathered()):
                 return
             if not self._gathered:
-                self._gathered.clear()  # of what was handled beside it
                 await self._commit(taken.consumer.commit())  # it is of all messages that came, in every partition
+            elif self._last is None:
+                self._last = asyncio.create_task(self._handle_last())
 
     async def _handle_event(self, record: ConsumerRecord) -> None:
         headers = text_headers(record.headers)
@@ -194,7 +193,7 @@ class Consumer:
             reached("effect committed")
             if ended.new:
                 self._after_commit()
-        self._gathered.clear()
+        self._gathered.clear(time.monotonic())
 
     async def _handle_last(self) -> None:
         """Handles what is gathered where no message comes that would have it handled."""
@@ -203,12 +202,11 @@ class Consumer:
                 await asyncio.sleep(self._gathered.due_in(time.monotonic()) + GRACE_S)
                 async with self._one_at_a_time:
                     if self._gathered.due(time.monotonic()):
-                        ends = self._gathered.ends()
                         if not await self._ended_well(self._handle_gathered()):
                             return
                         assert self._subscriber.consumer is not None
                         # Of what was handled alone: another message may be on its way into our hands.
-                        await self._commit(self._subscriber.consumer.commit(ends))
+                        await self._commit(self._subscriber.consumer.commit(self._gathered.ends()))
         finally:
             self._last = None
 
@@ -225,6 +223,7 @@ class Consumer:
     async def _commit(self, committing: Awaitable[None]) -> None:
         try:
             await committing
+            self._gathered.committed()
             reached("offset committed")
         except KafkaError as err:
             # It comes again, and the inbox knows it.
