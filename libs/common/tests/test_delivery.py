@@ -236,41 +236,41 @@ async def test_raw_messages_that_wait_are_handled_together_each_once(service: Se
     assert steps == [[b"1"], [b"2", b"3"], [b"4"]]
 
 
-async def test_an_event_is_not_held_up_by_what_is_gathered_nor_commits_it(service: Service) -> None:
-    seen: list[str] = []
+def _into(seen: list[str]) -> Any:
+    async def take(_tx: Any, records: Any) -> None:
+        seen.extend(record.value.decode() for record in records)
+
+    return take
+
+
+@asynccontextmanager
+async def _one_gathered(service: Service, seen: list[str]) -> AsyncIterator[Consumer]:
+    """A consumer that has handled one message of a log, holds another, and is told of an event."""
 
     async def handle(_tx: Any, payload: e.TrainingProgressed, _event: Any) -> None:
         seen.append(payload.request_id)
 
-    async def take(_tx: Any, records: Any) -> None:
-        seen.extend(record.value.decode() for record in records)
-
     for number, value in enumerate((b"at once", b"of the log")):
         await service.producer.send(*raw(f"id-{number}", value))
-    async with service.consuming(handle, raw={topics.RELEASE_EVENTS.name: take}) as consumer:
+    async with service.consuming(handle, raw={topics.RELEASE_EVENTS.name: _into(seen)}) as consumer:
         await until(lambda: len(consumer._gathered) == 1)
         await service.producer.publish("test", progressed(1))
+        yield consumer
+
+
+async def test_an_event_is_not_held_up_by_what_is_gathered_nor_commits_it(service: Service) -> None:
+    seen: list[str] = []
+    async with _one_gathered(service, seen):
         await until(lambda: "1" in seen)
         assert seen == ["at once", "1"]
     seen.clear()
-    async with service.consuming(handle, raw={topics.RELEASE_EVENTS.name: take}):
+    async with service.consuming(unheard, raw={topics.RELEASE_EVENTS.name: _into(seen)}):
         await until(lambda: seen == ["of the log"])
 
 
 async def test_an_event_that_was_handled_beside_what_is_gathered_is_committed_with_it(service: Service) -> None:
     seen: list[str] = []
-
-    async def handle(_tx: Any, payload: e.TrainingProgressed, _event: Any) -> None:
-        seen.append(payload.request_id)
-
-    async def take(_tx: Any, records: Any) -> None:
-        seen.extend(record.value.decode() for record in records)
-
-    for number, value in enumerate((b"at once", b"of the log")):
-        await service.producer.send(*raw(f"id-{number}", value))
-    async with service.consuming(handle, raw={topics.RELEASE_EVENTS.name: take}) as consumer:
-        await until(lambda: len(consumer._gathered) == 1)
-        await service.producer.publish("test", progressed(1))
+    async with _one_gathered(service, seen) as consumer:
 
         async def committed() -> list[int]:
             found = [await consumer.progress(topic) for topic in (topics.RELEASE_EVENTS, topics.TRAINING_EVENTS)]
