@@ -29,6 +29,10 @@ def test_a_reader_that_went_back_finds_what_it_reads_again() -> None:
     assert forgotten({LOG: 50}, {LOG: 300}, {}) == {LOG: 50 - KEPT_MESSAGES}
 
 
+def test_a_broker_that_was_wiped_forgets_from_the_start_again() -> None:
+    assert forgotten({LOG: 60}, {LOG: 50}, {LOG: 9000}) == {LOG: 50 - KEPT_MESSAGES}
+
+
 async def test_the_real_broker_forgets_what_was_read_and_keeps_what_was_not(tmp_path: Path) -> None:
     plan = prepare(tmp_path / "data", services=(), usual_ports={}, durable=False)
     async with Supervisor(plan) as supervisor:
